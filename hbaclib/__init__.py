@@ -1,0 +1,42 @@
+"""Classify harmful brain activity in EEG: signals to images, networks, training, honest scores.
+
+The public names are loaded on first use, so that ``import hbaclib`` is quick and works where TensorFlow is absent.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "conventions": ("CLASSES", "EEG_COLUMNS", "SPECTROGRAM_COLUMNS", "VOTE_COLUMNS"),
+    "dataset.competition": ("read_eeg", "read_spectrogram"),
+    "dataset.samples": ("non_overlapping_samples", "vote_group_samples"),
+    "dataset.folds": ("audit_folds", "patient_folds"),
+    "dataset.synthetic": ("make_synthetic_dataset",),
+    "signal.mel": ("eeg_spectrogram",),
+    "signal.multitaper": ("kaggle_spectrogram",),
+    "inputs.images": ("assemble_input", "spectrogram_image", "swap_left_right", "swap_left_right_raw"),
+    "models.registry": ("build_model", "model_names", "register_model"),
+    "training.predict": ("predict",),
+    "evaluation.metric": ("kl_divergence",),
+    "evaluation.tiers": ("score_by_tier",),
+    "evaluation.oof": ("load_oof",),
+    "evaluation.ensemble": ("fit_ensemble",),
+    "submission": ("validate_submission",),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = sorted([*_MODULE_OF, "__version__"])  # noqa: PLE0605 - computed from the table above
+
+
+def __getattr__(name: str) -> object:
+    """Import the module of a public name when it is first asked for."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'hbaclib' has no attribute {name!r}")
+    return getattr(import_module(f"hbaclib.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

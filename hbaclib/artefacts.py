@@ -1,0 +1,200 @@
+"""Atomic files and the manifests by which a finished stage is recognised.
+
+Every stage owns one folder. Files come into being under a temporary name and are renamed when they are whole; the
+stage's ``manifest.json`` is written last. A folder without a manifest is unfinished; one whose manifest names other
+inputs, parameters or code is out of date; one whose files differ from their digests was changed by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hbaclib.errors import ArtefactError, list_some
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+def digest_bytes(data: bytes) -> str:
+    """Short content digest (BLAKE2b, 16 bytes, hexadecimal)."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """Digest of a JSON value, independent of the order of its keys."""
+    return digest_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def digest_file(path: str | Path) -> str:
+    """Digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the library's own source: a changed recipe of computation makes stored results out of date."""
+    root = Path(__file__).parent
+    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html", ".css"})
+    return digest_json([(path.relative_to(root).as_posix(), digest_file(path)) for path in files])
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it onto ``path`` when the block ends well, else remove it.
+
+    Raises:
+        ArtefactError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+    except OSError as error:
+        raise ArtefactError(
+            f"{path.parent}: cannot write there ({error.strerror}); expected a writable folder"
+        ) from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files private; results are for everyone who may read the folder.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Write a JSON file atomically, with sorted keys."""
+    return write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished stage was made from and what it made.
+
+    Attributes:
+        stage: name of the stage.
+        inputs: name -> digest of everything that was read.
+        parameters: the parameters as given, JSON values.
+        outputs: file name relative to the folder -> digest.
+        code: digest of the library's source.
+        facts: figures worth keeping (counts, seconds, versions); they do not decide whether a stage is current.
+        schema: version of this form.
+    """
+
+    stage: str
+    inputs: dict[str, str]
+    parameters: dict[str, Any]
+    outputs: dict[str, str]
+    code: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the stage made: what a following stage names as its input."""
+        return digest_json([self.stage, self.outputs])
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read a stage's manifest.
+
+    Raises:
+        ArtefactError: there is none, it is not JSON, or it is of another schema version.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: missing; the stage that writes {Path(folder).name} has not finished") from None
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{path}: not a readable manifest ({error})") from error
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        raise ArtefactError(f"{path}: schema version {found}, this hbaclib reads version {SCHEMA}; run the stage again")
+    return Manifest(**content)
+
+
+def write_manifest(
+    folder: str | Path,
+    stage: str,
+    *,
+    inputs: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    outputs: Iterable[str | Path],
+    facts: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Digest the outputs (paths inside the folder) and write the manifest, which marks the stage as finished."""
+    folder = Path(folder)
+    files = sorted(Path(path) if Path(path).is_absolute() else folder / path for path in outputs)
+    manifest = Manifest(
+        stage=stage,
+        inputs=dict(inputs),
+        parameters=json.loads(json.dumps(dict(parameters))),
+        outputs={file.relative_to(folder).as_posix(): digest_file(file) for file in files},
+        code=code_digest(),
+        facts=dict(facts or {}),
+    )
+    write_json(folder / MANIFEST, asdict(manifest))
+    return manifest
+
+
+def is_current(folder: str | Path, *, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> bool:
+    """Whether the folder holds a finished stage made from these inputs and parameters by this code, unchanged since."""
+    try:
+        manifest = read_manifest(folder)
+    except ArtefactError:
+        return False
+    same = (
+        manifest.inputs == dict(inputs)
+        and manifest.parameters == json.loads(json.dumps(dict(parameters)))
+        and manifest.code == code_digest()
+    )
+    return same and not changed_outputs(folder, manifest)
+
+
+def changed_outputs(folder: str | Path, manifest: Manifest) -> list[str]:
+    """Names of outputs that are missing or differ from their digest."""
+    folder = Path(folder)
+    return [
+        name
+        for name, digest in manifest.outputs.items()
+        if not (folder / name).is_file() or digest_file(folder / name) != digest
+    ]
+
+
+def verify(folder: str | Path) -> Manifest:
+    """Read a manifest and check every output against it.
+
+    Raises:
+        ArtefactError: naming the outputs that are missing or changed.
+    """
+    manifest = read_manifest(folder)
+    changed = changed_outputs(folder, manifest)
+    if changed:
+        raise ArtefactError(f"{folder}: missing or changed since its manifest was written: {list_some(changed)}")
+    return manifest

@@ -1,0 +1,1 @@
+"""Competition files: find, read, validate, sample, fold, store."""

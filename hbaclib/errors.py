@@ -1,0 +1,40 @@
+"""The family of errors. Every message names the file, the column or row, what was found and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class HbacError(Exception):
+    """A mistake in what was given to hbac; the command line prints its message without a traceback."""
+
+
+class DataError(HbacError, ValueError):
+    """An array, table or file does not have the promised form."""
+
+
+class DataFileError(DataError):
+    """A file is missing, unreadable, or its content breaks the competition's format."""
+
+
+class LeakError(HbacError, ValueError):
+    """A patient would be scored by a model that was trained on that patient."""
+
+
+class ArtefactError(HbacError):
+    """A stored artefact is missing, incomplete, changed, or of another version."""
+
+
+class ConfigError(HbacError, ValueError):
+    """A recipe, suite, parameter or model name is not valid."""
+
+
+class PlatformError(HbacError):
+    """A mount, service or device that the run depends on is not as needed."""
+
+
+def list_some(names: Iterable[object], limit: int = 8) -> str:
+    """Join names for a message, cutting a long list and saying how many were cut."""
+    items = [str(name) for name in names]
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more

@@ -1,0 +1,1 @@
+"""Metric, tiers, ensembles, calibration, plots, report."""

@@ -1,0 +1,1 @@
+"""Images, layouts, augmentation and the input pipeline of the networks."""

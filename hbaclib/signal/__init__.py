@@ -1,0 +1,1 @@
+"""Pure array functions on EEG: montage, filters, spectrograms, quality."""

@@ -1,0 +1,1 @@
+"""The suite of notebooks: its table, its runner, its Kaggle kernels."""

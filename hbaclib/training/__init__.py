@@ -1,0 +1,1 @@
+"""Recipes, runtime, cross-validation, prediction."""
