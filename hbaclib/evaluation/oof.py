@@ -1,0 +1,202 @@
+"""Out-of-fold predictions of several models, aligned by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.errors import DataError, DataFileError, LeakError, list_some
+from hbaclib.evaluation.metric import share_faults
+
+OOF_FILE = "oof.parquet"
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions of m models for the same n samples, none of them seen in training.
+
+    Attributes:
+        names: m model names.
+        predictions: (m, n, 6) float64 shares.
+        targets: (n, 6) float64 vote shares.
+        ids: n rows of eeg_id and eeg_start.
+        patients: (n,) patient ids.
+        n_votes: (n,) votes of each sample.
+        folds: (n,) fold in which each sample was held out.
+        paths: m files that the predictions come from.
+    """
+
+    names: tuple[str, ...]
+    predictions: np.ndarray
+    targets: np.ndarray
+    ids: pd.DataFrame
+    patients: np.ndarray
+    n_votes: np.ndarray
+    folds: np.ndarray
+    paths: tuple[Path, ...]
+
+    @property
+    def many_votes(self) -> np.ndarray:
+        """Samples of the test set's kind, (n,) bool."""
+        return self.n_votes >= MANY_VOTES
+
+    def take(self, rows: np.ndarray) -> OutOfFold:
+        """The same models on some of the samples (row numbers or a mask)."""
+        return replace(
+            self,
+            predictions=self.predictions[:, rows],
+            targets=self.targets[rows],
+            ids=self.ids.iloc[np.arange(len(self.ids))[rows]].reset_index(drop=True),
+            patients=self.patients[rows],
+            n_votes=self.n_votes[rows],
+            folds=self.folds[rows],
+        )
+
+
+def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) -> OutOfFold:
+    """Read out-of-fold tables and align them by sample.
+
+    Args:
+        paths: files, or stage folders that hold an ``oof.parquet``; a mapping gives the models' names, otherwise a
+            model is called after its folder (a file with another name: after the file).
+
+    Returns:
+        The aligned predictions, in the order of ``paths``; samples sorted by eeg_id and eeg_start.
+
+    Raises:
+        DataFileError: naming every file that is missing or unreadable.
+        DataError: naming every fault: missing columns, repeated samples, NaN, rows that do not sum to 1, samples that
+            another model lacks, targets that differ.
+        LeakError: a sample lies in different folds in two tables, so no nested score could be trusted.
+    """
+    named = _named(paths)
+    tables: dict[str, pd.DataFrame] = {}
+    unreadable, faults = [], []
+    for name, path in named.items():
+        try:
+            table = pd.read_parquet(path)
+        except FileNotFoundError:
+            unreadable.append(f"{path}: missing; the training stage has not finished")
+            continue
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            unreadable.append(f"{path}: not a readable parquet file ({error})")
+            continue
+        found = _table_faults(table)
+        faults += [f"{path}: {fault}" for fault in found]
+        if not found:
+            tables[name] = table.sort_values(list(SAMPLE_ID), kind="stable").reset_index(drop=True)
+    if unreadable:
+        raise DataFileError("; ".join(unreadable + faults))
+    faults += _alignment_faults(tables, named)
+    if faults:
+        raise DataError("; ".join(faults))
+    _refuse_moved_folds(tables, named)
+    first = next(iter(tables.values()))
+    return OutOfFold(
+        names=tuple(tables),
+        predictions=np.stack([table[list(PREDICTION_COLUMNS)].to_numpy(np.float64) for table in tables.values()]),
+        targets=first[list(VOTE_COLUMNS)].to_numpy(np.float64),
+        ids=first[list(SAMPLE_ID)].copy(),
+        patients=first["patient_id"].to_numpy(),
+        n_votes=first["n_votes"].to_numpy(),
+        folds=first["fold"].to_numpy(),
+        paths=tuple(named.values()),
+    )
+
+
+def oof_table(
+    ids: pd.DataFrame,
+    patients: Any,
+    n_votes: Any,
+    folds: Any,
+    targets: np.ndarray,
+    predictions: np.ndarray,
+) -> pd.DataFrame:
+    """Put arrays into the form of an out-of-fold table (OOF_COLUMNS)."""
+    table = ids[list(SAMPLE_ID)].reset_index(drop=True)
+    table = table.assign(patient_id=np.asarray(patients), n_votes=np.asarray(n_votes), fold=np.asarray(folds))
+    table[list(VOTE_COLUMNS)] = targets
+    table[list(PREDICTION_COLUMNS)] = predictions
+    return table[list(OOF_COLUMNS)]
+
+
+def _named(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) -> dict[str, Path]:
+    if isinstance(paths, Mapping):
+        pairs = [(str(name), _file(path)) for name, path in paths.items()]
+    else:
+        files = [_file(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        pairs = [(file.parent.name if file.name == OOF_FILE else file.stem, file) for file in files]
+    if not pairs:
+        raise DataError("no out-of-fold tables were given; expected at least one file or stage folder")
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"two models are called {list_some(twice)}; give names by a mapping name -> path")
+    return dict(pairs)
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".parquet" else path / OOF_FILE
+
+
+def _table_faults(table: pd.DataFrame) -> list[str]:
+    if missing := [name for name in OOF_COLUMNS if name not in table.columns]:
+        return [f"column missing: {list_some(missing)}"]
+    if not len(table):
+        return ["no rows; expected at least one sample"]
+    faults = []
+    if (twice := table.duplicated(list(SAMPLE_ID))).any():
+        row = table.loc[twice, list(SAMPLE_ID)].iloc[0]
+        faults.append(f"{int(twice.sum())} repeated samples (first: eeg_id {row.eeg_id}, eeg_start {row.eeg_start})")
+    faults += share_faults(table[list(VOTE_COLUMNS)].to_numpy(np.float64), "votes")
+    faults += share_faults(table[list(PREDICTION_COLUMNS)].to_numpy(np.float64), "predictions")
+    if table[["patient_id", "n_votes", "fold"]].isna().any(axis=None):
+        faults.append("missing values in patient_id, n_votes or fold")
+    return faults
+
+
+def _alignment_faults(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Path]) -> list[str]:
+    keys = {name: pd.MultiIndex.from_frame(table[list(SAMPLE_ID)]) for name, table in tables.items()}
+    everything = None
+    for index in keys.values():
+        everything = index if everything is None else everything.union(index)
+    faults = []
+    for name, index in keys.items():
+        assert everything is not None
+        if len(lacking := everything.difference(index)):
+            total = len(everything)
+            ids = list_some((f"{eeg}/{start}" for eeg, start in lacking), 3)
+            faults.append(
+                f"{named[name]}: no prediction for {len(lacking)} of {total} samples (eeg_id/eeg_start {ids})"
+            )
+    if faults or not tables:
+        return faults
+    first_name, first = next(iter(tables.items()))
+    for name, table in tables.items():
+        for what in ("patient_id", "n_votes"):
+            if (different := table[what].to_numpy() != first[what].to_numpy()).any():
+                faults.append(f"{named[name]}: {what} of {int(different.sum())} samples differs from {first_name}'s")
+        gap = np.abs(table[list(VOTE_COLUMNS)].to_numpy(np.float64) - first[list(VOTE_COLUMNS)].to_numpy(np.float64))
+        if (different := gap.max(axis=1) > 1e-5).any():
+            faults.append(f"{named[name]}: votes of {int(different.sum())} samples differ from {first_name}'s")
+    return faults
+
+
+def _refuse_moved_folds(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Path]) -> None:
+    first_name, first = next(iter(tables.items()))
+    for name, table in tables.items():
+        if (moved := table["fold"].to_numpy() != first["fold"].to_numpy()).any():
+            patients = list_some(pd.unique(table.loc[moved, "patient_id"]), 3)
+            raise LeakError(
+                f"{named[name]}: {int(moved.sum())} samples (patients {patients}) lie in other folds than in "
+                f"{first_name}; train all models with the one fold table"
+            )
+    spread = first.groupby("patient_id")["fold"].nunique()
+    if (split := spread[spread > 1]).size:
+        raise LeakError(f"{named[first_name]}: patients in more than one fold: {list_some(split.index)}")

@@ -1,0 +1,320 @@
+"""Scores by number of votes, with intervals from resampled patients.
+
+Rows with at least 10 votes come from other annotators than the rest, and the test set has only such rows: scores of
+different tiers are numbers on different scales, and nothing here lets them be compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import digest_bytes
+from hbaclib.conventions import CLASSES, VOTE_TIERS
+from hbaclib.errors import ConfigError, DataError
+from hbaclib.evaluation.metric import Shares, check_shares, kl_per_sample
+
+N_RESAMPLES = 2000
+FEW_PATIENTS = 100
+"""With fewer patients than this an interval is marked as rough."""
+
+_SEED = 20240408
+
+
+def tier_mask(n_votes: np.ndarray, tier: str) -> np.ndarray:
+    """Rows of a tier of VOTE_TIERS, (n,) bool."""
+    if tier not in VOTE_TIERS:
+        raise ConfigError(f"no vote tier {tier!r}; expected one of {', '.join(VOTE_TIERS)}")
+    least, greatest = VOTE_TIERS[tier]
+    votes = np.asarray(n_votes)
+    return (votes >= (least or 1)) & (votes <= (greatest if greatest is not None else np.inf))
+
+
+@dataclass(frozen=True)
+class TierScore:
+    """A score that remembers what it was measured on; it can be compared only with scores on the same samples.
+
+    Attributes:
+        tier: the vote tier.
+        n: number of samples.
+        patients: number of patients.
+        kl: score (NaN for an empty tier).
+        low, high: bounds of the 95 % patient-bootstrap interval.
+        note: a warning on the interval, or "".
+        samples: digest of targets and patients that were scored.
+    """
+
+    tier: str
+    n: int
+    patients: int
+    kl: float
+    low: float
+    high: float
+    note: str
+    samples: str = field(repr=False)
+
+    def __sub__(self, other: TierScore) -> float:
+        self._same_scale(other)
+        return self.kl - other.kl
+
+    def __lt__(self, other: TierScore) -> bool:
+        self._same_scale(other)
+        return self.kl < other.kl
+
+    def __gt__(self, other: TierScore) -> bool:
+        return other < self
+
+    def _same_scale(self, other: TierScore) -> None:
+        if self.tier != other.tier:
+            raise ConfigError(
+                f"a score of tier {self.tier} cannot be compared with one of tier {other.tier}: different annotators"
+            )
+        if self.samples != other.samples:
+            raise ConfigError(
+                f"two scores of tier {self.tier} on different samples ({self.n} and {other.n}) cannot be compared"
+            )
+
+
+def tier_score(
+    targets: Shares,
+    predictions: Shares,
+    n_votes: np.ndarray,
+    patients: np.ndarray,
+    tier: str,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = _SEED,
+) -> TierScore:
+    """Score one tier; arguments as for `score_by_tier`."""
+    true, losses, votes, people = _validated(targets, predictions, n_votes, patients)
+    return _tier_score(true, losses, votes, people, tier, n_resamples, seed)
+
+
+def score_by_tier(
+    targets: Shares,
+    predictions: Shares,
+    n_votes: np.ndarray,
+    patients: np.ndarray,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = _SEED,
+) -> pd.DataFrame:
+    """Score every vote tier with a 95 % interval from resampled patients.
+
+    Args:
+        targets: (n, 6) vote shares.
+        predictions: (n, 6) predicted shares.
+        n_votes: (n,) votes behind each row.
+        patients: (n,) patient of each row; patients, not rows, are resampled, because rows of one patient are alike.
+        n_resamples: number of bootstrap resamples.
+        seed: of the resampling; same seed, same interval.
+
+    Returns:
+        One row per tier, the test set's first: tier, n, patients, kl, low, high, note (warns of few patients).
+
+    Raises:
+        DataError: naming every fault of the arguments.
+    """
+    true, losses, votes, people = _validated(targets, predictions, n_votes, patients)
+    order = sorted(VOTE_TIERS, key=lambda tier: tier != ">=10")
+    scores = [_tier_score(true, losses, votes, people, tier, n_resamples, seed) for tier in order]
+    return pd.DataFrame([{k: getattr(s, k) for k in _SCORE_COLUMNS} for s in scores], columns=list(_SCORE_COLUMNS))
+
+
+def compare_by_tier(
+    targets: Shares,
+    first: Shares,
+    second: Shares,
+    n_votes: np.ndarray,
+    patients: np.ndarray,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = _SEED,
+) -> pd.DataFrame:
+    """Paired comparison of two models on the same rows: the difference ``first - second`` and its 95 % interval.
+
+    Returns:
+        One row per tier: tier, n, patients, first, second, difference (negative: the first is better), low, high,
+        first_better (share of resamples), note.
+    """
+    true, losses, votes, people = _validated(targets, first, n_votes, patients)
+    others = kl_per_sample(true, second)
+    rows = []
+    for tier in sorted(VOTE_TIERS, key=lambda name: name != ">=10"):
+        chosen = tier_mask(votes, tier)
+        means = resampled_means((losses - others)[chosen], people[chosen], n_resamples=n_resamples, seed=seed)
+        score = _tier_score(true, losses - others, votes, people, tier, n_resamples, seed)
+        rows.append(
+            {
+                "tier": tier,
+                "n": score.n,
+                "patients": score.patients,
+                "first": float(losses[chosen].mean()) if chosen.any() else np.nan,
+                "second": float(others[chosen].mean()) if chosen.any() else np.nan,
+                "difference": score.kl,
+                "low": score.low,
+                "high": score.high,
+                "first_better": float(np.mean(means < 0)) if len(means) else np.nan,
+                "note": score.note,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def score_by_class(targets: Shares, predictions: Shares, n_votes: np.ndarray, tier: str = ">=10") -> pd.DataFrame:
+    """Score the rows of each plurality class: class, n, kl, and the class's share in targets and predictions."""
+    true, predicted = check_shares(targets, "targets"), check_shares(predictions, "predictions")
+    losses, chosen = kl_per_sample(true, predicted), tier_mask(n_votes, tier)
+    plurality = true.argmax(axis=1)
+    rows = []
+    for index, name in enumerate(CLASSES):
+        mask = chosen & (plurality == index)
+        rows.append(
+            {
+                "class": name,
+                "n": int(mask.sum()),
+                "kl": float(losses[mask].mean()) if mask.any() else np.nan,
+                "true_share": float(true[chosen, index].mean()) if chosen.any() else np.nan,
+                "predicted_share": float(predicted[chosen, index].mean()) if chosen.any() else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def score_by_fold(
+    targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray
+) -> pd.DataFrame:
+    """Score every fold and tier: fold, tier, n, patients, kl."""
+    _, losses, votes, people = _validated(targets, predictions, n_votes, patients)
+    fold_of = np.asarray(folds)
+    rows = []
+    for fold in np.unique(fold_of):
+        for tier in VOTE_TIERS:
+            mask = (fold_of == fold) & tier_mask(votes, tier)
+            kl = float(losses[mask].mean()) if mask.any() else np.nan
+            n_patients = len(np.unique(people[mask]))
+            rows.append({"fold": int(fold), "tier": tier, "n": int(mask.sum()), "patients": n_patients, "kl": kl})
+    return pd.DataFrame(rows)
+
+
+def class_mean_predictions(targets: Shares, folds: np.ndarray, n_votes: np.ndarray | None = None) -> np.ndarray:
+    """Predict, for every row, the class mean of the *other* folds' rows: the baseline that a model must beat.
+
+    Args:
+        targets: (n, 6) vote shares.
+        folds: (n,) fold of each row; at least two.
+        n_votes: (n,) votes; if given, the mean is taken over rows of the same tier (1-2, 3-9, >=10) only, which makes
+            the baseline as hard as it can be.
+
+    Returns:
+        (n, 6) float64. Where the other folds have no row of the tier, the mean over all their rows.
+    """
+    true, fold_of = check_shares(targets, "targets"), np.asarray(folds)
+    if len(fold_of) != len(true) or len(np.unique(fold_of)) < 2:
+        raise DataError(f"folds: {len(fold_of)} values, {len(np.unique(fold_of))} folds; expected {len(true)}, >= 2")
+    predictions = np.empty_like(true)
+    masks = [np.ones(len(true), dtype=bool)]
+    if n_votes is not None:
+        masks += [tier_mask(n_votes, tier) for tier in VOTE_TIERS if tier != "all"]
+    for fold in np.unique(fold_of):
+        for mask in masks:
+            elsewhere = mask & (fold_of != fold)
+            if elsewhere.any():
+                predictions[mask & (fold_of == fold)] = true[elsewhere].mean(axis=0)
+    return predictions / predictions.sum(axis=1, keepdims=True)
+
+
+def baseline_by_tier(
+    targets: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
+) -> pd.DataFrame:
+    """`score_by_tier` of the class-mean baseline of the training folds, each tier with its own mean."""
+    tables = []
+    for by_tier in (None, n_votes):
+        predicted = class_mean_predictions(targets, folds, by_tier)
+        tables.append(score_by_tier(targets, predicted, n_votes, patients, **options))
+    # Over all rows one mean for all is the baseline: knowing a row's number of votes would be knowing too much.
+    whole, own = tables
+    return own.where(own["tier"] != "all", whole)
+
+
+def resampled_means(
+    values: np.ndarray, groups: np.ndarray, *, n_resamples: int = N_RESAMPLES, seed: int = _SEED
+) -> np.ndarray:
+    """Means of ``values`` over resampled groups, (n_resamples,): groups are drawn as a whole, with replacement."""
+    if not len(values):
+        return np.empty(0)
+    _, index = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    n_groups, rng = len(sums), np.random.default_rng(seed)
+    means = np.empty(n_resamples)
+    # In blocks, so that memory stays flat with thousands of patients.
+    block = max(1, 4_000_000 // n_groups)
+    for start in range(0, n_resamples, block):
+        stop = min(start + block, n_resamples)
+        drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=stop - start)
+        means[start:stop] = (drawn @ sums) / (drawn @ counts)
+    return means
+
+
+def mean_interval(
+    values: np.ndarray, groups: np.ndarray, *, n_resamples: int = N_RESAMPLES, seed: int = _SEED
+) -> tuple[float, float]:
+    """95 % interval of the mean of ``values`` by resampling whole groups."""
+    means = resampled_means(values, groups, n_resamples=n_resamples, seed=seed)
+    if not len(means):
+        return np.nan, np.nan
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+_SCORE_COLUMNS = ("tier", "n", "patients", "kl", "low", "high", "note")
+
+
+def _tier_score(
+    targets: np.ndarray,
+    losses: np.ndarray,
+    votes: np.ndarray,
+    patients: np.ndarray,
+    tier: str,
+    n_resamples: int,
+    seed: int,
+) -> TierScore:
+    chosen = tier_mask(votes, tier)
+    values, people = losses[chosen], patients[chosen]
+    n_patients = len(np.unique(people))
+    low, high = mean_interval(values, people, n_resamples=n_resamples, seed=seed)
+    note = ""
+    if not len(values):
+        note = "no samples"
+    elif n_patients < FEW_PATIENTS:
+        note = f"only {n_patients} patients: the interval is rough and likely too narrow"
+    return TierScore(
+        tier=tier,
+        n=len(values),
+        patients=n_patients,
+        kl=float(values.mean()) if len(values) else np.nan,
+        low=low,
+        high=high,
+        note=note,
+        samples=digest_bytes(np.ascontiguousarray(targets[chosen]).tobytes() + repr(people.tolist()).encode()),
+    )
+
+
+def _validated(
+    targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    losses = kl_per_sample(targets, predictions)
+    votes, people = np.asarray(n_votes), np.asarray(patients)
+    faults = [
+        f"{name}: shape {values.shape}; expected ({len(losses)},)"
+        for name, values in {"n_votes": votes, "patients": people}.items()
+        if values.shape != losses.shape
+    ]
+    if votes.shape == losses.shape and (bad := ~(votes >= 1)).any():
+        faults.append(f"n_votes: {int(bad.sum())} values below 1; every sample has at least one vote")
+    if faults:
+        raise DataError("; ".join(faults))
+    return check_shares(targets, "targets"), losses, votes, people
