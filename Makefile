@@ -1,0 +1,65 @@
+# Everything sets itself up: a virtual environment in .venv from a bare Python 3.11-3.13, then the work.
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS ?= test,dev
+CONSTRAINTS ?=
+NOTEBOOKS := $(wildcard notebooks/*.py)
+SUITE ?= demo
+
+# The first of these that is a Python 3.11-3.13; say PYTHON=... for another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help demo test lint format notebooks notebooks-check bench evidence lock install clean
+
+help:
+	@echo "make demo       run the whole suite on a synthetic set (about ten minutes); results in runs/demo"
+	@echo "make test       run the tests"
+	@echo "make lint       ruff, format, types, notebooks in step with their sources"
+	@echo "make notebooks  regenerate the .ipynb files from notebooks/*.py"
+	@echo "make bench      the benchmarks, rivals beside"
+	@echo "make evidence   the long proofs, outside CI (hours)"
+	@echo "make lock       pin the versions in .venv in requirements-lock.txt"
+
+$(VENV)/.installed: requirements.txt pyproject.toml $(CONSTRAINTS)
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one or say make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable ".[$(EXTRAS)]"
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/hbac run $(SUITE)
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install notebooks-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One direction only, source to notebook: jupytext's --sync goes by file times and may overwrite the newer file.
+notebooks: install
+	for source in $(NOTEBOOKS); do $(BIN)/jupytext --quiet --to ipynb --update --output "$${source%.py}.ipynb" "$$source" || exit 1; done
+
+notebooks-check: install
+	$(BIN)/python tests/notebooks/check_pairs.py
+
+bench: install
+	$(BIN)/python -m pytest tests/benchmarks --override-ini addopts="-ra --strict-markers" -s $(PYTEST_ARGS)
+
+evidence: install
+	$(BIN)/python -m pytest tests/evidence -m evidence --override-ini addopts="-ra --strict-markers" --timeout 20000 -s $(PYTEST_ARGS)
+
+lock: install
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' > requirements-lock.txt
+
+clean:
+	rm -rf $(VENV) build dist runs *.egg-info

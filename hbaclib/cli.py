@@ -1,0 +1,123 @@
+"""The command ``hbac``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hbaclib import __version__
+from hbaclib.errors import HbacError
+
+
+class _Group(click.Group):
+    """A group whose commands print an `HbacError` as one message, and end with exit code 1, 130 after Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HbacError as error:
+            click.echo(f"hbac: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("hbac: interrupted; the same command continues where it stopped", err=True)
+            ctx.exit(130)
+
+
+def _value(text: str) -> Any:
+    """A parameter's value: JSON where it is JSON (numbers, true, lists), else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _pairs(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    faulty = [text for text in given if not text.partition("=")[0].isidentifier() or "=" not in text]
+    if faulty:
+        raise click.BadParameter(f"{faulty[0]!r}; expected NAME=VALUE")
+    return {text.partition("=")[0]: _value(text.partition("=")[2]) for text in given}
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """Classify harmful brain activity in EEG: from raw files to submission.csv."""
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--patients", type=click.IntRange(min=1), default=50, show_default=True, help="Patients in train.csv.")
+@click.option("--test-rows", type=click.IntRange(min=1), default=20, show_default=True, help="Rows of test.csv.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
+@click.option(
+    "--preview", is_flag=True, help="Draw montage, spectrograms and spectra of every class into FOLDER instead."
+)
+@click.option("--real", type=FOLDER, default=None, help="With --preview: real recordings to draw beside.")
+def synth(
+    folder: Path, patients: int, test_rows: int, seed: int, jobs: int | None, preview: bool, real: Path | None
+) -> None:
+    """Make a synthetic data set in the competition's format, with known truth, at FOLDER."""
+    if real and not preview:
+        raise click.UsageError("--real goes with --preview")
+    if preview:
+        from hbaclib.dataset.synthetic.preview import preview_figures
+
+        for path in preview_figures(folder, seed=seed, real=real):
+            click.echo(path)
+        return
+    from hbaclib.dataset.synthetic import make_synthetic_dataset
+
+    click.echo(make_synthetic_dataset(folder, n_patients=patients, seed=seed, n_test=test_rows, n_jobs=jobs))
+
+
+@main.command()
+@click.argument("data", type=FOLDER)
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
+def check(data: Path, jobs: int | None) -> None:
+    """Check every file of DATA, a folder in the competition's format, and list all faults."""
+    from hbaclib.dataset.competition import check_recordings, open_competition
+    from hbaclib.platform import find_data
+
+    folder = find_data(data)
+    competition = open_competition(folder)
+    faults = check_recordings(competition, n_jobs=jobs)
+    for fault in faults.itertuples():
+        click.echo(f"{fault.file}: {fault.problem}")
+    rows = 0 if competition.test is None else len(competition.test)
+    click.echo(
+        f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "
+        f"{competition.train['eeg_id'].nunique()} training recordings: "
+        + (f"{len(faults)} faulty files" if len(faults) else "no fault found")
+    )
+    if len(faults):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("suite")
+@click.option(
+    "--data", type=FOLDER, default=None, help="Folder in the competition's format; a synthetic set without it."
+)
+@click.option("--out", type=FOLDER, default=None, help="Output folder; runs/SUITE without it.")
+@click.option("-p", "--parameter", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
+              help="Set a notebook parameter of that name; may be repeated.")  # fmt: skip
+def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, Any]) -> None:
+    """Run the notebooks of SUITE (smoke, demo, full) from raw files to submission.csv.
+
+    Finished stages are recognised by content and skipped; a killed run continues where it stopped.
+    """
+    from hbaclib.suite.runner import run_suite
+
+    run_suite(suite, data=data, out=out, parameters=parameters)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""Executes a suite with papermill; doit decides by content which stages are up to date.
+
+A stage is up to date when its notebook, its parameters, the library's code and the manifests of the stages before it
+are as they were when it last succeeded, and every file that it made still has its digest. Each stage's success is
+recorded at once, so a killed run continues with the first stage that had not finished; inside that stage the library
+continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hbaclib.artefacts import MANIFEST, code_digest, verify, write_json
+from hbaclib.errors import ArtefactError, ConfigError, HbacError
+from hbaclib.platform import SYNTHETIC, find_data
+from hbaclib.suite.table import Stage, Suite, SuiteTable, unknown
+
+PORT_STAGE = "01_port_data"
+RUNNER_PARAMETERS = ("out", "data", "stage")
+"""Parameters that the runner fills in itself, where a notebook has them."""
+
+
+class StageFailedError(HbacError):
+    """A cell of a stage's notebook raised; the message shows the cell and the error."""
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Hold the output folder against a second run.
+
+    Raises:
+        ArtefactError: the folder cannot be written, or another run holds it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("w")
+    except OSError as error:
+        raise ArtefactError(f"{out}: cannot write there ({error.strerror}); expected a writable folder") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtefactError(f"{out}: another run is writing there; wait for it, or choose another --out") from None
+        yield
+
+
+def known_parameters(stage: Stage) -> dict[str, Any]:
+    """Parameters of a stage's notebook, as its parameters cell declares them."""
+    import papermill
+
+    return papermill.inspect_notebook(str(stage.notebook.path))
+
+
+def fill_parameters(suite: Suite, given: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, dict[str, Any]]:
+    """Parameters of each stage: the suite's, then those given, then the runner's own.
+
+    Raises:
+        ConfigError: the suite or the caller names a parameter that no notebook declares (papermill would only warn).
+    """
+    declared = {stage.name: known_parameters(stage) for stage in suite.stages}
+    for name in given:
+        if not any(name in parameters for parameters in declared.values()):
+            raise unknown("parameter", name, sorted({key for row in declared.values() for key in row}))
+    own = {"out": str(out), "data": str(data or "")}
+    filled = {}
+    for stage in suite.stages:
+        for name in stage.parameters:
+            if name not in declared[stage.name]:
+                error = unknown("parameter", name, sorted(declared[stage.name]))
+                raise ConfigError(f"suite {suite.name}: stage {stage.name}: {error}")
+        values = {**stage.parameters, **given, **own, "stage": stage.name}
+        filled[stage.name] = {name: value for name, value in values.items() if name in declared[stage.name]}
+    return filled
+
+
+def _cell_error(stage: Stage, path: Path, error: Any) -> StageFailedError:
+    """Say which cell failed and why; a traceback only where the library did not expect the error."""
+    import hbaclib.errors
+
+    expected = isinstance(getattr(hbaclib.errors, error.ename, None), type)
+    source = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
+    told = f"{error.ename}: {error.evalue}" if expected else str(error).strip()
+    return StageFailedError(f"{stage.name} failed in cell [{error.exec_count}]:\n{source}\n{told}\nnotebook: {path}")
+
+
+def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
+    """Run one notebook; the executed one appears in ``folder`` when it is whole (``-failed`` when a cell raised).
+
+    Raises:
+        StageFailedError: a cell raised.
+    """
+    import papermill
+
+    folder.mkdir(parents=True, exist_ok=True)
+    running, failed = folder / f".{stage.name}.ipynb", folder / f"{stage.name}-failed.ipynb"
+    bar = {"desc": stage.name, "leave": False} if sys.stderr.isatty() else False
+    try:
+        papermill.execute_notebook(
+            str(stage.notebook.path),
+            str(running),
+            parameters=dict(parameters),
+            kernel_name="python3",
+            progress_bar=bar,
+            cwd=str(folder),
+        )
+    except papermill.PapermillExecutionError as error:
+        os.replace(running, failed)
+        raise _cell_error(stage, failed, error) from None
+    os.replace(running, folder / f"{stage.name}.ipynb")
+    failed.unlink(missing_ok=True)
+
+
+def _doit(task: dict[str, Any], database: Path) -> bool:
+    """Let doit run one task if it is not up to date; whether it ran. Exceptions of its action come through."""
+    from doit.cmd_base import TaskLoader2
+    from doit.doit_cmd import DoitMain
+    from doit.reporter import ZeroReporter
+    from doit.task import dict_to_task
+
+    action, raised, ran = task["actions"][0], [], []
+
+    def guarded() -> bool:
+        ran.append(True)
+        try:
+            action()
+        except BaseException as error:
+            raised.append(error)
+            return False
+        return True
+
+    class Loader(TaskLoader2):
+        def setup(self, opt_values: Any) -> None:
+            pass
+
+        def load_doit_config(self) -> dict[str, Any]:
+            return {"dep_file": str(database), "backend": "sqlite3", "reporter": ZeroReporter, "verbosity": 2}
+
+        def load_tasks(self, cmd: Any, pos_args: Any) -> list[Any]:
+            return [dict_to_task({**task, "actions": [guarded]})]
+
+    code = DoitMain(Loader()).run(["run"])
+    if raised:
+        raise raised[0]
+    if code:
+        raise ArtefactError(f"{task['name']}: doit ended with code {code}; delete {database} and run again")
+    return bool(ran)
+
+
+def _unchanged(stage: Stage, out: Path, data: Path | None) -> Callable[[], bool]:
+    """Whether what the stage read from outside and what it made are still as its manifest says."""
+
+    def check() -> bool:
+        try:
+            manifest = verify(out / stage.name)
+            if stage.notebook.name != PORT_STAGE:
+                return True
+            from hbaclib.dataset.port import digest_source
+
+            folder = find_data(data or "", out)
+            return folder is not None and digest_source(folder) == manifest.inputs["source"]
+        except (ArtefactError, KeyError):
+            return False
+
+    return check
+
+
+def _stage_task(stage: Stage, parameters: dict[str, Any], out: Path, data: Path | None) -> dict[str, Any]:
+    from doit.tools import config_changed
+
+    notebooks = out / "notebooks"
+    return {
+        "name": stage.name,
+        "actions": [lambda: execute(stage, parameters, notebooks)],
+        "file_dep": [str(stage.notebook.path), *(str(out / name / MANIFEST) for name in stage.after)],
+        "targets": [str(notebooks / f"{stage.name}.ipynb"), str(out / stage.name / MANIFEST)],
+        "uptodate": [
+            config_changed({"parameters": json.dumps(parameters, sort_keys=True), "code": code_digest()}),
+            _unchanged(stage, out, data),
+        ],
+    }
+
+
+def _read_times(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return {row["stage"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def run_suite(
+    name: str,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    root: str | Path | None = None,
+) -> Path:
+    """Execute a suite: every stage that is not up to date, then the report.
+
+    Args:
+        name: a suite of ``kaggle/suite.toml``.
+        data: folder in the competition's format; without it the first notebook finds or makes one.
+        out: output folder, ``runs/<suite>`` in the project without it.
+        parameters: values for notebook parameters of that name, over those of the table.
+        root: folder of the project, found without it.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        ConfigError: unknown suite or parameter.
+        StageFailedError: a cell raised; what was finished stays and is not computed again.
+    """
+    table = SuiteTable(root)
+    suite = table.suite(name)
+    source = find_data(data) if data else None
+    folder = Path(out).expanduser().resolve() if out else table.root / "runs" / name
+    values = fill_parameters(suite, parameters or {}, folder, source)
+    with _lock(folder):
+        times = _read_times(folder / "stages.json")
+        started = time.monotonic()
+        computed = 0
+        for number, stage in enumerate(suite.stages, start=1):
+            label = f"[{number}/{len(suite.stages)}] {stage.name}"
+            click.echo(label, nl=False)
+            begin = time.monotonic()
+            try:
+                ran = _doit(_stage_task(stage, values[stage.name], folder, source), folder / ".doit.db")
+            except BaseException:
+                click.echo(f" failed after {time.monotonic() - begin:.0f} s")
+                raise
+            seconds = time.monotonic() - begin
+            if ran:
+                computed += 1
+                times[stage.name] = {
+                    "stage": stage.name,
+                    "notebook": stage.notebook.name,
+                    "seconds": round(seconds, 1),
+                    "status": "done",
+                    "parameters": values[stage.name],
+                }
+                write_json(folder / "stages.json", [times[row.name] for row in suite.stages if row.name in times])
+            click.echo(f" done in {seconds:.1f} s" if ran else " up to date")
+        _report(suite, folder)
+        click.echo(
+            f"{computed} of {len(suite.stages)} stages computed in {time.monotonic() - started:.0f} s\n"
+            f"submission: {folder / 'submission.csv'}\nreport:     {folder / 'report.html'}"
+        )
+    return folder
+
+
+def _report(suite: Suite, folder: Path) -> None:
+    from doit.tools import config_changed
+
+    from hbaclib.evaluation.report import write_report
+
+    def write() -> None:
+        truth = folder / f"{SYNTHETIC}-truth.parquet"
+        write_report(folder, truth=truth if truth.is_file() else None, title=f"Suite {suite.name}")
+
+    task = {
+        "name": "report",
+        "actions": [write],
+        "file_dep": [str(folder / stage.name / MANIFEST) for stage in suite.stages] + [str(folder / "stages.json")],
+        "targets": [str(folder / "report.html"), str(folder / "results.json")],
+        "uptodate": [config_changed(code_digest())],
+    }
+    _doit(task, folder / ".doit.db")

@@ -1,0 +1,175 @@
+"""Reads ``kaggle/suite.toml``, the one table of notebooks, edges, accelerators and parameters."""
+
+from __future__ import annotations
+
+import difflib
+import graphlib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hbaclib.errors import ConfigError, list_some
+from hbaclib.platform import project_root
+
+ACCELERATORS = ("none", "NvidiaTeslaT4", "NvidiaTeslaP100")
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of the suite.
+
+    Attributes:
+        name: file name without its ending.
+        path: the ``.ipynb`` file.
+        title: title of its Kaggle kernel.
+        after: names of the notebooks whose outputs it reads.
+        accelerator: Kaggle's machine shape, or "none".
+    """
+
+    name: str
+    path: Path
+    title: str
+    after: tuple[str, ...]
+    accelerator: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One execution of a notebook within a suite.
+
+    Attributes:
+        name: name of the stage, of its folder and of the executed notebook.
+        notebook: the notebook.
+        parameters: what its parameters cell is given.
+        after: names of the stages whose outputs it reads.
+    """
+
+    name: str
+    notebook: Notebook
+    parameters: dict[str, Any]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of stages in an order in which they can run."""
+
+    name: str
+    about: str
+    stages: tuple[Stage, ...] = field(default_factory=tuple)
+
+
+def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
+    """Error for a name that does not exist, listing close ones."""
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {list_some(known, 20)}"
+    return ConfigError(f"no {kind} {name!r}; {hint}")
+
+
+def _check_keys(where: str, table: dict[str, Any], required: set[str], allowed: set[str]) -> None:
+    missing, extra = required - set(table), set(table) - allowed
+    if missing or extra:
+        faults = [f"missing {list_some(sorted(missing))}"] * bool(missing) + [
+            f"unknown {list_some(sorted(extra))}"
+        ] * bool(extra)
+        raise ConfigError(f"{where}: {', '.join(faults)}; expected {list_some(sorted(allowed))}")
+
+
+class SuiteTable:
+    """The table, read and validated.
+
+    Args:
+        root: folder of the project; found by `project_root` where it is not given.
+
+    Raises:
+        ConfigError: the table is missing or faulty; the message names the entry.
+    """
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = Path(root) if root else project_root()
+        path = self.root / "kaggle" / "suite.toml"
+        try:
+            self._content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: not a readable suite table ({error})") from error
+        if self._content.get("schema") != SCHEMA:
+            raise ConfigError(f"{path}: schema {self._content.get('schema')!r}, expected {SCHEMA}")
+        self.path = path
+        self.notebooks = {name: self._notebook(name, row) for name, row in self._content["notebooks"].items()}
+        for notebook in self.notebooks.values():
+            for source in notebook.after:
+                if source not in self.notebooks:
+                    raise ConfigError(f"{path}: notebook {notebook.name}: {unknown('notebook', source, self.order())}")
+        self._order()
+
+    def _notebook(self, name: str, row: dict[str, Any]) -> Notebook:
+        _check_keys(
+            f"{self.path}: notebook {name}",
+            row,
+            {"title", "after", "accelerator"},
+            {"title", "after", "accelerator"},
+        )
+        if row["accelerator"] not in ACCELERATORS:
+            raise ConfigError(
+                f"{self.path}: notebook {name}: accelerator {row['accelerator']!r}, expected one of "
+                f"{list_some(ACCELERATORS)}"
+            )
+        file = self.root / "notebooks" / f"{name}.ipynb"
+        if not file.is_file():
+            raise ConfigError(f"{self.path}: notebook {name}: {file} does not exist")
+        return Notebook(name, file, row["title"], tuple(row["after"]), row["accelerator"])
+
+    def _order(self) -> list[str]:
+        graph = {notebook.name: sorted(notebook.after) for notebook in self.notebooks.values()}
+        try:
+            order = list(graphlib.TopologicalSorter(graph).static_order())
+        except graphlib.CycleError as error:
+            raise ConfigError(f"{self.path}: notebooks wait for each other: {' -> '.join(error.args[1])}") from None
+        return sorted(order, key=lambda name: (self._depth(name), name))
+
+    def _depth(self, name: str) -> int:
+        return 1 + max((self._depth(source) for source in self.notebooks[name].after), default=0)
+
+    def order(self) -> list[str]:
+        """Names of the notebooks, as the table lists them."""
+        return list(self.notebooks)
+
+    def names(self) -> list[str]:
+        """Names of the suites."""
+        return list(self._content["suites"])
+
+    def suite(self, name: str) -> Suite:
+        """One suite, its stages in an order in which they can run.
+
+        Raises:
+            ConfigError: there is no such suite (lists close names), or it is faulty.
+        """
+        suites = self._content["suites"]
+        if name not in suites:
+            raise unknown("suite", name, self.names())
+        rows = suites[name]["stages"]
+        where = f"{self.path}: suite {name}"
+        stages: dict[str, Stage] = {}
+        for row in rows:
+            _check_keys(where, row, {"notebook"}, {"notebook", "name", "parameters"})
+            if row["notebook"] not in self.notebooks:
+                raise ConfigError(f"{where}: {unknown('notebook', row['notebook'], self.order())}")
+            notebook = self.notebooks[row["notebook"]]
+            stage = row.get("name", notebook.name)
+            if stage in stages:
+                raise ConfigError(f"{where}: two stages write the folder {stage}; give each a name of its own")
+            stages[stage] = Stage(stage, notebook, dict(row.get("parameters", {})), ())
+        done = {
+            stage.name: Stage(
+                stage.name,
+                stage.notebook,
+                stage.parameters,
+                tuple(other.name for other in stages.values() if other.notebook.name in stage.notebook.after),
+            )
+            for stage in stages.values()
+        }
+        rank = {notebook: index for index, notebook in enumerate(self._order())}
+        ordered = sorted(done.values(), key=lambda stage: (rank[stage.notebook.name], list(done).index(stage.name)))
+        return Suite(name, suites[name].get("about", ""), tuple(ordered))

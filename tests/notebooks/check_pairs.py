@@ -1,0 +1,37 @@
+"""Fails where a notebook is not what its source generates, or holds outputs. `make notebooks` mends the first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def faults() -> list[str]:
+    """One line per fault."""
+    found = []
+    sources = {path.stem for path in NOTEBOOKS.glob("*.py")}
+    made = {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+    found += [f"{name}: .py and .ipynb do not come in a pair" for name in sorted(sources ^ made)]
+    for name in sorted(sources & made):
+        expected = jupytext.read(NOTEBOOKS / f"{name}.py", config=jupytext.config.load_jupytext_config(str(NOTEBOOKS)))
+        notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        if [cell.get("outputs") for cell in notebook.cells if cell.get("outputs")]:
+            found.append(f"{name}.ipynb: holds outputs")
+        pairs = [
+            [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in book.cells]
+            for book in (expected, notebook)
+        ]
+        if pairs[0] != pairs[1]:
+            found.append(f"{name}.ipynb: differs from {name}.py; run `make notebooks`")
+    return found
+
+
+if __name__ == "__main__":
+    problems = faults()
+    print("\n".join(problems) or "notebooks and sources agree")
+    sys.exit(bool(problems))
