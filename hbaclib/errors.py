@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -38,3 +39,11 @@ def list_some(names: Iterable[object], limit: int = 8) -> str:
     items = [str(name) for name in names]
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def unknown_name(kind: str, name: str, known: Iterable[object]) -> ConfigError:
+    """An error for a name that nobody knows, listing the close ones (or all, when none is close)."""
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
+    return ConfigError(f"{kind} {name!r} is unknown; {hint}")
