@@ -112,6 +112,7 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
             kernel_name="python3",
             progress_bar=bar,
             cwd=str(folder),
+            extra_arguments=["--log-level=ERROR"],  # a kernel on this machine need not warn of plain sockets
         )
     except papermill.PapermillExecutionError as error:
         os.replace(running, failed)

@@ -1,0 +1,126 @@
+"""What a notebook reads: the data and the stages before it, found or, where there are none, computed now.
+
+In a run of the suite every stage finds its predecessors finished. Who opens a single notebook and runs all its cells
+has none: then the missing ones are computed by the same library calls with their notebooks' defaults, and it is said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hbaclib.errors import PlatformError
+from hbaclib.platform import COMPETITION, SYNTHETIC, accelerators, find_data, find_mount, find_stage, find_stages
+
+PORT, EEG, IMAGES, ENSEMBLE, SUBMIT = (
+    "01_port_data",
+    "02_eeg_spectrograms",
+    "03_assemble_inputs",
+    "07_ensemble",
+    "08_submit",
+)
+TRAINING_PREFIXES = ("04_train_", "05_train_", "06_train_")
+DEFAULT_PATIENTS = 40
+
+
+def data_folder(
+    data: str, out: str | Path, *, synthetic_patients: int = DEFAULT_PATIENTS, synthetic_seed: int = 1
+) -> Path:
+    """Folder of the data: as given, the competition's mount, or a synthetic set that is made now below ``out``.
+
+    Raises:
+        PlatformError: a folder was named and is not there.
+        HbacError: a set made with other arguments lies there.
+    """
+    mount = find_mount("competitions", COMPETITION)
+    if data or mount:
+        found = find_data(data, out)
+        assert found is not None
+        print(f"data: {found}")
+        return found
+    from hbaclib.dataset.synthetic import make_synthetic_dataset
+
+    print(f"no data given and no competition mount: a synthetic set of {synthetic_patients} patients is used")
+    return make_synthetic_dataset(Path(out) / SYNTHETIC, n_patients=synthetic_patients, seed=synthetic_seed)
+
+
+def source_of(data: str, out: str | Path) -> Path:
+    """Folder of the data that the first stage was made from.
+
+    Raises:
+        PlatformError: there is none; says what to do.
+    """
+    found = find_data(data, out)
+    if found is None:
+        raise PlatformError(f"no data: neither given, nor mounted, nor below {out}; run 01_port_data or name a folder")
+    return found
+
+
+def _announce(stage: str) -> None:
+    print(f"{stage} has not run: computing it now with its defaults")
+
+
+def ported(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 01."""
+    found = find_stage(PORT, out)
+    if found:
+        return found
+    from hbaclib.dataset.port import port_data
+
+    _announce(PORT)
+    return port_data(data_folder(data, out), out)
+
+
+def eeg_products(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 02."""
+    port = ported(out, data)
+    found = find_stage(EEG, out)
+    if found:
+        return found
+    from hbaclib.dataset.port import store_eeg_products
+
+    _announce(EEG)
+    return store_eeg_products(source_of(data, out), port, out)
+
+
+def images(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 03."""
+    port = ported(out, data)
+    found = find_stage(IMAGES, out)
+    if found:
+        return found
+    from hbaclib.dataset.port import store_kaggle_images
+
+    _announce(IMAGES)
+    return store_kaggle_images(port, out)
+
+
+def default_recipe() -> str:
+    """Recipe for who names none: the gold one on a GPU, the demo's on a CPU."""
+    return "gold" if accelerators() else "demo"
+
+
+def trained(out: str | Path, data: str = "") -> list[Path]:
+    """Folders of all finished training stages, one trained now where there is none."""
+    found = [folder for prefix in TRAINING_PREFIXES for folder in find_stages(prefix, out)]
+    if found:
+        return found
+    from hbaclib.inputs.store import open_inputs
+    from hbaclib.training.cross_validate import train
+    from hbaclib.training.recipe import load_recipe
+
+    arrays = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
+    stage = "04_train_efficientnet-b0"
+    _announce(stage)
+    return [train(load_recipe(default_recipe()), arrays, Path(out) / stage)]
+
+
+def ensembled(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 07."""
+    found = find_stage(ENSEMBLE, out)
+    if found:
+        return found
+    from hbaclib.evaluation.ensemble import ensemble_stage
+
+    members = trained(out, data)
+    _announce(ENSEMBLE)
+    return ensemble_stage(members, Path(out) / ENSEMBLE)

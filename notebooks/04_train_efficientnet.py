@@ -1,0 +1,129 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 Train EfficientNet
+#
+# One backbone (EfficientNet B0 to B4) is trained once per fold; each sample is then predicted by the network that never
+# saw its patient. These out-of-fold predictions are what the ensemble is built from and what the scores stand on.
+#
+# Reads: `01_port_data/`, `02_eeg_spectrograms/`, `03_assemble_inputs/`. Writes: `04_train_efficientnet-<backbone>/` with
+# recipe, weights, learning curves and out-of-fold predictions.
+
+# %% tags=["bootstrap"]
+# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
+import importlib.util
+
+if importlib.util.find_spec("hbaclib") is None:
+    raise ImportError("hbaclib is not installed")
+
+from hbaclib.platform import describe
+
+print(describe())
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
+data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
+recipe = ""  # "s1", "gold", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
+backbone = "efficientnet_b0"  # to "efficientnet_b4"
+folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
+weights = ""  # pretrained weights (*_notop.h5); empty: from scratch
+stage = ""  # name of the output folder; empty: from the backbone
+
+# %%
+import pandas as pd
+from hbaclib.training.runtime import configure
+
+from hbaclib import build_model, score_by_tier
+from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
+
+# The runtime is set before anything touches TensorFlow: threads, seeds and determinism are part of the recipe.
+from hbaclib.suite.upstream import default_recipe, eeg_products, images, ported
+from hbaclib.training.recipe import load_recipe
+
+settings = {"backbone": backbone} | ({"weights": weights} if weights else {})
+plan = load_recipe(recipe or default_recipe(), **settings)
+configure(plan)
+
+import matplotlib.pyplot as plt
+from hbaclib.inputs.store import open_inputs
+from hbaclib.training.cross_validate import train
+
+from hbaclib.evaluation import plots
+from hbaclib.platform import output_root
+
+out = output_root(out)
+inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
+stage = stage or f"04_train_efficientnet-{backbone.rpartition('_')[2]}"
+print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
+plan
+
+# %% [markdown]
+# ## The network
+
+# %%
+network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, downsample=plan.downsample)
+print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
+del network
+
+# %% [markdown]
+# ## What augmentation does
+#
+# The same sample as stored, and as the network sees it in four draws.
+
+# %%
+plots.show_augmentations(inputs, plan, row=0)
+plt.show()
+
+# %% [markdown]
+# ## Train
+#
+# One fit per fold. A run that was killed continues with the epoch after the last finished one; finished folds are not
+# trained again.
+
+# %%
+folder = train(plan, inputs, out / stage, folds=folds or None)
+
+# %% [markdown]
+# ## Learning curves
+#
+# The loss on the training folds and the score on the held-out fold, after every epoch.
+
+# %%
+histories = [
+    pd.read_csv(path).assign(fold=path.name.split(".")[0]) for path in sorted(folder.glob("fold-*.history.csv"))
+]
+plots.plot_learning_curves(pd.concat(histories, ignore_index=True))
+plt.show()
+
+# %% [markdown]
+# ## Out-of-fold scores
+#
+# The official score by number of votes, with 95 % intervals over patients. Scores of different tiers are on different
+# scales; the test set is of tier ">=10".
+
+# %%
+if (folder / "oof.parquet").is_file():
+    oof = pd.read_parquet(folder / "oof.parquet")
+    targets, predictions = oof[list(VOTE_COLUMNS)].to_numpy(), oof[list(PREDICTION_COLUMNS)].to_numpy()
+    scores = score_by_tier(targets, predictions, oof["n_votes"], oof["patient_id"])
+    plots.plot_confusion(targets, predictions)
+    plt.show()
+else:
+    scores = "trained some of the folds; the out-of-fold table is written when all are done"
+scores

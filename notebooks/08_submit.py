@@ -1,0 +1,77 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 Submit
+#
+# Predicts the test recordings with every fold of every member of the ensemble and writes `submission.csv`. Needs no
+# internet. A recording that cannot be read gets the class means of the expert-labelled samples, and a line in the log.
+#
+# Reads: `test.csv` and its files, the trained networks, `07_ensemble/`. Writes: `submission.csv`.
+
+# %% tags=["bootstrap"]
+# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
+import importlib.util
+
+if importlib.util.find_spec("hbaclib") is None:
+    raise ImportError("hbaclib is not installed")
+
+from hbaclib.platform import describe
+
+print(describe())
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
+data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
+spectrograms = "files"  # "from_eeg": compute the ten-minute spectrograms instead of reading them
+time_budget_hours = 8.0  # with less time than all members need, the last in the stated order are left out
+
+# %%
+import matplotlib.pyplot as plt
+from hbaclib.submission import submit_stage
+
+from hbaclib import CLASSES, VOTE_COLUMNS
+from hbaclib.platform import output_root
+from hbaclib.suite.upstream import SUBMIT, ensembled, source_of
+
+out = output_root(out)
+ensemble = ensembled(out, data)
+source = source_of(data, out)
+
+# %% [markdown]
+# ## Predict and write
+
+# %%
+submission = submit_stage(
+    source, ensemble, out / SUBMIT, spectrograms=spectrograms, time_budget_seconds=3600 * time_budget_hours
+)
+submission.head()
+
+# %% [markdown]
+# ## What was predicted
+#
+# The mean predicted share of each class, and how sure the predictions are.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+shares = submission[list(VOTE_COLUMNS)].to_numpy()
+axes[0].bar(CLASSES, shares.mean(axis=0))
+axes[0].set(xlabel="class", ylabel="mean predicted share", title=f"{len(submission):,} test recordings")
+axes[1].hist(shares.max(axis=1), bins=20, range=(0, 1))
+axes[1].set(xlabel="share of the leading class", ylabel="recordings", title="How sure the predictions are")
+plt.show()

@@ -1,0 +1,96 @@
+"""The runner: order, skipping by content, failures, parameters, one run at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.suite.runner import StageFailedError, run_suite
+from tests.suite.tiny_project import SECOND, make_project, write_notebook
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project")
+
+
+def log(project: Path) -> list[str]:
+    return (project / "runs" / "tiny" / "log.txt").read_text().split()
+
+
+def test_runs_in_order_and_skips_what_is_up_to_date(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run_suite("tiny", root=project)
+    assert log(project) == ["first", "second"]
+    assert (out / "12_second" / "square.txt").read_text() == "9"
+    assert (out / "notebooks" / "11_first.ipynb").is_file()
+    assert (out / "report.html").is_file()
+    assert "done in" in capsys.readouterr().out
+    notebook = project / "notebooks" / "11_first.ipynb"
+    os.utime(notebook, (1, 1))  # another time is not another content
+    run_suite("tiny", root=project)
+    assert log(project) == ["first", "second"]
+    assert capsys.readouterr().out.count("up to date") == 2
+
+
+def test_changed_parameter_recomputes_what_depends_on_it(project: Path) -> None:
+    run_suite("tiny", root=project)
+    out = run_suite("tiny", root=project, parameters={"value": 5})
+    assert log(project) == ["first", "second"] * 2
+    assert (out / "12_second" / "square.txt").read_text() == "25"
+
+
+def test_changed_notebook_or_output_recomputes_that_stage_alone(project: Path) -> None:
+    out = run_suite("tiny", root=project)
+    write_notebook(project / "notebooks" / "12_second.ipynb", 'out = ""\nstage = ""', SECOND + "\n1 + 1")
+    run_suite("tiny", root=project)
+    assert log(project) == ["first", "second", "second"]
+    (out / "12_second" / "square.txt").write_text("10")
+    run_suite("tiny", root=project)
+    assert log(project) == ["first", "second", "second", "second"]
+    assert (out / "12_second" / "square.txt").read_text() == "9"
+
+
+def test_failing_cell_is_shown_and_what_was_finished_stays(project: Path) -> None:
+    with pytest.raises(StageFailedError) as caught:
+        run_suite("tiny", root=project, parameters={"value": -1})
+    message = str(caught.value)
+    assert "12_second failed in cell" in message and "value.txt: found -1, expected 0 or more" in message
+    assert "Traceback" not in message
+    failed = project / "runs" / "tiny" / "notebooks" / "12_second-failed.ipynb"
+    assert failed.is_file()
+    run_suite("tiny", root=project, parameters={"value": 2})
+    assert not failed.exists()
+    assert log(project) == ["first", "first", "second"]
+
+
+def test_unknown_names_are_refused_before_anything_runs(project: Path) -> None:
+    with pytest.raises(ConfigError, match="no suite 'tine'; did you mean tiny"):
+        run_suite("tine", root=project)
+    with pytest.raises(ConfigError, match="no parameter 'valu'; did you mean value"):
+        run_suite("tiny", root=project, parameters={"valu": 1})
+    table = project / "kaggle" / "suite.toml"
+    table.write_text(table.read_text().replace("{ value = 3 }", "{ valeu = 3 }"))
+    with pytest.raises(ConfigError, match="stage 11_first: no parameter 'valeu'; did you mean value"):
+        run_suite("tiny", root=project)
+    assert not (project / "runs" / "tiny" / "log.txt").exists()
+
+
+def test_two_runs_do_not_share_a_folder(project: Path) -> None:
+    import fcntl
+
+    out = project / "runs" / "tiny"
+    out.mkdir(parents=True)
+    with open(out / ".lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ArtefactError, match="another run is writing there"):
+            run_suite("tiny", root=project)
+
+
+def test_unusable_output_folder(project: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(ArtefactError, match="expected a writable folder"):
+        run_suite("tiny", root=project, out=blocked / "run")
