@@ -26,6 +26,10 @@ class ArtefactError(HbacError):
     """A stored artefact is missing, incomplete, changed, or of another version."""
 
 
+class TrainingError(HbacError):
+    """A fit cannot go on; what it was working on is saved beside its files."""
+
+
 class ConfigError(HbacError, ValueError):
     """A recipe, suite, parameter or model name is not valid."""
 
