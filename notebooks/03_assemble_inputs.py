@@ -19,8 +19,8 @@
 # A network sees 128 x 256 pixels with eight channels: four planes of the ten-minute spectrogram (its central 512 s) and
 # four of the fifty-second EEG spectrogram, in one order of chains: LL, RL, LP, RP.
 #
-# Reads: `01_port_data/` and `02_eeg_spectrograms/`. Writes: `03_assemble_inputs/` with the first four planes; the reader
-# joins both halves when a batch is asked for, so that nothing is stored twice.
+# Reads: `01_port_data/` and `02_eeg_spectrograms/`. Writes: `03_assemble_inputs/` with the first four planes; the
+# reader joins both halves when a batch is asked for, so that nothing is stored twice.
 
 # %% tags=["bootstrap"]
 # Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).

@@ -19,8 +19,8 @@
 # One backbone (EfficientNet B0 to B4) is trained once per fold; each sample is then predicted by the network that never
 # saw its patient. These out-of-fold predictions are what the ensemble is built from and what the scores stand on.
 #
-# Reads: `01_port_data/`, `02_eeg_spectrograms/`, `03_assemble_inputs/`. Writes: `04_train_efficientnet-<backbone>/` with
-# recipe, weights, learning curves and out-of-fold predictions.
+# Reads: `01_port_data/`, `02_eeg_spectrograms/`, `03_assemble_inputs/`.
+# Writes: `04_train_efficientnet-<backbone>/` with recipe, weights, learning curves and out-of-fold predictions.
 
 # %% tags=["bootstrap"]
 # Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
