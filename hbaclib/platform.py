@@ -7,16 +7,19 @@ Kaggle mounts, new layout (old in brackets):
 - output of another notebook: ``notebooks/<owner>/<slug>`` (``<slug>``)
 - model: ``models/<owner>/<model>/<framework>/<variation>/<version>`` (``<model>/<framework>/<variation>/<version>``)
 
-all below ``/kaggle/input``; what a notebook writes goes to ``/kaggle/working``.
+all below ``/kaggle/input``; utility scripts lie below ``/kaggle/usr/lib``, as ``notebooks/<owner>/<slug>``
+(``<slug>`` with underscores). What a notebook writes goes to ``/kaggle/working``. `find_input` is the one resolver: it
+takes a local folder as well as the name of a mounted input, and where it finds neither it lists what is mounted.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform as python_platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hbaclib.artefacts import MANIFEST
@@ -24,6 +27,13 @@ from hbaclib.errors import ConfigError, PlatformError, list_some
 
 COMPETITION = "hms-harmful-brain-activity-classification"
 SYNTHETIC = "synthetic-hms"
+NEW_LAYOUT = {
+    "competitions": "competitions/*",
+    "datasets": "datasets/*/*",
+    "notebooks": "notebooks/*/*",
+    "models": "models/*/*/*/*/*",
+}
+"""Kind of input -> pattern of its mount points below the input root."""
 REPORTED_PACKAGES = ("hbaclib", "tensorflow", "keras", "keras-cv", "efficientnet", "numpy", "pandas", "pyarrow")
 
 
@@ -37,6 +47,11 @@ def input_root() -> Path:
     return Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
 
 
+def script_root() -> Path:
+    """Folder below which Kaggle mounts utility scripts; ``HBAC_SCRIPT_ROOT`` replaces it in tests."""
+    return Path(os.environ.get("HBAC_SCRIPT_ROOT", "/kaggle/usr/lib"))
+
+
 def project_root() -> Path:
     """Folder that holds ``kaggle/suite.toml`` and ``notebooks/``.
 
@@ -47,7 +62,7 @@ def project_root() -> Path:
         ConfigError: none of these holds the table.
     """
     given = os.environ.get("HBAC_PROJECT")
-    candidates = [Path(given)] if given else [Path(__file__).parents[2], Path.cwd(), *Path.cwd().parents]
+    candidates = [Path(given)] if given else [Path(__file__).parents[1], Path.cwd(), *Path.cwd().parents]
     for folder in candidates:
         if (folder / "kaggle" / "suite.toml").is_file():
             return folder.resolve()
@@ -72,40 +87,88 @@ def output_root(out: str | Path = "") -> Path:
         return Path.cwd() / "runs" / "interactive"
 
 
+def _mount_points(patterns: Iterable[str], root: Path | None = None) -> Iterator[Path]:
+    """Folders at these depths only: a mounted input may hold tens of thousands of files on a slow file system."""
+    root = root or input_root()
+    for pattern in patterns:
+        yield from sorted(folder for folder in root.glob(pattern) if folder.is_dir())
+
+
 def mounted() -> list[str]:
-    """Mounted inputs, relative to the input root, for messages: the folders down to four levels that hold files."""
+    """Mounted inputs for messages: relative to the input root, utility scripts with their whole path."""
     root = input_root()
-    found = []
-    for depth in range(1, 6):
-        for folder in sorted(root.glob("/".join("*" * depth))):
-            if folder.is_dir() and any(child.is_file() for child in folder.iterdir()):
-                found.append(folder.relative_to(root).as_posix())
-    return found
+    found = [folder.relative_to(root).as_posix() for folder in _mount_points(NEW_LAYOUT.values())]
+    found += [folder.name for folder in _mount_points(["*"]) if folder.name not in NEW_LAYOUT]
+    scripts = [*_mount_points(["notebooks/*/*"], script_root()), *_mount_points(["*"], script_root())]
+    return found + [str(folder) for folder in scripts if folder.name != "notebooks"]
 
 
 def find_mount(kind: str, slug: str) -> Path | None:
     """Folder of one mounted input.
 
     Args:
-        kind: ``competitions``, ``datasets``, ``notebooks`` or ``models``.
-        slug: its slug; with or without the owner. For models ``model/framework/variation[/version]``.
+        kind: ``competitions``, ``datasets``, ``notebooks``, ``models`` or ``scripts``.
+        slug: its slug, with or without the owner; for models ``[owner/]model/framework/variation[/version]``, without
+            a version the newest.
 
     Returns:
         The folder, in the new layout before the old one, or None.
+
+    Raises:
+        ConfigError: there is no such kind, or the slug is empty or leads out of the mounts.
     """
-    root = input_root()
-    patterns = [f"{kind}/{slug}", f"{kind}/*/{slug}", slug, slug.rpartition("/")[2] if kind != "models" else slug]
-    for pattern in patterns:
-        for folder in sorted(root.glob(pattern)):
-            if folder.is_dir():
-                return folder
-    return None
+    parts = slug.strip("/").split("/")
+    if (
+        kind not in (*NEW_LAYOUT, "scripts")
+        or not all(parts)
+        or set(parts) & {".", ".."}
+        or any("*" in x for x in parts)
+    ):
+        raise ConfigError(
+            f"mount {kind!r} {slug!r}; expected one of {list_some((*NEW_LAYOUT, 'scripts'))} and the slug of an input"
+        )
+    name = "/".join(parts)
+    if kind == "scripts":
+        old = parts[-1].replace("-", "_")
+        patterns = [f"notebooks/{name}", f"notebooks/*/{parts[-1]}", old, parts[-1]]
+        return next(_mount_points(patterns, script_root()), None)
+    if kind == "models":
+        tails = [name, f"*/{name}"]
+        patterns = [f"models/{tail}{version}" for version in ("", "/*") for tail in tails]
+        patterns += [f"{tail}{version}" for version in ("", "/*") for tail in (name, "/".join(parts[1:])) if tail]
+        found = [folder for folder in _mount_points(patterns) if folder.name.isdigit()]
+        return max(found, key=lambda folder: int(folder.name), default=None)
+    if kind == "competitions":
+        return next(_mount_points([f"competitions/{name}", parts[-1]]), None)
+    owned = f"{kind}/{name}" if len(parts) > 1 else f"{kind}/*/{name}"
+    return next(_mount_points([owned, parts[-1]]), None)
 
 
-def _notebook_outputs() -> Iterator[Path]:
-    root = input_root()
-    for pattern in ("notebooks/*/*", "datasets/*/*", "*"):
-        yield from sorted(folder for folder in root.glob(pattern) if folder.is_dir())
+def find_input(kind: str, name: str | Path) -> Path:
+    """Folder of an input: a local folder of that path, else the mounted input of that name.
+
+    Args:
+        kind: as in `find_mount`.
+        name: path of a folder, or a slug with or without its owner.
+
+    Raises:
+        PlatformError: there is neither; lists what is mounted.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    found = None if folder.is_absolute() or ".." in folder.parts else find_mount(kind, folder.as_posix())
+    if found:
+        return found
+    hint = ""
+    if input_root().is_dir():
+        hint = f", and no such input is mounted; below {input_root()} there are: {list_some(mounted(), 20) or 'none'}"
+    raise PlatformError(f"{name}: no such folder{hint}")
+
+
+def _artefact_mounts() -> Iterator[Path]:
+    """Mounts that may hold finished stages: outputs of notebooks before published data sets and models."""
+    return _mount_points([*(NEW_LAYOUT[kind] for kind in ("notebooks", "datasets", "models")), "*"])
 
 
 def find_stage(stage: str, out: str | Path) -> Path | None:
@@ -118,14 +181,14 @@ def find_stage(stage: str, out: str | Path) -> Path | None:
     Returns:
         The folder that holds the stage's manifest, or None.
     """
-    folders = [Path(out) / stage, *(mount / stage for mount in _notebook_outputs())]
+    folders = itertools.chain([Path(out) / stage], (mount / stage for mount in _artefact_mounts()))
     return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
 
 
 def find_stages(prefix: str, out: str | Path) -> list[Path]:
     """Folders of all finished stages whose name starts with the prefix, one per name, sorted by name."""
     found: dict[str, Path] = {}
-    for root in (Path(out), *_notebook_outputs()):
+    for root in itertools.chain([Path(out)], _artefact_mounts()):
         for manifest in sorted(root.glob(f"{prefix}*/{MANIFEST}")):
             found.setdefault(manifest.parent.name, manifest.parent)
     return [found[name] for name in sorted(found)]
@@ -134,7 +197,8 @@ def find_stages(prefix: str, out: str | Path) -> list[Path]:
 def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
     """Folder of the competition's files.
 
-    Looks at the given folder, the competition's mount, this run's synthetic set, and one of an attached notebook.
+    Looks at the given folder or data set, the competition's mount, this run's synthetic set, and one of an attached
+    notebook.
 
     Returns:
         The folder, or None where there is none and none was named.
@@ -143,14 +207,12 @@ def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
         PlatformError: a folder was named and is not there; lists what is mounted.
     """
     if str(data):
-        folder = Path(data).expanduser().resolve()
-        if not folder.is_dir():
-            hint = f"; mounted below {input_root()}: {list_some(mounted()) or 'nothing'}" if on_kaggle() else ""
-            raise PlatformError(f"{folder}: no such folder; expected one in the competition's format{hint}")
-        return folder
-    folders = [find_mount("competitions", COMPETITION), output_root(out) / SYNTHETIC]
-    folders += [mount / SYNTHETIC for mount in _notebook_outputs()]
-    return next((folder for folder in folders if folder and (folder / "train.csv").is_file()), None)
+        return find_input("datasets", data)
+    places = itertools.chain(
+        [find_mount("competitions", COMPETITION), output_root(out) / SYNTHETIC],
+        (mount / SYNTHETIC for mount in _artefact_mounts()),
+    )
+    return next((folder for folder in places if folder and (folder / "train.csv").is_file()), None)
 
 
 def versions() -> dict[str, str]:
