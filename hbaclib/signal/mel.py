@@ -1,0 +1,217 @@
+"""The field's EEG mel-spectrogram as matrix products, with librosa's numbers.
+
+Only the FFT bins under a mel filter carry weight (102 of 513 up to 20 Hz), and the Hann window is symmetric about its
+centre, so the samples before and after the centre are added for the cosines and subtracted for the sines: two real
+products of half the length replace the FFT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE, REGIONS
+from hbaclib.errors import ConfigError, DataError
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, pair_table
+
+N_FFT = 1024
+N_FRAMES = IMAGE_SHAPE[1]
+DYNAMIC_RANGE = 80.0
+"""Decibels between the brightest and the darkest value."""
+
+# librosa's amin: power below it counts as this much.
+_LEAST_POWER = 1e-10
+# A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG.
+_FLAT_SHARE = 1e-6
+_MIN_SECONDS = 4
+
+
+def mel_filter_bank(
+    n_mels: int = IMAGE_SHAPE[0], fmin: float = 0.0, fmax: float = 20.0, *, n_fft: int = N_FFT, rate: float = EEG_RATE
+) -> np.ndarray:
+    """Triangular filters of equal area (Slaney) on the mel scale.
+
+    Slaney's mel scale is linear below 1,000 Hz, and so the filters' corners are evenly spaced at every EEG rate.
+
+    Args:
+        n_mels: number of filters.
+        fmin: lower corner of the first filter, Hz.
+        fmax: upper corner of the last filter, Hz.
+        n_fft: FFT length.
+        rate: sampling rate, Hz.
+
+    Returns:
+        (n_mels, n_fft // 2 + 1) float64, in 1/Hz.
+
+    Raises:
+        DataError: the band is empty, above the Nyquist frequency, or above 1,000 Hz.
+
+    Source: M. Slaney, Auditory Toolbox, 1998; the values are those of ``librosa.filters.mel``.
+    """
+    if not 0 <= fmin < fmax <= min(rate / 2, 1000.0):
+        raise DataError(f"mel band {fmin}..{fmax} Hz; expected 0 <= fmin < fmax <= {min(rate / 2, 1000.0)} Hz")
+    if n_mels < 1:
+        raise ConfigError(f"n_mels = {n_mels}; expected at least 1")
+    corners = np.linspace(fmin, fmax, n_mels + 2)
+    lower, centre, upper = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    frequencies = np.arange(n_fft // 2 + 1) * rate / n_fft
+    rising = (frequencies - lower) / (centre - lower)
+    falling = (upper - frequencies) / (upper - centre)
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (upper - lower)
+
+
+@dataclass(frozen=True)
+class _Transform:
+    """Constant matrices of one setting.
+
+    Attributes:
+        cosines: (window / 2, n_bins), windowed; row j acts on the sum of the samples j after and j before the centre.
+        sines: the same for their difference.
+        mel: (n_bins, n_mels).
+    """
+
+    cosines: np.ndarray
+    sines: np.ndarray
+    mel: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def _transform(window: int, n_mels: int, fmin: float, fmax: float) -> _Transform:
+    bank = mel_filter_bank(n_mels, fmin, fmax)
+    bins = np.flatnonzero(bank.any(axis=0))
+    lag = np.arange(window // 2)
+    hann = 0.5 + 0.5 * np.cos(2 * np.pi * lag / window)
+    phase = 2 * np.pi * np.outer(lag, bins) / N_FFT
+    cosines = hann[:, None] * np.cos(phase)
+    cosines[0] /= 2  # the centre sample is added to itself
+    sines = hann[:, None] * np.sin(phase)
+    arrays = [np.ascontiguousarray(array, dtype=np.float32) for array in (cosines, sines, bank[:, bins].T)]
+    for array in arrays:
+        array.setflags(write=False)
+    return _Transform(*arrays)
+
+
+def _frame_centres(n_samples: int, centre_seconds: float | None) -> slice | np.ndarray:
+    """Centres of the frames: librosa's grid over the whole recording, or 256 spread evenly over its middle."""
+    if centre_seconds is None:
+        return slice(0, n_samples + 1, n_samples // N_FRAMES)
+    length = round(centre_seconds * EEG_RATE)
+    return (n_samples - length) // 2 + np.arange(N_FRAMES) * length // N_FRAMES
+
+
+def _mel_power(rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform) -> np.ndarray:
+    """Power of each signal: (n_signals, n_samples) to (n_signals, n_frames, n_mels), zero outside the recording."""
+    half = window // 2
+    padded = np.pad(rows, ((0, 0), (half, half)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, centres]
+    after, before = frames[..., half:], frames[..., half:0:-1]
+    shape = (-1, half)
+    real = (after + before).reshape(shape) @ transform.cosines
+    imaginary = (after - before).reshape(shape) @ transform.sines
+    np.square(real, out=real)
+    np.square(imaginary, out=imaginary)
+    real += imaginary
+    return (real @ transform.mel).reshape(len(rows), frames.shape[1], -1)
+
+
+def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 16 differences as rows, and which of them are constant up to the rounding of electrodes that move together."""
+    electrodes = np.ascontiguousarray(fill_missing(recording).T)
+    first, second = pair_table(LONGITUDINAL_PAIRS)
+    rows = electrodes[first] - electrodes[second]
+    peak = np.maximum(electrodes.max(axis=-1), -electrodes.min(axis=-1))
+    span = rows.max(axis=-1) - rows.min(axis=-1)
+    return rows, span <= _FLAT_SHARE * np.maximum(peak[first], peak[second])
+
+
+def _image(power: np.ndarray, flat: np.ndarray, reference: float | None) -> np.ndarray:
+    """Decibels, scaled and averaged over each chain: (16, n_frames, n_mels) to (4, 256, n_mels)."""
+    floor = 10 ** (-DYNAMIC_RANGE / 10)
+    np.maximum(power, _LEAST_POWER, out=power)
+    scale = power.max(axis=(1, 2), keepdims=True) if reference is None else np.float32(reference)
+    ratio = power[:, :N_FRAMES]
+    ratio /= scale
+    np.maximum(ratio, floor, out=ratio)
+    ratio[flat] = floor
+    chains = ratio.reshape(len(REGIONS), -1, *ratio.shape[1:])
+    n_pairs = chains.shape[1]
+    if reference is None:
+        # Every ratio lies in [1e-8, 1]: the product of four fits float32, and one logarithm serves four.
+        decibels = np.log(chains.prod(axis=1)) * (10 / np.log(10) / n_pairs)
+    else:
+        decibels = np.log(chains).sum(axis=1) * (10 / np.log(10) / n_pairs)
+    image = (decibels + DYNAMIC_RANGE / 2) / (DYNAMIC_RANGE / 2)
+    image[flat.reshape(len(REGIONS), -1).all(axis=1)] = -1
+    return np.maximum(image, -1, out=image)
+
+
+def eeg_spectrogram(
+    eeg: np.ndarray,
+    *,
+    flat: str = "dark",
+    reference: str | float = "pair",
+    centre_seconds: float | None = None,
+    window: int = 128,
+    n_mels: int = IMAGE_SHAPE[0],
+    fmin: float = 0.0,
+    fmax: float = 20.0,
+) -> np.ndarray:
+    """Turn EEG into the four mel-spectrogram planes of the image networks.
+
+    Per chain of the longitudinal bipolar montage: mel power of each of the four pairs (Hann window, FFT of 1024, hop
+    ``n_samples // 256``), decibels down to -80, scaled as ``(dB + 40) / 40``, mean over the pairs. Missing samples
+    count as the electrode's mean, an electrode without any sample as 0.
+
+    Args:
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 4 s; 10,000 samples for the
+            networks. NaN allowed.
+        flat: what a constant pair becomes before the mean: "dark" = -1, or "public" = whatever the formula gives, which
+            is +1, the brightest value, for a pair of zeros (for weights trained on the public spectrograms).
+        reference: "pair" = decibels relative to the pair's own maximum over the whole recording, range [-1, 1]; or a
+            power, the same for all, which keeps absolute amplitude: -1 is then 80 dB below it, and nothing is cut above.
+        centre_seconds: spread the 256 frames over so many seconds in the middle of the recording (a zoom); the pair's
+            maximum is then taken there. None: the whole recording.
+        window: samples of the Hann window, even, at most 1024.
+        n_mels: number of mel bands, the height of the image.
+        fmin: lowest frequency, Hz.
+        fmax: highest frequency, Hz.
+
+    Returns:
+        (128, 256, 4) or (n, 128, 256, 4) float32, low frequencies first, channels LL, RL, LP, RP. A recording gives the
+        same bits alone and in any batch.
+
+    Raises:
+        DataError: malformed EEG, a recording below 4 s, a zoom longer than the recording, a band above 100 Hz.
+        ConfigError: an unknown ``flat`` or ``reference``, or a window that is odd or above 1024.
+
+    Source: the recipe of the public EfficientNet starters (C. Deotte, 2024); numbers as librosa's ``melspectrogram``
+    and ``power_to_db``.
+    """
+    recordings = as_eeg(eeg, min_samples=_MIN_SECONDS * EEG_RATE)
+    if flat not in ("dark", "public"):
+        raise ConfigError(f"flat = {flat!r}; expected 'dark' or 'public'")
+    if isinstance(reference, str) and reference != "pair" or not isinstance(reference, str) and not reference > 0:
+        raise ConfigError(f"reference = {reference!r}; expected 'pair' or a positive power")
+    if window % 2 or not 2 <= window <= N_FFT:
+        raise ConfigError(f"window = {window}; expected an even number of samples, 2 .. {N_FFT}")
+    n_samples = recordings.shape[-2]
+    if centre_seconds is not None and not N_FRAMES / EEG_RATE <= centre_seconds <= n_samples / EEG_RATE:
+        raise DataError(
+            f"centre_seconds = {centre_seconds}; expected {N_FRAMES / EEG_RATE} .. {n_samples / EEG_RATE}, "
+            "the recording's length"
+        )
+    transform = _transform(int(window), int(n_mels), float(fmin), float(fmax))
+    centres = _frame_centres(n_samples, centre_seconds)
+    level = None if isinstance(reference, str) else float(reference)
+    single = recordings.ndim == 2
+    batch = recordings[None] if single else recordings
+    images = np.empty((len(batch), n_mels, N_FRAMES, len(CHAINS)), np.float32)
+    # One recording at a time: products of one fixed shape make its bits independent of the batch, and the scratch
+    # arrays stay in the cache.
+    for image, recording in zip(images, batch, strict=True):
+        rows, constant = _pairs(recording)
+        power = _mel_power(rows, window, centres, transform)
+        image[...] = _image(power, constant & (flat == "dark"), level).transpose(2, 1, 0)
+    return images[0] if single else images
