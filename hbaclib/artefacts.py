@@ -7,6 +7,7 @@ inputs, parameters or code is out of date; one whose files differ from their dig
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -40,12 +41,45 @@ def digest_file(path: str | Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+# Changing these changes pictures, messages or the order of work, but no stored result.
+_WITHOUT_RESULTS = ("suite/", "cli", "platform.py", "evaluation/plots", "evaluation/report", "dataset/examples.py")
+
+
 @cache
-def code_digest() -> str:
-    """Digest of the library's own source: a changed recipe of computation makes stored results out of date."""
+def code_digest(everything: bool = False) -> str:
+    """Digest of the library's own source: a changed way of computing makes stored results out of date.
+
+    Args:
+        everything: count in the files that make no stored result (runner, command line, plots, report).
+    """
     root = Path(__file__).parent
     files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html", ".css"})
-    return digest_json([(path.relative_to(root).as_posix(), digest_file(path)) for path in files])
+    named = [(path.relative_to(root).as_posix(), path) for path in files]
+    return digest_json(
+        [(name, digest_file(path)) for name, path in named if everything or not name.startswith(_WITHOUT_RESULTS)]
+    )
+
+
+@contextmanager
+def stage_lock(folder: str | Path) -> Iterator[None]:
+    """Hold a stage's folder against other processes, waiting for one that holds it.
+
+    A killed run can leave its notebook's process alive for a moment; who continues the stage waits until it is gone.
+
+    Raises:
+        ArtefactError: the folder's parent cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = (folder.parent / f".{folder.name}.lock").open("w")
+    except OSError as error:
+        raise ArtefactError(
+            f"{folder.parent}: cannot write there ({error.strerror}); expected a writable folder"
+        ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -185,7 +185,9 @@ def _stage_task(stage: Stage, parameters: dict[str, Any], out: Path, data: Path 
         "file_dep": [str(stage.notebook.path), *(str(out / name / MANIFEST) for name in stage.after)],
         "targets": [str(notebooks / f"{stage.name}.ipynb"), str(out / stage.name / MANIFEST)],
         "uptodate": [
-            config_changed({"parameters": json.dumps(parameters, sort_keys=True), "code": code_digest()}),
+            config_changed(
+                {"parameters": json.dumps(parameters, sort_keys=True), "code": code_digest(everything=True)}
+            ),
             _unchanged(stage, out, data),
         ],
     }
@@ -274,6 +276,6 @@ def _report(suite: Suite, folder: Path) -> None:
         "actions": [write],
         "file_dep": [str(folder / stage.name / MANIFEST) for stage in suite.stages] + [str(folder / "stages.json")],
         "targets": [str(folder / "report.html"), str(folder / "results.json")],
-        "uptodate": [config_changed(code_digest())],
+        "uptodate": [config_changed(code_digest(everything=True))],
     }
     _doit(task, folder / ".doit.db")
