@@ -54,11 +54,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class Suite:
-    """A named list of stages in an order in which they can run."""
+    """A named list of stages in an order in which they can run.
+
+    Attributes:
+        name: its name.
+        about: what it is for.
+        stages: its stages, each after those that it reads.
+        competition: slug of the Kaggle competition whose files it reads, "" where it makes a synthetic set.
+    """
 
     name: str
     about: str
     stages: tuple[Stage, ...] = field(default_factory=tuple)
+    competition: str = ""
 
 
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
@@ -140,6 +148,10 @@ class SuiteTable:
         """Names of the suites."""
         return list(self._content["suites"])
 
+    def wheels(self) -> list[str]:
+        """Packages that Kaggle's image lacks and that travel as wheels beside hbaclib."""
+        return list(self._content.get("wheels", {}).get("packages", []))
+
     def suite(self, name: str) -> Suite:
         """One suite, its stages in an order in which they can run.
 
@@ -172,4 +184,4 @@ class SuiteTable:
         }
         rank = {notebook: index for index, notebook in enumerate(self._order())}
         ordered = sorted(done.values(), key=lambda stage: (rank[stage.notebook.name], list(done).index(stage.name)))
-        return Suite(name, suites[name].get("about", ""), tuple(ordered))
+        return Suite(name, suites[name].get("about", ""), tuple(ordered), suites[name].get("competition", ""))
