@@ -1,0 +1,154 @@
+"""Choosing and fitting a pool on some folds only, each fit made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.errors import ConfigError, list_some
+from hbaclib.evaluation.ensemble_data import EnsembleData, clustered_error
+from hbaclib.evaluation.metric import divergence
+from hbaclib.evaluation.pooling import Pool, fit_pool
+
+GIVEN = "given weights"
+
+
+class Search:
+    """Fits of every kind without some folds, each made once.
+
+    Attributes:
+        data: what is fitted.
+        kinds: kinds to choose from, the simplest first.
+        all_folds: folds of the data.
+    """
+
+    def __init__(self, data: EnsembleData, kinds: Sequence[str]):
+        self.data, self.kinds = data, list(kinds)
+        self.all_folds = [int(fold) for fold in np.unique(data.folds)]
+        self._pools: dict[tuple[str, frozenset[int], int], Pool] = {}
+        self._losses: dict[tuple[str, frozenset[int], int], np.ndarray] = {}
+
+    def fit(self, kind: str, without: frozenset[int], part: int = -1) -> Pool:
+        """Fit on the rows of all folds but some (and but one part of the groups, where ``part`` is not -1)."""
+        key = (kind, without, part)
+        if key not in self._pools:
+            rows = self._training_rows(without, part)
+            # A calibrated kind shares its weights with the uncalibrated one.
+            weighted = kind.removesuffix(", calibrated")
+            base = self._pools.get((weighted, without, part))
+            start = base.weights if base is not None else None
+            self._pools[key] = self._fit_rows(kind, rows, start)
+        return self._pools[key]
+
+    def _fit_rows(self, kind: str, rows: np.ndarray, start: np.ndarray | None) -> Pool:
+        return fit_pool(kind, self.data.shares[:, rows], self.data.targets[rows], start)
+
+    def choose(self, folds: Sequence[int]) -> tuple[str, pd.DataFrame]:
+        """Kind for these folds: the simplest within one paired standard error of the best, cross-fitted over them."""
+        excluded = frozenset(self.all_folds) - frozenset(folds)
+        if len(folds) > 1:
+            parts = [(excluded | {fold}, -1, self.data.fitted & (self.data.folds == fold)) for fold in folds]
+        else:
+            # One training fold only: its groups are parted instead.
+            part_of = self._part_of_group()
+            inside = self.data.fitted & (self.data.folds == folds[0])
+            parts = [(excluded, part, inside & (part_of == part)) for part in np.unique(part_of[inside])]
+        rows = np.concatenate([np.flatnonzero(mask) for _, _, mask in parts])
+        losses = {
+            kind: np.concatenate([self._loss(kind, without, part, mask) for without, part, mask in parts])
+            for kind in self.kinds
+        }
+        return _simplest_within_one_error(losses, self.data.groups[rows])
+
+    def _loss(self, kind: str, without: frozenset[int], part: int, mask: np.ndarray) -> np.ndarray:
+        pool = self.fit(kind, without, part)
+        return divergence(self.data.targets[mask], pool.apply(self.data.shares[:, mask]))
+
+    def _part_of_group(self, parts: int = 5) -> np.ndarray:
+        _, group = np.unique(self.data.groups, return_inverse=True)
+        shuffled = np.random.default_rng(0).permutation(group.max() + 1)
+        return shuffled[group] % parts
+
+    def _training_rows(self, without: frozenset[int], part: int) -> np.ndarray:
+        rows = self.data.fitted & ~np.isin(self.data.folds, list(without))
+        return rows if part < 0 else rows & (self._part_of_group() != part)
+
+    def leave_one_out(self, kind: str) -> np.ndarray:
+        """How much the cross-fitted score of ``kind`` rises without each model, (m,)."""
+        data, total = self.data, int(self.data.fitted.sum())
+        added = np.zeros(len(data.shares))
+        for fold in self.all_folds:
+            without = frozenset({fold})
+            pool, rows = self.fit(kind, without), self._training_rows(without, -1)
+            judged = data.fitted & (data.folds == fold)
+            loss = divergence(data.targets[judged], pool.apply(data.shares[:, judged])).sum()
+            for model in range(len(data.shares)):
+                # A model that the fit gives no weight can be taken away without moving the optimum.
+                if pool.weights[model] == 0:
+                    continue
+                others = np.delete(np.arange(len(data.shares)), model)
+                shares = data.shares[others]
+                start = pool.weights[others] + 1e-9
+                smaller = fit_pool(kind, shares[:, rows], data.targets[rows], start / start.sum())
+                added[model] += divergence(data.targets[judged], smaller.apply(shares[:, judged])).sum() - loss
+        return added / total
+
+
+class _Given(Search):
+    """The same questions for weights that the user gave: nothing is fitted."""
+
+    def __init__(self, data: EnsembleData, weights: np.ndarray):
+        super().__init__(data, [GIVEN])
+        self._given = weights
+
+    def _fit_rows(self, kind: str, rows: np.ndarray, start: np.ndarray | None) -> Pool:
+        return Pool(self._given)
+
+    def leave_one_out(self, kind: str) -> np.ndarray:
+        data, rows = self.data, self.data.fitted
+        shares = data.shares[:, rows]
+        loss = divergence(data.targets[rows], Pool(self._given).apply(shares)).mean()
+        added = np.zeros(len(shares))
+        for model in np.flatnonzero(self._given):
+            weights = np.where(np.arange(len(shares)) == model, 0.0, self._given)
+            if weights.sum() > 0:
+                pooled = Pool(weights / weights.sum()).apply(shares)
+                added[model] = divergence(data.targets[rows], pooled).mean() - loss
+        return added
+
+
+def given_weights(data: EnsembleData, small: EnsembleData, weights: Mapping[str, float] | Sequence[float]) -> Search:
+    """A search whose answer is what the user gave.
+
+    Raises:
+        ConfigError: an unknown model, a wrong number of weights, negative or all zero ones.
+    """
+    if isinstance(weights, Mapping):
+        if unknown := [name for name in weights if name not in data.names]:
+            raise ConfigError(f"weights for unknown models: {list_some(unknown)}; there are {list_some(data.names)}")
+        named = {name: float(weights.get(name, 0.0)) for name in data.names}
+    elif len(weights) != len(data.names):
+        raise ConfigError(f"{len(weights)} weights for {len(data.names)} models; expected as many")
+    else:
+        named = dict(zip(data.names, map(float, weights), strict=True))
+    lost = {name: weight for name, weight in named.items() if weight and name not in small.names}
+    values = np.array([named[name] for name in small.names])
+    if lost or not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
+        why = f"{list_some(lost)} was dropped as a duplicate" if lost else "expected numbers of at least 0, not all 0"
+        raise ConfigError(f"weights {named}: {why}")
+    return _Given(small, values / values.sum())
+
+
+def _simplest_within_one_error(losses: Mapping[str, np.ndarray], groups: np.ndarray) -> tuple[str, pd.DataFrame]:
+    means = {kind: float(values.mean()) for kind, values in losses.items()}
+    best = min(means, key=lambda kind: means[kind])
+    rows = []
+    for kind, values in losses.items():
+        error = clustered_error(values - losses[best], groups)
+        rows.append({"kind": kind, "kl": means[kind], "behind": means[kind] - means[best], "standard_error": error})
+    table = pd.DataFrame(rows)
+    chosen = table.index[table["behind"] <= table["standard_error"]][0]
+    table["chosen"] = table.index == chosen
+    return str(table.loc[chosen, "kind"]), table
