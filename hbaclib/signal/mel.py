@@ -117,7 +117,7 @@ def _mel_power(rows: np.ndarray, window: int, centres: slice | np.ndarray, trans
 
 
 def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 16 differences as rows, and which of them are constant up to the rounding of electrodes that move together."""
+    """The 16 differences as rows, and which of them are constant up to the rounding of parallel electrodes."""
     electrodes = np.ascontiguousarray(fill_missing(recording).T)
     first, second = pair_table(LONGITUDINAL_PAIRS)
     rows = electrodes[first] - electrodes[second]
@@ -170,7 +170,7 @@ def eeg_spectrogram(
         flat: what a constant pair becomes before the mean: "dark" = -1, or "public" = whatever the formula gives, which
             is +1, the brightest value, for a pair of zeros (for weights trained on the public spectrograms).
         reference: "pair" = decibels relative to the pair's own maximum over the whole recording, range [-1, 1]; or a
-            power, the same for all, which keeps absolute amplitude: -1 is then 80 dB below it, and nothing is cut above.
+            power, the same for all, which keeps absolute amplitude: -1 is then 80 dB below it, nothing is cut above.
         centre_seconds: spread the 256 frames over so many seconds in the middle of the recording (a zoom); the pair's
             maximum is then taken there. None: the whole recording.
         window: samples of the Hann window, even, at most 1024.
@@ -192,7 +192,8 @@ def eeg_spectrogram(
     recordings = as_eeg(eeg, min_samples=_MIN_SECONDS * EEG_RATE)
     if flat not in ("dark", "public"):
         raise ConfigError(f"flat = {flat!r}; expected 'dark' or 'public'")
-    if isinstance(reference, str) and reference != "pair" or not isinstance(reference, str) and not reference > 0:
+    level = None if reference == "pair" else reference
+    if level is not None and not (isinstance(level, (int, float)) and level > 0):
         raise ConfigError(f"reference = {reference!r}; expected 'pair' or a positive power")
     if window % 2 or not 2 <= window <= N_FFT:
         raise ConfigError(f"window = {window}; expected an even number of samples, 2 .. {N_FFT}")
@@ -204,7 +205,6 @@ def eeg_spectrogram(
         )
     transform = _transform(int(window), int(n_mels), float(fmin), float(fmax))
     centres = _frame_centres(n_samples, centre_seconds)
-    level = None if isinstance(reference, str) else float(reference)
     single = recordings.ndim == 2
     batch = recordings[None] if single else recordings
     images = np.empty((len(batch), n_mels, N_FRAMES, len(CHAINS)), np.float32)

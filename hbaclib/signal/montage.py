@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hbaclib.conventions import CHAINS, EEG_COLUMNS, RAW_PAIRS, REGIONS
+from hbaclib.conventions import CHAINS, EEG_COLUMNS, REGIONS
 from hbaclib.errors import DataError
 
 Pair = tuple[str, str]
@@ -23,7 +24,7 @@ def chain_pairs(region: str) -> tuple[Pair, ...]:
     if region not in CHAINS:
         raise DataError(f"unknown region {region!r}; expected one of {', '.join(REGIONS)}")
     chain = CHAINS[region]
-    return tuple(zip(chain[:-1], chain[1:], strict=True))
+    return tuple(pairwise(chain))
 
 
 LONGITUDINAL_PAIRS: tuple[Pair, ...] = tuple(pair for region in REGIONS for pair in chain_pairs(region))

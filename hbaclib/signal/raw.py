@@ -1,0 +1,106 @@
+"""The eight bipolar signals of the raw-EEG networks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hbaclib.conventions import EEG_RATE, RAW_PAIRS
+from hbaclib.errors import DataError
+from hbaclib.signal.filters import Gain, band_pass_gain, zero_phase
+from hbaclib.signal.montage import as_eeg, pair_table
+
+CLIP = 1024.0
+"""µV at which the signals are clipped."""
+
+SCALE = 32.0
+"""µV per unit of the result."""
+
+STEP = 5
+"""Every so many samples are kept of a whole recording (40 Hz)."""
+
+FILTER_ORDER = 4
+_REFLECTION_LOW_PASS = 200  # a low-pass of 1 Hz and more has forgotten everything after a second
+
+
+def _gains(low_pass: float | None, band: tuple[float, float] | None, rate: float) -> tuple[Gain, ...]:
+    """Gains of the wanted filters, checked against the rate of the result."""
+    edges = [edge for edge in (low_pass, band[1] if band else None) if edge is not None]
+    if any(edge > rate / 2 for edge in edges):
+        raise DataError(
+            f"filter edge {max(edges)} Hz above {rate / 2} Hz, the Nyquist frequency of the result at {rate} Hz"
+        )
+    gains: list[Gain] = []
+    if band is not None:
+        gains.append(band_pass_gain(*band, FILTER_ORDER))
+    elif low_pass is not None:
+        gains.append(band_pass_gain(0.0, low_pass, FILTER_ORDER))
+    return tuple(gains)
+
+
+def raw_signals(
+    eeg: np.ndarray,
+    low_pass: float | None = 16.0,
+    *,
+    band: tuple[float, float] | None = None,
+    seconds: float | None = None,
+    start: int | None = None,
+) -> np.ndarray:
+    """Give the eight bipolar signals as the raw-EEG networks read them.
+
+    Differences as RAW_PAIRS; NaN becomes 0; clipped to ±1,024 µV; divided by 32; zero-phase Butterworth filter of order
+    4 over the whole recording; then every 5th sample of the whole recording (40 Hz), or a stretch at the full 200 Hz.
+
+    Args:
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 1 s. NaN allowed.
+        low_pass: cut-off, Hz (the public 20 Hz lies at the Nyquist frequency of 40 Hz and aliases); None: no filter.
+        band: (low, high) in Hz, a band-pass in place of the low-pass.
+        seconds: length of a stretch kept at 200 Hz; None: the whole recording at 40 Hz.
+        start: first sample of that stretch; None: the stretch in the middle.
+
+    Returns:
+        float32 within ±32, (2000, 8) or (n, 2000, 8) for 50 s at 40 Hz and for 10 s at 200 Hz. A missing electrode
+        gives 0 in its signals.
+
+    Raises:
+        DataError: malformed EEG, a filter edge above the Nyquist frequency of the result, a stretch that is longer than
+            the recording or leaves it.
+
+    Source: raw branch of public WaveNet notebooks of the competition (C. Deotte, 2024), with a zero-phase filter.
+    """
+    recordings = as_eeg(eeg, min_samples=EEG_RATE)
+    n_samples = recordings.shape[-2]
+    gains = _gains(low_pass, band, EEG_RATE / STEP if seconds is None else EEG_RATE)
+    if seconds is None:
+        if start is not None:
+            raise DataError(f"start = {start} without seconds; expected the length of the stretch too")
+        kept = slice(0, n_samples, STEP)
+    else:
+        length = round(seconds * EEG_RATE)
+        first = (n_samples - length) // 2 if start is None else start
+        if length < 1 or first < 0 or first + length > n_samples:
+            raise DataError(
+                f"stretch of {length} samples from sample {first}; expected one inside the recording's {n_samples}"
+            )
+        kept = slice(first, first + length)
+    single = recordings.ndim == 2
+    batch = recordings[None] if single else recordings
+    n_kept = len(range(*kept.indices(n_samples)))
+    signals = np.empty((len(batch), n_kept, len(RAW_PAIRS)), np.float32)
+    for signal, recording in zip(signals, batch, strict=True):
+        signal[...] = _one(recording, gains, bool(band), kept)
+    return signals[0] if single else signals
+
+
+def _one(recording: np.ndarray, gains: tuple[Gain, ...], slow: bool, kept: slice) -> np.ndarray:
+    first, second = pair_table(RAW_PAIRS)
+    electrodes = np.ascontiguousarray(recording.T)
+    rows = electrodes[first] - electrodes[second]
+    missing = np.isnan(rows)
+    if missing.any():
+        rows[missing] = 0
+    np.clip(rows, -CLIP, CLIP, out=rows)
+    rows /= SCALE
+    if gains:
+        rows = zero_phase(rows, *gains, **({} if slow else {"reflection": _REFLECTION_LOW_PASS}))
+    # A steep edge overshoots in the filter: the promised range is restored last.
+    return np.clip(rows[:, kept], -CLIP / SCALE, CLIP / SCALE).T
