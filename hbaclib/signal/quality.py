@@ -17,7 +17,7 @@ QUALITY_COLUMNS = {
     "missing_electrodes": "scalp electrodes without any value",
     "flat_electrodes": "scalp electrodes that hold one value throughout",
     "clipped_share": "share of scalp samples that stay at their electrode's own extreme for two samples or more, 0..1",
-    "line_noise_db": "power at 60 Hz over the mean of 30-50 Hz, median of the 16 bipolar pairs, dB; NaN if all are flat",
+    "line_noise_db": "power at 60 Hz over the mean of 30-50 Hz, median of the 16 bipolar pairs, dB; NaN: all are flat",
     "amplitude_median": "median over pairs and seconds of the bipolar peak-to-peak amplitude, µV",
     "amplitude_p95": "95th percentile of the same, µV",
     "largest_value": "largest absolute scalp value, µV",
