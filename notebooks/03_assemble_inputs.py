@@ -58,12 +58,12 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from hbaclib.dataset.port import store_kaggle_images
-from hbaclib.inputs.store import open_inputs
 
 from hbaclib import swap_left_right
 from hbaclib.dataset.examples import class_examples
+from hbaclib.dataset.port import store_kaggle_images
 from hbaclib.evaluation import plots
+from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
 from hbaclib.suite.upstream import eeg_products, ported
 

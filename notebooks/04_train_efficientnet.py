@@ -56,30 +56,28 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 recipe = ""  # "s1", "gold", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
 backbone = "efficientnet_b0"  # to "efficientnet_b4"
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
-weights = ""  # pretrained weights (*_notop.h5); empty: from scratch
+weights = None  # None: as the recipe says; "": from scratch; else "imagenet", "noisy-student" or a *_notop.h5 file
 stage = ""  # name of the output folder; empty: from the backbone
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from hbaclib.training.runtime import configure
 
 from hbaclib import build_model, score_by_tier
 from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
-
-# The runtime is set before anything touches TensorFlow: threads, seeds and determinism are part of the recipe.
-from hbaclib.suite.upstream import default_recipe, eeg_products, images, ported
-from hbaclib.training.recipe import load_recipe
-
-settings = {"backbone": backbone} | ({"weights": weights} if weights else {})
-plan = load_recipe(recipe or default_recipe(), **settings)
-configure(plan)
-
-import matplotlib.pyplot as plt
-from hbaclib.inputs.store import open_inputs
-from hbaclib.training.cross_validate import train
-
 from hbaclib.evaluation import plots
+from hbaclib.inputs.augment import augment
+from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
+from hbaclib.suite.upstream import default_recipe, eeg_products, images, ported
+from hbaclib.training.cross_validate import train
+from hbaclib.training.recipe import load_recipe
+from hbaclib.training.runtime import configure
+
+settings = {"model": backbone} | ({} if weights is None else {"weights": weights})
+plan = load_recipe(recipe or default_recipe(), **settings)
+configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
@@ -91,18 +89,24 @@ plan
 # ## The network
 
 # %%
-network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, downsample=plan.downsample)
-print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
+network = build_model(plan.model, layout=plan.layout, inputs=plan.inputs, downsample=plan.downsample)
+print(f"{plan.model}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
 del network
 
 # %% [markdown]
 # ## What augmentation does
 #
-# The same sample as stored, and as the network sees it in four draws.
+# The same sample as stored, and as the network sees it in two draws. Every transform has its probability, so a draw
+# may change nothing.
 
 # %%
-plots.show_augmentations(inputs, plan, row=0)
+stored = inputs.gather(np.array([0]))
+plots.plot_input(stored[0], title="as stored")
 plt.show()
+for draw in range(2):
+    changed = augment(stored.copy(), np.random.default_rng(draw), plan.augmentation, library=plan.augment_with)
+    plots.plot_input(changed[0], title=f"draw {draw + 1}: {', '.join(plan.augmentation)}")
+    plt.show()
 
 # %% [markdown]
 # ## Train

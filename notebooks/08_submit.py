@@ -57,10 +57,10 @@ time_budget_hours = 8.0  # with less time than all members need, the last in the
 
 # %%
 import matplotlib.pyplot as plt
-from hbaclib.submission import submit_stage
 
 from hbaclib import CLASSES, VOTE_COLUMNS
 from hbaclib.platform import output_root
+from hbaclib.submission import submit_stage
 from hbaclib.suite.upstream import SUBMIT, ensembled, source_of
 
 out = output_root(out)
