@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import sparse
 
-from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE, REGIONS
+from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, pair_table
 
@@ -23,6 +24,7 @@ DYNAMIC_RANGE = 80.0
 
 # librosa's amin: power below it counts as this much.
 _LEAST_POWER = 1e-10
+_FLOOR = np.float32(10 ** (-DYNAMIC_RANGE / 10))
 # A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG.
 _FLAT_SHARE = 1e-6
 _MIN_SECONDS = 4
@@ -67,14 +69,14 @@ class _Transform:
     """Constant matrices of one setting.
 
     Attributes:
-        cosines: (window / 2, n_bins), windowed; row j acts on the sum of the samples j after and j before the centre.
+        cosines: (n_bins, window / 2), windowed; column j acts on the sum of the samples j before and after the centre.
         sines: the same for their difference.
-        mel: (n_bins, n_mels).
+        mel: (n_mels, n_bins), sparse: below 1,000 Hz a filter spans few bins.
     """
 
     cosines: np.ndarray
     sines: np.ndarray
-    mel: np.ndarray
+    mel: sparse.csr_array
 
 
 @lru_cache(maxsize=16)
@@ -87,10 +89,10 @@ def _transform(window: int, n_mels: int, fmin: float, fmax: float) -> _Transform
     cosines = hann[:, None] * np.cos(phase)
     cosines[0] /= 2  # the centre sample is added to itself
     sines = hann[:, None] * np.sin(phase)
-    arrays = [np.ascontiguousarray(array, dtype=np.float32) for array in (cosines, sines, bank[:, bins].T)]
-    for array in arrays:
+    left, right = (np.ascontiguousarray(array.T, dtype=np.float32) for array in (cosines, sines))
+    for array in (left, right):
         array.setflags(write=False)
-    return _Transform(*arrays)
+    return _Transform(left, right, sparse.csr_array(bank[:, bins], dtype=np.float32))
 
 
 def _frame_centres(n_samples: int, centre_seconds: float | None) -> slice | np.ndarray:
@@ -102,18 +104,18 @@ def _frame_centres(n_samples: int, centre_seconds: float | None) -> slice | np.n
 
 
 def _mel_power(rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform) -> np.ndarray:
-    """Power of each signal: (n_signals, n_samples) to (n_signals, n_frames, n_mels), zero outside the recording."""
+    """Power of each signal: (n_signals, n_samples) to (n_mels, n_signals, n_frames), zero outside the recording."""
     half = window // 2
     padded = np.pad(rows, ((0, 0), (half, half)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, centres]
     after, before = frames[..., half:], frames[..., half:0:-1]
     shape = (-1, half)
-    real = (after + before).reshape(shape) @ transform.cosines
-    imaginary = (after - before).reshape(shape) @ transform.sines
-    np.square(real, out=real)
+    power = transform.cosines @ (after + before).reshape(shape).T
+    np.square(power, out=power)
+    imaginary = transform.sines @ (after - before).reshape(shape).T
     np.square(imaginary, out=imaginary)
-    real += imaginary
-    return (real @ transform.mel).reshape(len(rows), frames.shape[1], -1)
+    power += imaginary
+    return (transform.mel @ power).reshape(-1, len(rows), frames.shape[1])
 
 
 def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,25 +128,20 @@ def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows, span <= _FLAT_SHARE * np.maximum(peak[first], peak[second])
 
 
-def _image(power: np.ndarray, flat: np.ndarray, reference: float | None) -> np.ndarray:
-    """Decibels, scaled and averaged over each chain: (16, n_frames, n_mels) to (4, 256, n_mels)."""
-    floor = 10 ** (-DYNAMIC_RANGE / 10)
+def _plane(power: np.ndarray, flat: np.ndarray, reference: float | None) -> np.ndarray:
+    """Decibels, scaled and averaged over one chain: (n_mels, 4, n_frames) to (n_mels, 256)."""
+    if flat.all():
+        return np.full((len(power), N_FRAMES), -1, np.float32)
     np.maximum(power, _LEAST_POWER, out=power)
-    scale = power.max(axis=(1, 2), keepdims=True) if reference is None else np.float32(reference)
-    ratio = power[:, :N_FRAMES]
-    ratio /= scale
-    np.maximum(ratio, floor, out=ratio)
-    ratio[flat] = floor
-    chains = ratio.reshape(len(REGIONS), -1, *ratio.shape[1:])
-    n_pairs = chains.shape[1]
-    if reference is None:
-        # Every ratio lies in [1e-8, 1]: the product of four fits float32, and one logarithm serves four.
-        decibels = np.log(chains.prod(axis=1)) * (10 / np.log(10) / n_pairs)
-    else:
-        decibels = np.log(chains).sum(axis=1) * (10 / np.log(10) / n_pairs)
-    image = (decibels + DYNAMIC_RANGE / 2) / (DYNAMIC_RANGE / 2)
-    image[flat.reshape(len(REGIONS), -1).all(axis=1)] = -1
-    return np.maximum(image, -1, out=image)
+    scale = power.max(axis=(0, 2))[:, None] if reference is None else np.float32(reference)
+    ratio = power[..., :N_FRAMES] / scale
+    np.maximum(ratio, _FLOOR, out=ratio)
+    ratio[:, flat] = _FLOOR
+    # Relative to the pair's maximum every ratio lies in [1e-8, 1]: the product of four fits float32, and one logarithm
+    # serves them all. Relative to a fixed power it may not.
+    logarithm = np.log(ratio.prod(axis=1)) if reference is None else np.log(ratio).sum(axis=1)
+    plane = logarithm * np.float32(20 / (np.log(10) * DYNAMIC_RANGE * len(flat))) + np.float32(1)
+    return np.maximum(plane, -1, out=plane)
 
 
 def eeg_spectrogram(
@@ -208,10 +205,12 @@ def eeg_spectrogram(
     single = recordings.ndim == 2
     batch = recordings[None] if single else recordings
     images = np.empty((len(batch), n_mels, N_FRAMES, len(CHAINS)), np.float32)
-    # One recording at a time: products of one fixed shape make its bits independent of the batch, and the scratch
-    # arrays stay in the cache.
+    # One chain of one recording at a time: products of one fixed shape make its bits independent of the batch, and the
+    # scratch arrays stay in the cache.
     for image, recording in zip(images, batch, strict=True):
         rows, constant = _pairs(recording)
-        power = _mel_power(rows, window, centres, transform)
-        image[...] = _image(power, constant & (flat == "dark"), level).transpose(2, 1, 0)
+        dark = constant & (flat == "dark")
+        for region, chain in enumerate(np.split(np.arange(len(rows)), len(CHAINS))):
+            power = _mel_power(rows[chain], window, centres, transform)
+            image[..., region] = _plane(power, dark[chain], level)
     return images[0] if single else images
