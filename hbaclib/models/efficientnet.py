@@ -1,0 +1,172 @@
+"""EfficientNet B0 to B4 on the package ``efficientnet``, and its published weights.
+
+The weight files are legacy HDF5 (written by Keras 2), read here layer by layer, so that a file that does not fit is
+refused by name and shape. In the stem layout the first convolution has 4 or 8 input planes instead of 3: the pretrained
+kernel's response to grey is spread over them, so that an image with equal planes gives the same response as a grey one.
+
+Source: Tan and Le, EfficientNet (2019); package efficientnet 1.1.1 (P. Yakubovskiy), weights from its releases.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hbaclib.errors import ConfigError, list_some
+from hbaclib.models.registry import register_model
+
+if TYPE_CHECKING:
+    import keras
+
+log = logging.getLogger(__name__)
+
+STEM = "stem_conv"
+PUBLISHED = {
+    "imagenet": "{model}_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
+    "noisy-student": "{model}_noisy-student_notop.h5",
+}
+"""Published weights -> file name in the package's releases; ``{model}`` is for instance ``efficientnet-b0``."""
+
+
+def _package() -> Any:
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with warnings.catch_warnings():
+        # The package and its helper keras_applications date from 2020 and warn about their own Python.
+        warnings.simplefilter("ignore")
+        import efficientnet.tfkeras as package
+    return package
+
+
+def efficientnet_features(shape: tuple[int, ...], *, variant: str) -> keras.Model:
+    """The convolutional part with global average pooling.
+
+    Args:
+        shape: (height, width, planes); any number of planes.
+        variant: ``B0`` to ``B4``.
+
+    Returns:
+        An uncompiled model (n, height, width, planes) -> (n, 1280 or more).
+    """
+    with warnings.catch_warnings():
+        # keras_applications warns of any number of channels other than 1 and 3.
+        warnings.filterwarnings("ignore", message=".*input channels.*")
+        builder = getattr(_package(), f"EfficientNet{variant}")
+        return builder(include_top=False, weights=None, input_shape=shape, pooling="avg")
+
+
+def spread_kernel(kernel: np.ndarray, planes: int) -> np.ndarray:
+    """Spread an RGB kernel over another number of planes, keeping its response to grey.
+
+    Args:
+        kernel: (h, w, 3, filters).
+        planes: number of input planes.
+
+    Returns:
+        (h, w, planes, filters) of the kernel's dtype; equal planes give the response of an equal RGB image.
+    """
+    grey = kernel.sum(axis=2, keepdims=True, dtype=np.float64)
+    return np.repeat(grey / planes, planes, axis=2).astype(kernel.dtype)
+
+
+def load_published_weights(features: keras.Model, weights: str | Path) -> None:
+    """Fill a features model from a published ``*_notop.h5`` file.
+
+    Args:
+        features: as `efficientnet_features` makes it.
+        weights: a file; a folder that holds the published file; or ``imagenet`` / ``noisy-student``, looked for in the
+            attached data sets.
+
+    Raises:
+        ConfigError: no file is found, or it does not fit: the message names the layer and the shapes.
+    """
+    import h5py
+
+    path = find_weights(features.name, weights)
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            stored = {
+                _text(name): [
+                    np.asarray(root[_text(name)][_text(item)]) for item in root[_text(name)].attrs["weight_names"]
+                ]
+                for name in root.attrs["layer_names"]
+            }
+    except (OSError, KeyError) as error:
+        raise ConfigError(f"{path}: not a legacy Keras weight file ({error})") from error
+    stored = {name: arrays for name, arrays in stored.items() if arrays}
+    layers = {layer.name: layer for layer in features.layers if layer.weights}
+    if set(stored) != set(layers):
+        extra, missing = sorted(set(stored) - set(layers)), sorted(set(layers) - set(stored))
+        raise ConfigError(
+            f"{path}: not the weights of {features.name}; layers it lacks: {list_some(missing) or 'none'}; "
+            f"layers unknown here: {list_some(extra) or 'none'}"
+        )
+    for name, layer in layers.items():
+        arrays = stored[name]
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        if name == STEM and arrays[0].ndim == 4 and arrays[0].shape[2] == 3 and expected[0][2] != 3:
+            arrays = [spread_kernel(arrays[0], expected[0][2])]
+        found = [array.shape for array in arrays]
+        if found != expected:
+            raise ConfigError(
+                f"{path}: not the weights of {features.name}; layer {name} has shapes {found}, expected {expected}"
+            )
+        layer.set_weights(arrays)
+
+
+def find_weights(model: str, weights: str | Path) -> Path:
+    """Find a weight file.
+
+    Args:
+        model: the package's name of the network, for instance ``efficientnet-b0``.
+        weights: a file, a folder to search, or ``imagenet`` / ``noisy-student``.
+
+    Raises:
+        ConfigError: nothing is found; the message names what was looked for, and where.
+    """
+    path = Path(weights)
+    if path.is_file():
+        return path
+    names = [PUBLISHED[str(weights)]] if str(weights) in PUBLISHED else list(PUBLISHED.values())
+    names = [name.format(model=model) for name in names]
+    folder = Path("/kaggle/input") if str(weights) in PUBLISHED else path
+    found = sorted(file for name in names for file in folder.rglob(name)) if folder.is_dir() else []
+    if found:
+        return found[0]
+    if str(weights) in PUBLISHED and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
+        return _download(names[0], str(weights))
+    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; give the file's path")
+
+
+def _download(name: str, weights: str) -> Path:
+    # Only on Kaggle, where a session with internet is the user's own choice; never silently.
+    import keras
+    from efficientnet.weights import IMAGENET_WEIGHTS_PATH, NS_WEIGHTS_PATH
+
+    address = (IMAGENET_WEIGHTS_PATH if weights == "imagenet" else NS_WEIGHTS_PATH) + name
+    log.warning("pretrained weights are not among the attached data sets; downloading %s", address)
+    try:
+        return Path(keras.utils.get_file(name, address, cache_subdir="models"))
+    except Exception as error:
+        raise ConfigError(
+            f"weights {weights!r}: {address} cannot be downloaded ({error}); attach a data set"
+        ) from error
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+for _variant in ("B0", "B1", "B2", "B3", "B4"):
+    register_model(
+        f"efficientnet_{_variant.lower()}",
+        partial(efficientnet_features, variant=_variant),
+        layouts=("stem", "tiled", "starter"),
+        load_weights=load_published_weights,
+    )

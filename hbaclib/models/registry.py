@@ -1,0 +1,205 @@
+"""The registry of networks: names, input shapes, and the one head that all of them share.
+
+A family's builder makes the *features*: a model from the input to one vector a sample. The registry puts the optional
+downsampling before it and the float32 softmax head behind it, so that every network here has the same two ends, and
+fusions can join features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hbaclib.conventions import CLASSES
+from hbaclib.errors import ConfigError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
+
+    FeatureBuilder = Callable[..., keras.Model]
+
+INPUT_SHAPES = {
+    ("stem", "both"): (128, 256, 8),
+    ("stem", "kaggle"): (128, 256, 4),
+    ("stem", "eeg"): (128, 256, 4),
+    ("tiled", "both"): (512, 512, 3),
+    ("tiled", "kaggle"): (512, 256, 3),
+    ("tiled", "eeg"): (512, 256, 3),
+    ("starter", "kaggle"): (400, 300, 3),
+    ("raw", "raw"): (2000, 8),
+}
+"""(layout, inputs) -> shape of one sample as the network takes it."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A registered network.
+
+    Attributes:
+        features: ``features(input_shape, **options)`` gives an uncompiled model from the input to (n, k) features.
+        layouts: layouts it can take.
+        load_weights: ``load_weights(features, weights)`` fills the features model with pretrained weights.
+    """
+
+    features: FeatureBuilder
+    layouts: tuple[str, ...]
+    load_weights: Callable[[Any, str | Path], None] | None = None
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the network belongs to the library."""
+        function = getattr(self.features, "func", self.features)
+        return getattr(function, "__module__", "").split(".")[0] == __name__.split(".")[0]
+
+
+_FAMILIES: dict[str, Family] = {}
+_BUILT_IN = ("hbaclib.models.efficientnet",)
+
+
+def _families() -> dict[str, Family]:
+    # Each built-in module registers its networks when it is imported.
+    for module in _BUILT_IN:
+        import_module(module)
+    return _FAMILIES
+
+
+def register_model(
+    name: str,
+    features: FeatureBuilder,
+    *,
+    layouts: tuple[str, ...] = ("stem",),
+    load_weights: Callable[[Any, str | Path], None] | None = None,
+) -> None:
+    """Add a network to the registry; recipes, training and prediction know it by its name from then on.
+
+    Args:
+        name: a new name.
+        features: ``features(input_shape, **options)`` builds a model from the input to one vector a sample; the head
+            is added by `build_model`.
+        layouts: the layouts that the network can take.
+        load_weights: fills the model that ``features`` made from pretrained weights.
+
+    Raises:
+        ConfigError: the name belongs to a network of the library, or a layout does not exist.
+    """
+    unknown = sorted(set(layouts) - {layout for layout, _ in INPUT_SHAPES})
+    if unknown or not layouts:
+        raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(dict(INPUT_SHAPES))}")
+    family = Family(features, tuple(layouts), load_weights)
+    # A user's own network may be registered again: a notebook's cell is run more than once.
+    if name in _FAMILIES and _FAMILIES[name].built_in:
+        raise ConfigError(f"model {name!r} belongs to the library; choose another name")
+    _FAMILIES[name] = family
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of all registered networks."""
+    return tuple(sorted(_families()))
+
+
+def input_shape(layout: str, inputs: str) -> tuple[int, ...]:
+    """Shape of one sample as a network of this layout takes it.
+
+    Raises:
+        ConfigError: the layout does not exist for these inputs.
+    """
+    if (layout, inputs) not in INPUT_SHAPES:
+        known = ", ".join(f"{a}/{b}" for a, b in INPUT_SHAPES)
+        raise ConfigError(f"layout {layout!r} with inputs {inputs!r} does not exist; known are {known}")
+    return INPUT_SHAPES[layout, inputs]
+
+
+def check_model(name: str, layout: str, inputs: str) -> Family:
+    """The family of a name, checked to take this layout and these inputs.
+
+    Raises:
+        ConfigError: the name is unknown (with the close ones), or it does not take the layout.
+    """
+    families = _families()
+    if name not in families:
+        raise unknown_name("model", name, families)
+    family = families[name]
+    if layout not in family.layouts:
+        raise ConfigError(f"model {name!r} takes the layouts {', '.join(family.layouts)}, found {layout!r}")
+    input_shape(layout, inputs)
+    return family
+
+
+def build_model(
+    name: str,
+    layout: str = "stem",
+    inputs: str = "both",
+    weights: str | Path | None = None,
+    *,
+    downsample: int = 1,
+    bn_momentum: float | None = None,
+    dropout: float = 0.0,
+    classes: int = len(CLASSES),
+    shape: tuple[int, ...] | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Build a network by its name.
+
+    Args:
+        name: one of `model_names`.
+        layout: ``stem``, ``tiled``, ``starter`` or ``raw``: how the planes are laid out.
+        inputs: ``both``, ``kaggle``, ``eeg`` or ``raw``: which data the network sees.
+        weights: pretrained weights for the features: a file, a folder, or a published set's name; None for none.
+        downsample: pixels (or samples) averaged into one, along each axis, before the network.
+        bn_momentum: momentum of all batch-norm statistics; None keeps the family's own.
+        dropout: rate before the last layer.
+        classes: width of the softmax.
+        shape: another input shape than the layout's, for instance a smaller image.
+        options: further keyword arguments of the family's builder.
+
+    Returns:
+        An uncompiled model; its output is (n, classes) float32 and every row sums to 1, under any dtype policy.
+
+    Raises:
+        ConfigError: an unknown name (with the close ones), a layout or option that the network does not take, or
+            weights that are not found or do not fit.
+    """
+    family = check_model(name, layout, inputs)
+    import keras
+
+    given = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")
+    scaled = given
+    if downsample > 1:
+        pool = keras.layers.AveragePooling2D if len(given.shape) == 4 else keras.layers.AveragePooling1D
+        scaled = pool(downsample, name="downsample")(given)
+    try:
+        features = family.features(tuple(scaled.shape[1:]), **options)
+    except TypeError as error:
+        raise ConfigError(f"model {name!r} does not take the options {sorted(options)} ({error})") from error
+    if weights:
+        if family.load_weights is None:
+            raise ConfigError(f"model {name!r} has no pretrained weights, found weights = {str(weights)!r}")
+        family.load_weights(features, weights)
+    if bn_momentum is not None:
+        for layer in batch_norm_layers(features):
+            layer.momentum = bn_momentum
+    vector = features(scaled)
+    if dropout:
+        vector = keras.layers.Dropout(dropout, name="head_dropout")(vector)
+    # The head stays in float32 whatever the policy: a float16 softmax loses the small probabilities.
+    shares = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")(vector)
+    return keras.Model(given, shares, name=name)
+
+
+def all_layers(model: Any) -> Iterator[Any]:
+    """All layers of a model, those of nested models included, in a fixed order."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from all_layers(layer)
+        else:
+            yield layer
+
+
+def batch_norm_layers(model: Any) -> list[Any]:
+    """All batch-norm layers of a model."""
+    import keras
+
+    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]

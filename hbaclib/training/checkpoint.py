@@ -1,0 +1,72 @@
+"""The state of a fit at the end of an epoch: weights, optimizer, place in the recipe, learning curve so far."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from hbaclib.artefacts import atomic_path
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A finished epoch.
+
+    Attributes:
+        key: digest of everything that the fit depends on.
+        stage: number of the stage.
+        epoch: finished epochs of that stage.
+        history: rows of the learning curve so far.
+        weights: values of all variables of the model.
+        optimizer: values of all variables of the optimizer.
+    """
+
+    key: str
+    stage: int
+    epoch: int
+    history: list[dict[str, Any]]
+    weights: list[np.ndarray]
+    optimizer: list[np.ndarray]
+
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint in place of the previous one, atomically."""
+        facts = {"key": self.key, "stage": self.stage, "epoch": self.epoch, "history": self.history}
+        arrays = {f"weight{i}": value for i, value in enumerate(self.weights)}
+        arrays |= {f"optimizer{i}": value for i, value in enumerate(self.optimizer)}
+        arrays["facts"] = np.array(json.dumps(facts))
+        with atomic_path(path) as partial:
+            np.savez(partial, allow_pickle=False, **arrays)
+
+
+def load_checkpoint(path: str | Path, key: str) -> Checkpoint | None:
+    """The checkpoint of a fit, or None where there is none of this key (another recipe, data or code made it)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            facts = json.loads(str(file["facts"]))
+            if facts["key"] != key:
+                return None
+            return Checkpoint(
+                **facts,
+                weights=[file[f"weight{i}"] for i in range(sum(name.startswith("weight") for name in file.files))],
+                optimizer=[
+                    file[f"optimizer{i}"] for i in range(sum(name.startswith("optimizer") for name in file.files))
+                ],
+            )
+    except (FileNotFoundError, BadZipFile, KeyError, ValueError):
+        return None
+
+
+def values_of(variables: list[Any]) -> list[np.ndarray]:
+    """Copies of the variables' values."""
+    return [np.array(variable) for variable in variables]
+
+
+def assign_values(variables: list[Any], values: list[np.ndarray]) -> None:
+    """Give variables their stored values."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,229 @@
+"""Cross-validation: every fit (seed x fold) of a recipe, and out-of-fold predictions of all samples.
+
+The fits are independent, so they are mapped through `joblib`: one after the other on a CPU or one GPU, one process a
+GPU where there are several, or over a Dask cluster within ``joblib.parallel_config("dask")``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import Manifest, atomic_path, is_current, read_manifest, stage_lock, write_manifest
+from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
+from hbaclib.dataset.folds import audit_folds
+from hbaclib.errors import ArtefactError, ConfigError, DataError
+from hbaclib.inputs.pipeline import Arrays
+from hbaclib.models.efficientnet import find_weights
+from hbaclib.models.registry import check_model
+from hbaclib.training.fit import Fit, run_fit
+from hbaclib.training.recipe import Recipe
+from hbaclib.training.runtime import visible_gpus
+
+log = logging.getLogger(__name__)
+
+STAGE = "train"
+RECIPE, OOF, HISTORY = "recipe.toml", "oof.parquet", "history.csv"
+
+
+def train(
+    recipe: Recipe,
+    inputs: Arrays,
+    out_folder: str | Path,
+    folds: Iterable[int] | None = None,
+    *,
+    progress: bool = True,
+    session_hours: float | None = None,
+    devices: tuple[str, ...] | None = None,
+    mirrored: bool = False,
+) -> Path:
+    """Train a recipe on all folds but one, for each fold, and predict the fold that was left out.
+
+    What is finished is not done again: neither the whole folder, nor a fit, nor an epoch of a fit that was stopped.
+
+    Args:
+        recipe: what to train, and how.
+        inputs: samples, folds and arrays, as `hbaclib.inputs.store.open_inputs` gives them.
+        out_folder: gets ``recipe.toml``, and for each fit ``fold-K.weights.h5``, ``fold-K.history.csv`` and
+            ``fold-K.oof.parquet``; then ``oof.parquet``, ``history.csv`` and the manifest.
+        folds: which folds to leave out, in turn; None is all of them.
+        progress: show a bar with the time left.
+        session_hours: length of the session; a run that would not end in it is refused after its first steps.
+        devices: devices of this host, one for each fit at a time: GPU numbers, or TensorFlow's names such as
+            ``CPU:1``. None takes the GPUs that are visible.
+        mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: the recipe does not fit the data or names something that does not exist; a fold out of range.
+        DataError: the samples table is not as promised.
+        LeakError: a patient in two folds.
+        TrainingError: a loss that is not a number.
+        PlatformError: too little time or memory.
+    """
+    folder = Path(out_folder)
+    chosen = check_training(recipe, inputs, folds)
+    needed = {"arrays": inputs.digest}
+    current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
+    if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
+        return folder
+    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.save(folder / RECIPE)
+    fits = [
+        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=inputs.digest, family=family)
+        for fold in chosen
+        for seed in recipe.seeds
+    ]
+    with stage_lock(folder):
+        _map_fits(fits, inputs, progress, session_hours, devices, mirrored)
+        _combine(recipe, inputs, folder, needed)
+    return folder
+
+
+def check_training(recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None = None) -> tuple[int, ...]:
+    """Check everything that can be checked before any training starts.
+
+    Args:
+        recipe: what is to be trained.
+        inputs: samples, folds and arrays.
+        folds: folds to leave out, in turn; None is all.
+
+    Returns:
+        The folds.
+
+    Raises:
+        ConfigError, DataError, LeakError: as `train` says.
+    """
+    check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    if recipe.weights:
+        find_weights(recipe.backbone.replace("_", "-"), recipe.weights)
+    samples, table = inputs.samples, inputs.folds
+    missing = [column for column in SAMPLE_COLUMNS if column not in samples.columns]
+    if missing:
+        raise DataError(f"samples table: columns {', '.join(missing)} are missing")
+    again = samples.loc[samples["eeg_id"].duplicated(), "eeg_id"]
+    if recipe.sampling == "non_overlapping" and len(again):
+        raise ConfigError(
+            f"recipe {recipe.name!r} is for sampling 'non_overlapping', but eeg_id {again.iloc[0]} has several "
+            "samples; prepare the data that way, or set the recipe's sampling to 'any'"
+        )
+    numbers = set(table.unique())
+    if numbers != set(range(recipe.folds)):
+        raise ConfigError(f"recipe {recipe.name!r} has {recipe.folds} folds, the fold table {sorted(numbers)}")
+    chosen = tuple(range(recipe.folds)) if folds is None else tuple(dict.fromkeys(folds))
+    outside = [fold for fold in chosen if fold not in range(recipe.folds)]
+    if outside or not chosen:
+        raise ConfigError(f"folds {list(chosen)}, expected some of 0 to {recipe.folds - 1}")
+    fold_of = samples["patient_id"].map(table).to_numpy()
+    # Raises for a patient in two folds or in none.
+    audit_folds(samples, table, {fold: fold_of != fold for fold in chosen})
+    for fold in chosen:
+        if not (fold_of == fold).any():
+            raise DataError(f"fold {fold} has no samples")
+        for number, stage in enumerate(recipe.stages, 1):
+            if not ((fold_of != fold) & (samples["n_votes"] >= stage.least_votes)).any():
+                raise DataError(
+                    f"stage {number} of recipe {recipe.name!r} trains on samples with at least {stage.least_votes} "
+                    f"votes; there are none outside fold {fold}"
+                )
+    return chosen
+
+
+def _map_fits(
+    fits: list[Fit],
+    inputs: Arrays,
+    progress: bool,
+    session_hours: float | None,
+    devices: tuple[str, ...] | None,
+    mirrored: bool,
+) -> None:
+    devices = visible_gpus() if devices is None else devices
+    deadline = None if session_hours is None else time.time() + 3600 * session_hours
+    fits = [fit for fit in fits if not fit.finished()]
+    if mirrored and len(devices) > 1:
+        names = tuple(f"GPU:{number}" if number.isdigit() else number for number in devices)
+        for number, fit in enumerate(fits):
+            run_fit(fit, inputs, devices=names, progress=progress, deadline=deadline, rounds=len(fits) - number)
+        return
+    # One device (or none) is used by this process; several get a process each. Under a Dask configuration joblib
+    # takes its number of jobs from there.
+    several = len(devices) > 1
+    workers = min(len(devices), len(fits)) if several else None
+    rounds = -(-len(fits) // (workers or 1))
+    joblib.Parallel(n_jobs=workers)(
+        joblib.delayed(run_fit)(
+            fit,
+            inputs,
+            claim=devices if several else (),
+            progress=progress and not several,
+            deadline=deadline,
+            rounds=rounds if several else len(fits) - number,
+        )
+        for number, fit in enumerate(fits)
+    )
+
+
+def _combine(recipe: Recipe, inputs: Arrays, folder: Path, needed: dict[str, str]) -> Manifest:
+    """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
+    fits = [
+        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=inputs.digest)
+        for fold in range(recipe.folds)
+        for seed in recipe.seeds
+    ]
+    finished = {fit.name: fit for fit in fits if fit.finished()}
+    folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if fit.name not in finished})
+    tables, histories = [], []
+    for fold in folds:
+        members = [fit for fit in finished.values() if fit.fold == fold]
+        parts = [pd.read_parquet(fit.path("oof.parquet")) for fit in members]
+        table = parts[0].copy()
+        table[list(PREDICTION_COLUMNS)] = np.mean([part[list(PREDICTION_COLUMNS)].to_numpy() for part in parts], axis=0)
+        tables.append(table)
+        histories += [pd.read_csv(fit.path("history.csv")).assign(fold=fold, seed=fit.seed) for fit in members]
+    outputs = [folder / RECIPE, folder / HISTORY]
+    if len(folds) == recipe.folds:
+        # Only a whole table can be compared with other models' and enter an ensemble.
+        oof = pd.concat(tables, ignore_index=True).sort_values(list(SAMPLE_ID), ignore_index=True)
+        with atomic_path(folder / OOF) as partial:
+            oof[list(OOF_COLUMNS)].to_parquet(partial, index=False)
+        outputs.append(folder / OOF)
+    with atomic_path(folder / HISTORY) as partial:
+        pd.concat(histories, ignore_index=True).to_csv(partial, index=False)
+    outputs += [path for fit in finished.values() if fit.fold in folds for path in fit.outputs()]
+    facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in finished.values()]
+    return write_manifest(
+        folder,
+        STAGE,
+        inputs=needed,
+        parameters={"recipe": recipe.to_dict()},
+        outputs=outputs,
+        facts={
+            "folds": folds,
+            "recipe_digest": recipe.digest,
+            "seconds": round(sum(fact["end"] - fact["begin"] for fact in facts), 1),
+            "threads": sorted({fact["threads"] for fact in facts}),
+            "precision": sorted({fact["precision"] for fact in facts}),
+        },
+    )
+
+
+def trained_recipe(folder: str | Path) -> Recipe:
+    """The recipe of a trained folder.
+
+    Raises:
+        ArtefactError: the folder does not hold a finished training run.
+    """
+    manifest = read_manifest(folder)
+    if manifest.stage != STAGE:
+        raise ArtefactError(f"{folder}: holds stage {manifest.stage!r}, expected {STAGE!r}")
+    return Recipe.from_dict(manifest.parameters["recipe"], str(folder))

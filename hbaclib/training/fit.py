@@ -1,0 +1,462 @@
+"""One fit: a network of one seed, trained on all folds but one. The only training loop of the library.
+
+The loop can be killed at any moment. At the end of every epoch its whole state is stored; what happens between two such
+points depends on nothing but that state and numbers drawn from (seed, fold, stage, epoch, batch), so a fit that goes on
+after a kill ends with the same weights as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from hbaclib.artefacts import atomic_path, code_digest, digest_file, digest_json, write_json
+from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.errors import PlatformError, TrainingError, list_some
+from hbaclib.evaluation.metric import kl_divergence
+from hbaclib.inputs.pipeline import Arrays, epoch_order, lay_out, padded_batches, training_batches
+from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
+from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
+from hbaclib.training.losses import kl_loss, smooth_labels, vote_weights
+from hbaclib.training.recipe import Recipe, Stage
+from hbaclib.training.runtime import claim_device, configure, make_strategy, seed_everything
+from hbaclib.training.schedules import learning_rates, steps_per_epoch
+
+log = logging.getLogger(__name__)
+
+_DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
+_STEPS_TO_MEASURE = 8
+_VALIDATION_SHARE = 1.15  # of a fit's time, beside its steps
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a recipe.
+
+    Attributes:
+        recipe: what is trained, and how.
+        fold: the fold that is left out.
+        seed: one of the recipe's seeds.
+        folder: where its files go.
+        data: digest of the arrays.
+        family: the network's registry entry; it travels with the fit, so that worker processes know it.
+    """
+
+    recipe: Recipe
+    fold: int
+    seed: int
+    folder: Path
+    data: str
+    family: Any = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Stem of the fit's file names."""
+        return fit_name(self.recipe, self.fold, self.seed)
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that the fit's outcome depends on."""
+        return digest_json([self.recipe.digest, self.data, self.fold, self.seed, code_digest()])
+
+    def path(self, ending: str) -> Path:
+        """One of the fit's files, for instance ``weights.h5``."""
+        return self.folder / f"{self.name}.{ending}"
+
+    def outputs(self) -> list[Path]:
+        """The files that a finished fit leaves."""
+        return [self.path("weights.h5"), self.path("history.csv"), self.path("oof.parquet")]
+
+    def finished(self) -> bool:
+        """Whether the fit's files are all there, unchanged, and made from the same recipe, data and code."""
+        try:
+            record = pd.read_json(self.path("fit.json"), typ="series")
+        except (OSError, ValueError):
+            return False
+        return record.get("key") == self.key and record.get("outputs") == self._digests()
+
+    def record(self, facts: dict[str, Any]) -> None:
+        """Mark the fit as finished."""
+        write_json(self.path("fit.json"), {"key": self.key, "outputs": self._digests(), "facts": facts})
+
+    def _digests(self) -> dict[str, str]:
+        return {path.name: digest_file(path) for path in self.outputs() if path.is_file()}
+
+
+def fit_name(recipe: Recipe, fold: int, seed: int) -> str:
+    """``fold-K``, with the seed behind it where the recipe has several."""
+    return f"fold-{fold}" if len(recipe.seeds) == 1 else f"fold-{fold}-seed-{seed}"
+
+
+def run_fit(
+    fit: Fit,
+    inputs: Arrays,
+    *,
+    claim: tuple[str, ...] = (),
+    devices: tuple[str, ...] = (),
+    progress: bool = True,
+    deadline: float | None = None,
+    rounds: int = 1,
+) -> Fit:
+    """Train one fit, or go on with it where it stopped; one that is finished is left alone.
+
+    Args:
+        fit: which one.
+        inputs: the stored arrays.
+        claim: devices of this host of which the process takes one for itself; numbers are GPUs.
+        devices: devices that share every batch (`MirroredStrategy`) where there is more than one.
+        progress: show a bar with the time left.
+        deadline: Unix time by which the session ends.
+        rounds: fits that this process has yet to run, this one included.
+
+    Returns:
+        The fit.
+
+    Raises:
+        TrainingError: the loss is not a number; the batch's ids lie in ``<fit>.nan.csv``.
+        PlatformError: the fits would not end before the deadline, measured on the first steps; or memory is short.
+    """
+    if fit.finished():
+        return fit
+    if claim:
+        devices = _take(claim)
+    facts = configure(fit.recipe)
+    begin = time.time()
+    if fit.family is not None and not fit.family.built_in:
+        register_model(
+            fit.recipe.backbone, fit.family.features, layouts=fit.family.layouts, load_weights=fit.family.load_weights
+        )
+    trainer = _Trainer(fit, inputs, devices)
+    try:
+        trainer.run(progress, deadline, rounds)
+    except _out_of_memory() as error:
+        raise PlatformError(
+            f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
+            "choose a smaller batch, downsample, or a smaller model"
+        ) from error
+    fit.record({**facts, "device": ", ".join(devices) or "default", "begin": begin, "end": time.time()})
+    fit.path("checkpoint.npz").unlink(missing_ok=True)
+    return fit
+
+
+def _take(claim: tuple[str, ...]) -> tuple[str, ...]:
+    import os
+
+    device = claim_device(claim)
+    if device.isdigit():
+        # TensorFlow starts after this, so it sees this GPU alone, as its number 0.
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+        return ()
+    return (device,)
+
+
+def _out_of_memory() -> type[Exception]:
+    import tensorflow as tf
+
+    return tf.errors.ResourceExhaustedError
+
+
+class _Trainer:
+    """The network, its optimizer and the compiled steps of one fit."""
+
+    def __init__(self, fit: Fit, inputs: Arrays, devices: tuple[str, ...]) -> None:
+        recipe = fit.recipe
+        self.fit, self.recipe, self.inputs = fit, recipe, inputs
+        samples = inputs.samples
+        self.folds = samples["patient_id"].map(inputs.folds).to_numpy()
+        self.votes = samples["n_votes"].to_numpy()
+        self.targets = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
+        self.valid = np.flatnonzero(self.folds == fit.fold)
+        self.strategy = make_strategy(devices, recipe.batch)
+        seed_everything(fit.seed, fit.fold)
+        with self.strategy.scope():
+            self.model = build_model(
+                recipe.backbone,
+                recipe.layout,
+                recipe.inputs,
+                recipe.weights or None,
+                downsample=recipe.downsample,
+                bn_momentum=recipe.batch_norm_momentum,
+                dropout=recipe.dropout,
+                **recipe.model_options,
+            )
+        self.history: list[dict[str, Any]] = []
+        self._compile_forward()
+
+    def rows_of(self, stage: Stage) -> np.ndarray:
+        """Rows that a stage trains on."""
+        return np.flatnonzero((self.folds != self.fit.fold) & (self.votes >= stage.least_votes))
+
+    def run(self, progress: bool, deadline: float | None, rounds: int) -> None:
+        """Train all stages, then write the fit's files."""
+        plans = [
+            (stage, rows := self.rows_of(stage), steps_per_epoch(stage, len(rows), self.recipe.batch))
+            for stage in self.recipe.stages
+        ]
+        total = sum(stage.epochs * steps for stage, _, steps in plans)
+        stored = load_checkpoint(self.fit.path("checkpoint.npz"), self.fit.key)
+        done = (
+            0
+            if stored is None
+            else sum(
+                steps * (stage.epochs if number < stored.stage else stored.epoch if number == stored.stage else 0)
+                for number, (stage, _, steps) in enumerate(plans)
+            )
+        )
+        bar = tqdm(total=total, initial=done, desc=self.fit.name, unit="step", disable=not progress, mininterval=1)
+        clock = _Clock(total - done, total, rounds, deadline, self.fit.name)
+        if stored is not None:
+            self.history = list(stored.history)
+        with bar:
+            for number, (stage, rows, steps) in enumerate(plans):
+                if stored is None or number >= stored.stage:
+                    resumed = stored if stored is not None and number == stored.stage else None
+                    for loss in self._run_stage(number, stage, rows, steps, resumed):
+                        clock.step()
+                        bar.update()
+                        bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+        self._write()
+
+    def _run_stage(
+        self, number: int, stage: Stage, rows: np.ndarray, steps: int, stored: Checkpoint | None
+    ) -> Iterator[float]:
+        """Train one stage, epoch by epoch; yields the loss of every step. The model ends with its final weights."""
+        recipe, fit = self.recipe, self.fit
+        with self.strategy.scope():
+            optimizer = _make_optimizer(recipe, self.model)
+            step_function = self._compile_step(optimizer)
+        if stored is not None:
+            assign_values(self.model.variables, stored.weights)
+            assign_values(optimizer.variables, stored.optimizer)
+        rates = learning_rates(stage, steps)
+        targets = smooth_labels(self.targets, recipe.label_smoothing)
+        weights = np.zeros(len(self.votes), np.float32)
+        weights[rows] = vote_weights(self.votes[rows], stage.vote_weights)
+        shape = tuple(self.model.input_shape[1:])
+        for epoch in range(stored.epoch if stored is not None else 0, stage.epochs):
+            key = (fit.seed, fit.fold, number, epoch)
+            self._seed_dropout((*key, _DROPOUT))
+            order = epoch_order(rows, steps, recipe.batch, key)
+            losses = np.zeros(steps)
+            for step, *batch in training_batches(self.inputs, order, targets, weights, recipe, key, shape):
+                step = int(step)
+                optimizer.learning_rate.assign(rates[epoch, step])
+                losses[step] = float(step_function(*self._share(*batch)))
+                if not np.isfinite(losses[step]):
+                    self._stop_at_nan(order[step], batch[0].numpy(), number, epoch, step)
+                yield losses[step]
+            self._end_epoch(number, stage, epoch, rows, optimizer, losses, rates)
+
+    def _end_epoch(
+        self, number: int, stage: Stage, epoch: int, rows: np.ndarray, optimizer: Any, losses: np.ndarray, rates: Any
+    ) -> None:
+        recipe, fit = self.recipe, self.fit
+        raw = values_of(self.model.variables)
+        if recipe.ema:
+            optimizer.finalize_variable_values(self.model.trainable_variables)
+        if recipe.batch_norm_batches:
+            self._estimate_batch_norm(rows, (fit.seed, fit.fold, number, epoch))
+        predictions = self._predict(self.valid)
+        many = self.votes[self.valid] >= MANY_VOTES
+        truth = self.targets[self.valid]
+        self.history.append(
+            {
+                "stage": number + 1,
+                "epoch": epoch + 1,
+                "learning_rate": float(rates[epoch, -1]),
+                "loss": float(losses.mean()),
+                "val_kl": _kl(truth, predictions),
+                "val_kl_many_votes": _kl(truth[many], predictions[many]),
+            }
+        )
+        self._write_history()
+        last = epoch + 1 == stage.epochs
+        if not last:
+            assign_values(self.model.variables, raw)
+        # Behind the last epoch the averaged weights stay: the next stage starts from them, with a new optimizer.
+        Checkpoint(
+            key=fit.key,
+            stage=number,
+            epoch=epoch + 1,
+            history=self.history,
+            weights=values_of(self.model.variables),
+            optimizer=values_of(optimizer.variables),
+        ).save(fit.path("checkpoint.npz"))
+
+    def _write(self) -> None:
+        """Write the final weights, the learning curve and the out-of-fold predictions."""
+        fit = self.fit
+        with atomic_path(fit.path("weights.h5")) as partial:
+            # Keras goes by the ending.
+            whole = partial.with_name(partial.name.removesuffix(".h5") + ".weights.h5")
+            self.model.save_weights(whole)
+            whole.replace(partial)
+        self._write_history()
+        table = self.inputs.samples.iloc[self.valid]
+        table = table[[*SAMPLE_ID, "patient_id", "n_votes", *VOTE_COLUMNS]].reset_index(drop=True)
+        table["fold"] = fit.fold
+        table[list(PREDICTION_COLUMNS)] = self._predict(self.valid)
+        with atomic_path(fit.path("oof.parquet")) as partial:
+            table[list(OOF_COLUMNS)].to_parquet(partial, index=False)
+
+    def _write_history(self) -> None:
+        with atomic_path(self.fit.path("history.csv")) as partial:
+            pd.DataFrame(self.history).to_csv(partial, index=False)
+
+    def _share(self, *tensors: Any) -> tuple[Any, ...]:
+        """Cut a batch into equal shares, one a device."""
+        n = self.strategy.num_replicas_in_sync
+        if n == 1:
+            return tensors
+
+        def cut(tensor: Any) -> Any:
+            size = tensor.shape[0] // n
+            return self.strategy.experimental_distribute_values_from_function(
+                lambda context: tensor[
+                    context.replica_id_in_sync_group * size : (context.replica_id_in_sync_group + 1) * size
+                ]
+            )
+
+        return tuple(cut(tensor) for tensor in tensors)
+
+    def _compile_step(self, optimizer: Any) -> Any:
+        import tensorflow as tf
+
+        model, strategy, batch = self.model, self.strategy, self.recipe.batch
+
+        def replica(images: Any, targets: Any, weights: Any) -> Any:
+            with tf.GradientTape() as tape:
+                # Over the global batch, because the devices' gradients are summed.
+                loss = tf.reduce_sum(weights * kl_loss(targets, model(images, training=True))) / batch
+                scaled = optimizer.scale_loss(loss)
+            optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
+            return loss
+
+        @tf.function(jit_compile=False)
+        def step(images: Any, targets: Any, weights: Any) -> Any:
+            losses = strategy.run(replica, args=(images, targets, weights))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+        return step
+
+    def _compile_forward(self) -> None:
+        import tensorflow as tf
+
+        model, strategy = self.model, self.strategy
+
+        @tf.function(jit_compile=False)
+        def infer(images: Any) -> Any:
+            return model(images, training=False)
+
+        @tf.function(jit_compile=False)
+        def look(images: Any) -> Any:
+            return strategy.run(lambda part: model(part, training=True), args=(images,))
+
+        self._infer, self._look = infer, look
+
+    def _predict(self, rows: np.ndarray) -> np.ndarray:
+        parts = []
+        for places, n in padded_batches(len(rows), self.recipe.batch):
+            images = lay_out(self.inputs.gather(rows[places], self.recipe.inputs), self.recipe.layout)
+            parts.append(self._infer(np.ascontiguousarray(images, np.float32)).numpy()[:n])
+        return np.concatenate(parts) if parts else np.zeros((0, len(VOTE_COLUMNS)), np.float32)
+
+    def _estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
+        """Estimate batch-norm statistics anew: the mean over batches of the batch mean, and the pooled variance."""
+        layers = batch_norm_layers(self.model)
+        if not layers:
+            return
+        variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+        order = epoch_order(rows, self.recipe.batch_norm_batches, self.recipe.batch, (*key, _BATCH_NORM))
+        sums = [np.zeros(variable.shape, np.float64) for variable in variables]
+        squares = [np.zeros(variable.shape, np.float64) for variable in variables]
+        left = [1 - layer.momentum for layer in layers for _ in range(2)]
+        empty = np.zeros(len(self.votes), np.float32)
+        shape = tuple(self.model.input_shape[1:])
+        batches = training_batches(self.inputs, order, self.targets, empty, self.recipe, (*key, _BATCH_NORM), shape)
+        for _, images, _, _ in batches:
+            # From zero, the moving value after one batch is (1 - momentum) times the batch's own.
+            for variable in variables:
+                variable.assign(np.zeros(variable.shape, np.float32))
+            self._look(*self._share(images))
+            for i, variable in enumerate(variables):
+                value = np.array(variable, np.float64) / left[i]
+                sums[i] += value
+                squares[i] += value**2
+        n = len(order)
+        for i in range(0, len(variables), 2):
+            mean = sums[i] / n
+            spread = np.maximum(squares[i] / n - mean**2, 0)
+            variables[i].assign(mean.astype(np.float32))
+            variables[i + 1].assign((sums[i + 1] / n + spread).astype(np.float32))
+
+    def _seed_dropout(self, key: tuple[int, ...]) -> None:
+        """Start every dropout layer's generator anew, so that a resumed epoch draws the same masks."""
+        for number, layer in enumerate(all_layers(self.model)):
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                seed = np.random.SeedSequence([*key, number]).generate_state(1)[0] % 2**31
+                generator.state.assign(np.array([seed, 0], dtype=generator.state.dtype))
+
+    def _stop_at_nan(self, rows: np.ndarray, images: np.ndarray, stage: int, epoch: int, step: int) -> None:
+        table = self.inputs.samples.iloc[rows][[*SAMPLE_ID, "patient_id"]].copy()
+        table["finite_input"] = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+        path = self.fit.path("nan.csv")
+        with atomic_path(path) as partial:
+            table.to_csv(partial, index=False)
+        bad = table.loc[~table["finite_input"], "eeg_id"]
+        cause = f"inputs that are not finite: eeg_id {list_some(bad)}" if len(bad) else "all inputs are finite"
+        raise TrainingError(
+            f"{self.fit.name}: the loss is not a number at stage {stage + 1}, epoch {epoch + 1}, step {step + 1} "
+            f"({cause}); the batch's ids are in {path}"
+        )
+
+
+class _Clock:
+    """Tells after the first steps how long the whole run will take, and refuses one that cannot end in time."""
+
+    def __init__(self, left: int, total: int, rounds: int, deadline: float | None, name: str) -> None:
+        self.left, self.total, self.rounds, self.deadline, self.name = left, total, rounds, deadline, name
+        self.seen = 0
+        self.start = 0.0
+
+    def step(self) -> None:
+        """Count a step; the first ones trace and warm up, so the time counts from the second on."""
+        self.seen += 1
+        if self.seen == 2:
+            self.start = time.perf_counter()
+        if self.seen != 2 + _STEPS_TO_MEASURE:
+            return
+        seconds = (time.perf_counter() - self.start) / _STEPS_TO_MEASURE
+        steps = self.left - self.seen + self.total * (self.rounds - 1)
+        needed = steps * seconds * _VALIDATION_SHARE
+        log.info("%s: %.2f s a step, about %.1f minutes for %d steps", self.name, seconds, needed / 60, steps)
+        if self.deadline is not None and time.time() + needed > self.deadline:
+            raise PlatformError(
+                f"{self.name}: about {needed / 3600:.2f} h are needed ({seconds:.2f} s a step), "
+                f"{max(self.deadline - time.time(), 0) / 3600:.2f} h are left of the session; "
+                "train fewer folds now (the next session goes on), or choose a smaller model or fewer epochs"
+            )
+
+
+def _make_optimizer(recipe: Recipe, model: Any) -> Any:
+    import keras
+
+    averaging = {"use_ema": True, "ema_momentum": recipe.ema, "ema_overwrite_frequency": None} if recipe.ema else {}
+    optimizer: Any = keras.optimizers.Adam(weight_decay=recipe.weight_decay or None, **averaging)
+    if recipe.precision == "mixed_float16" or keras.config.dtype_policy().name == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _kl(targets: np.ndarray, predictions: np.ndarray) -> float:
+    return float(kl_divergence(targets, predictions)) if len(targets) else float("nan")

@@ -1,0 +1,208 @@
+"""Prediction from trained folders: the same call for one recording of a hospital and for the hidden test set.
+
+The inputs are prepared once a chunk and pass through all folds, seeds and views of all members; every network computes
+batches of one fixed size, so that a prediction does not depend on how many rows are asked for, nor on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hbaclib.artefacts import read_manifest
+from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_WINDOW
+from hbaclib.errors import ArtefactError, DataError, list_some
+from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
+from hbaclib.inputs.augment import left_right_swap, time_flip
+from hbaclib.inputs.pipeline import lay_out, padded_batches
+from hbaclib.models.registry import build_model
+from hbaclib.training.cross_validate import trained_recipe
+from hbaclib.training.fit import fit_name
+from hbaclib.training.recipe import Recipe
+
+WITH_SPECTROGRAMS = {"both", "kaggle"}
+"""Inputs that need the ten-minute spectrograms."""
+_CHUNK = 128
+_VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
+
+
+@dataclass
+class Predictor:
+    """All networks of one trained folder, ready to predict.
+
+    Attributes:
+        recipe: the folder's recipe.
+        models: one network a fit.
+    """
+
+    recipe: Recipe
+    models: list[Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Predictor:
+        """Load the networks of a trained folder.
+
+        Raises:
+            ArtefactError: the folder holds no finished training run, or a weight file is missing.
+        """
+        import keras
+
+        folder = Path(folder)
+        recipe = trained_recipe(folder)
+        models = []
+        for fold in read_manifest(folder).facts["folds"]:
+            for seed in recipe.seeds:
+                path = folder / f"{fit_name(recipe, fold, seed)}.weights.h5"
+                if not path.is_file():
+                    raise ArtefactError(f"{path}: missing, although the manifest names fold {fold}; train it again")
+                model = build_model(
+                    recipe.backbone,
+                    recipe.layout,
+                    recipe.inputs,
+                    downsample=recipe.downsample,
+                    dropout=recipe.dropout,
+                    **recipe.model_options,
+                )
+                model.load_weights(path)
+                models.append(_compiled(model))
+        keras.utils.clear_session(free_memory=False)
+        return cls(recipe, models)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Mean over folds, seeds and views.
+
+        Args:
+            images: (n, ...) inputs as `InputArrays.gather` gives them for the recipe's ``inputs``.
+
+        Returns:
+            (n, 6) float32, rows sum to 1.
+        """
+        total = np.zeros((len(images), len(CLASSES)), np.float64)
+        rng = np.random.default_rng(0)  # for views of probability 1: nothing is left to chance
+        for rows, n in padded_batches(len(images), self.recipe.batch):
+            batch = np.asarray(images[rows], np.float32)
+            views = [batch] + [_VIEWS[name](batch.copy(), rng, p=1.0) for name in self.recipe.tta]
+            for view in views:
+                given = np.ascontiguousarray(lay_out(view, self.recipe.layout), np.float32)
+                for model in self.models:
+                    total[rows[:n]] += model(given).numpy()[:n]
+        shares = total / max(len(self.models) * (1 + len(self.recipe.tta)), 1)
+        return (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
+    """Predict from one trained folder or an ensemble's folder.
+
+    Args:
+        artefacts: a folder that `hbaclib.training.cross_validate.train` or the ensemble stage wrote.
+        eeg: (n, 10000, 20) µV, columns as EEG_COLUMNS, NaN allowed.
+        spectrogram: (n, 300, 400) µV²/Hz, columns as SPECTROGRAM_COLUMNS, NaN allowed; without it only members that see
+            the EEG alone can serve.
+
+    Returns:
+        (n, 6) float32, columns as CLASSES, rows sum to 1.
+
+    Raises:
+        DataError: a shape is not as promised, or no member can serve without spectrograms.
+        ArtefactError: the folder holds nothing that can predict.
+    """
+    eeg = _checked(eeg, (EEG_WINDOW, len(EEG_COLUMNS)), "eeg")
+    if spectrogram is not None:
+        spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
+        if len(spectrogram) != len(eeg):
+            raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
+    folder = Path(artefacts)
+    if not (folder / ENSEMBLE_FILE).is_file():
+        return predict_members({folder.name: folder}, eeg, spectrogram)[folder.name]
+    ensemble = load_ensemble(folder)
+    members = predict_members(ensemble.folders, eeg, spectrogram)
+    shares = np.stack([members[name] for name in members])
+    return ensemble.predict(shares, list(members)).astype(np.float32)
+
+
+def predict_members(
+    folders: Mapping[str, str | Path], eeg: np.ndarray, spectrogram: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Predict from several trained folders in one pass over the recordings.
+
+    Args:
+        folders: name -> trained folder.
+        eeg: (n, 10000, 20) µV.
+        spectrogram: (n, 300, 400) µV²/Hz, or None.
+
+    Returns:
+        name -> (n, 6) float32 of the members that can serve with what is given.
+
+    Raises:
+        DataError: none of them can.
+    """
+    predictors = {}
+    for name, folder in folders.items():
+        if spectrogram is not None or trained_recipe(folder).inputs not in WITH_SPECTROGRAMS:
+            predictors[name] = Predictor.load(folder)
+    if not predictors:
+        raise DataError(
+            f"{list_some(folders)}: these networks see Kaggle spectrograms; give them, or train with inputs = 'eeg'"
+        )
+    return _predict_all(predictors, eeg, spectrogram)
+
+
+def predict_arrays(artefacts: str | Path, images: np.ndarray) -> np.ndarray:
+    """Predict from one trained folder and prepared inputs.
+
+    Args:
+        artefacts: a trained folder.
+        images: (n, ...) inputs as `InputArrays.gather` gives them for the recipe's ``inputs``.
+
+    Returns:
+        (n, 6) float32, rows sum to 1.
+    """
+    return Predictor.load(artefacts).predict(images)
+
+
+def _predict_all(
+    predictors: Mapping[str, Predictor], eeg: np.ndarray, spectrogram: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Predictions of several folders in one pass over the recordings."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in predictors}
+    kinds: set[str] = {predictor.recipe.inputs for predictor in predictors.values()}
+    for start in range(0, len(eeg), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        prepared = _prepare(kinds, eeg[chunk], None if spectrogram is None else spectrogram[chunk])
+        for name, predictor in predictors.items():
+            parts[name].append(predictor.predict(prepared[predictor.recipe.inputs]))
+    empty = np.zeros((0, len(CLASSES)), np.float32)
+    return {name: np.concatenate(found) if found else empty for name, found in parts.items()}
+
+
+def _prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Inputs of every kind that is asked for, from windows of EEG and spectrogram."""
+    from hbaclib.inputs.images import spectrogram_image
+    from hbaclib.signal.mel import eeg_spectrogram
+
+    prepared: dict[str, np.ndarray] = {}
+    if kinds & {"both", "eeg"}:
+        prepared["eeg"] = np.asarray(eeg_spectrogram(eeg), np.float32)
+    if kinds & {"both", "kaggle"}:
+        assert spectrogram is not None
+        prepared["kaggle"] = np.stack([spectrogram_image(rows) for rows in spectrogram])
+    if "both" in kinds:
+        prepared["both"] = np.concatenate([prepared["kaggle"], prepared["eeg"]], axis=-1)
+    return prepared
+
+
+def _checked(values: np.ndarray, shape: tuple[int, int], what: str) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 3 or values.shape[1:] != shape:
+        raise DataError(f"{what} has shape {values.shape}, expected (n, {shape[0]}, {shape[1]})")
+    return values
+
+
+def _compiled(model: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.function(lambda images: model(images, training=False), jit_compile=False)

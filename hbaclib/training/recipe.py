@@ -1,0 +1,326 @@
+"""The recipe of a training run: one frozen, validated table of values, readable as TOML, named by its digest."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from hbaclib.artefacts import digest_json, write_text
+from hbaclib.errors import ConfigError, unknown_name
+from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
+
+Layout = Literal["stem", "tiled", "starter", "raw"]
+Inputs = Literal["both", "kaggle", "eeg", "raw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of a fit: which rows it sees and how the learning rate moves.
+
+    Attributes:
+        epochs: number of epochs.
+        least_votes: rows with fewer votes are left out.
+        schedule: ``step`` takes one rate per epoch from ``rates``; ``cosine`` climbs from ``start`` to ``peak`` over
+            ``warmup`` epochs and falls to ``floor`` along half a cosine.
+        rates: learning rates of ``step``; the last one serves all further epochs.
+        start: first learning rate of ``cosine``.
+        peak: highest learning rate of ``cosine``.
+        floor: last learning rate of ``cosine``.
+        warmup: epochs of climbing, fractions allowed.
+        per_epoch: hold the rate of ``cosine`` constant within an epoch.
+        steps: steps of one epoch; 0 is one pass over the rows.
+        vote_weights: ``votes`` weighs a row by its number of votes up to 20, ``none`` weighs all rows alike.
+    """
+
+    epochs: int
+    least_votes: int = 1
+    schedule: Literal["step", "cosine"] = "step"
+    rates: tuple[float, ...] = (1e-3,)
+    start: float = 0.0
+    peak: float = 1e-3
+    floor: float = 0.0
+    warmup: float = 0.0
+    per_epoch: bool = False
+    steps: int = 0
+    vote_weights: Literal["none", "votes"] = "none"
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _check_types(self)
+        _check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        _check(self.least_votes >= 1, "least_votes", self.least_votes, "at least 1")
+        _check(self.steps >= 0, "steps", self.steps, "0 (one pass) or more")
+        _check(bool(self.rates) and all(rate > 0 for rate in self.rates), "rates", self.rates, "positive numbers")
+        _check(0 <= self.warmup < self.epochs, "warmup", self.warmup, f"0 to less than the {self.epochs} epochs")
+        _check(self.peak > 0 and 0 <= self.floor <= self.peak, "floor", self.floor, "0 <= floor <= peak, peak > 0")
+        _check(0 <= self.start <= self.peak, "start", self.start, "0 <= start <= peak")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the outcome of a training run, apart from the data and the code.
+
+    Attributes:
+        name: how tables and plots call it.
+        backbone: a name of the model registry.
+        layout: how the planes are laid out for the network.
+        inputs: which data the network sees.
+        downsample: image pixels averaged into one per axis before the network.
+        weights: pretrained weights: a file, a folder to search, ``imagenet`` or ``noisy-student``; empty for none.
+        sampling: how ``train.csv`` must have been aggregated; ``any`` accepts both ways.
+        stages: the stages of a fit, in order.
+        batch: rows of one step, over all devices together.
+        augmentation: name -> options (see ``hbaclib.inputs.augment``); every one has its probability ``p``.
+        augment_with: ``batched`` (NumPy, whole batches) or ``albumentations`` (image by image).
+        label_smoothing: share of every label that is spread evenly over the classes.
+        weight_decay: decoupled weight decay of the optimizer; 0 is plain Adam.
+        dropout: rate before the last layer.
+        ema: momentum of the averaged weights that are kept in the end; 0 keeps the last weights.
+        batch_norm_momentum: momentum of the batch-norm statistics.
+        batch_norm_batches: training batches from which the statistics are estimated anew at the end; 0 keeps them.
+        tta: views that are averaged with the plain one in prediction.
+        seeds: one member per seed.
+        folds: number of folds of the fold table.
+        threads: threads within one operation; results depend on it.
+        precision: numbers inside the network; the head and the loss are always float32.
+        model_options: further keyword arguments of the network's builder.
+    """
+
+    name: str
+    backbone: str = "efficientnet_b0"
+    layout: Layout = "stem"
+    inputs: Inputs = "both"
+    downsample: int = 1
+    weights: str = ""
+    sampling: Literal["any", "vote_groups", "non_overlapping"] = "any"
+    stages: tuple[Stage, ...]
+    batch: int = 32
+    augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    augment_with: Literal["batched", "albumentations"] = "batched"
+    label_smoothing: float = 0.0
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    ema: float = 0.0
+    batch_norm_momentum: float = 0.9
+    batch_norm_batches: int = 0
+    tta: tuple[Literal["left_right_swap", "time_flip"], ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    folds: int = 5
+    threads: int = 2
+    precision: Literal["auto", "float32", "mixed_float16"] = "auto"
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _check_types(self)
+        _check(bool(self.name), "name", self.name, "a name")
+        _check(bool(self.stages), "stages", self.stages, "at least one stage")
+        _check(self.downsample >= 1, "downsample", self.downsample, "at least 1")
+        _check(self.batch >= 1, "batch", self.batch, "at least 1")
+        _check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 <= value < 1")
+        _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        _check(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= value < 1")
+        _check(0 <= self.ema < 1, "ema", self.ema, "0 <= value < 1")
+        _check(0 < self.batch_norm_momentum < 1, "batch_norm_momentum", self.batch_norm_momentum, "0 < value < 1")
+        _check(self.batch_norm_batches >= 0, "batch_norm_batches", self.batch_norm_batches, "0 or more")
+        _check(
+            bool(self.seeds) and len(set(self.seeds)) == len(self.seeds) and min(self.seeds) >= 0,
+            "seeds",
+            self.seeds,
+            "different numbers, 0 or more",
+        )
+        _check(self.folds >= 2, "folds", self.folds, "at least 2")
+        _check(self.threads >= 1, "threads", self.threads, "at least 1")
+        _check(
+            not (self.ema and not self.batch_norm_batches),
+            "batch_norm_batches",
+            self.batch_norm_batches,
+            "at least 1 with ema, because the averaged weights have no batch-norm statistics of their own",
+        )
+        check_augmentation(self.augmentation)
+        slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))
+        _check(
+            self.augment_with == "batched" or not slow,
+            "augmentation",
+            ", ".join(slow),
+            f"only {', '.join(sorted(ALBUMENTATIONS))} with augment_with = 'albumentations'",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain values (JSON and TOML know all of them)."""
+        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+    def to_toml(self) -> str:
+        """The recipe as TOML; `Recipe.from_toml` reads it back to an equal one."""
+        return tomli_w.dumps(self.to_dict())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the recipe as a TOML file, atomically."""
+        return write_text(path, self.to_toml())
+
+    @property
+    def digest(self) -> str:
+        """Names what a run of this recipe makes; the recipe's own name does not matter for it."""
+        return digest_json({key: value for key, value in self.to_dict().items() if key != "name"})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+        """Make a recipe from plain values.
+
+        Args:
+            values: as `to_dict` gives them; missing keys take their defaults.
+            source: how messages call the values' origin.
+
+        Raises:
+            ConfigError: an unknown key (with the close ones), a missing one, or a value that is not allowed.
+        """
+        stages = values.get("stages", [])
+        if not isinstance(stages, list | tuple) or not all(isinstance(stage, Mapping) for stage in stages):
+            raise ConfigError(f"{source}: stages is {stages!r}, expected a list of tables ([[stages]])")
+        return typing.cast(
+            "Recipe",
+            _make(
+                cls,
+                {
+                    **values,
+                    "stages": [_make(Stage, stage, f"{source}, stage {i + 1}") for i, stage in enumerate(stages)],
+                },
+                source,
+            ),
+        )
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "recipe") -> Recipe:
+        """Read a recipe from TOML text.
+
+        Raises:
+            ConfigError: not TOML, or not a valid recipe.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source}: not TOML ({error})") from error
+        return cls.from_dict(values, source)
+
+    def override(self, changes: Mapping[str, Any], source: str = "override") -> Recipe:
+        """A recipe with some values changed; a dot leads into a table or a list (``stages.0.epochs``).
+
+        Raises:
+            ConfigError: an unknown key or a value that is not allowed.
+        """
+        values = self.to_dict()
+        for key, value in changes.items():
+            *path, last = key.split(".")
+            place: Any = values
+            for part in path:
+                try:
+                    place = place[int(part)] if isinstance(place, list) else place[part]
+                except (KeyError, IndexError, ValueError, TypeError):
+                    raise ConfigError(f"{source}: {key!r} leads nowhere, because {part!r} does not exist") from None
+            if isinstance(place, list):
+                raise ConfigError(f"{source}: {key!r} names an entry of a list, expected a key inside it")
+            place[last] = _plain(value)
+        return Recipe.from_dict(values, source)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that ship with the library."""
+    folder = resources.files("hbaclib.training") / "recipes"
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
+    """Load a recipe that ships with the library, or one from a TOML file.
+
+    Args:
+        name_or_path: one of `recipe_names`, or the path of a ``.toml`` file.
+        overrides: values to change; use ``load_recipe(name).override({"stages.0.epochs": 2})`` for nested ones.
+
+    Raises:
+        ConfigError: no such recipe, an unknown key, or a value that is not allowed.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: recipe cannot be read ({error.strerror})") from error
+    elif str(name_or_path) in recipe_names():
+        text = (resources.files("hbaclib.training") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    else:
+        raise unknown_name("recipe", str(name_or_path), recipe_names())
+    recipe = Recipe.from_toml(text, str(name_or_path))
+    return recipe.override(overrides, str(name_or_path)) if overrides else recipe
+
+
+def _make(cls: type, values: Mapping[str, Any], source: str) -> object:
+    fields = {item.name: item for item in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"{source}: {unknown_name('key', key, fields)}")
+    for name, item in fields.items():
+        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if needed and name not in values:
+            raise ConfigError(f"{source}: key {name!r} is missing")
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _check(good: bool, key: str, found: object, expected: str) -> None:
+    if not good:
+        raise ConfigError(f"{key} is {found!r}, expected {expected}")
+
+
+def _check_types(instance: Any) -> None:
+    """Check each field against its annotation; lists become tuples, whole numbers become floats where due."""
+    hints = typing.get_type_hints(type(instance))
+    for item in dataclasses.fields(instance):
+        value = _as_type(getattr(instance, item.name), hints[item.name], item.name)
+        object.__setattr__(instance, item.name, value)
+
+
+def _as_type(value: Any, hint: Any, key: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        _check(value in args, key, value, f"one of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        _check(isinstance(value, list | tuple), key, value, "a list")
+        return tuple(_as_type(entry, args[0], key) for entry in value)
+    if origin is not None and issubclass(origin, Mapping):
+        _check(isinstance(value, Mapping), key, value, "a table")
+        return {str(name): _tuples(entry) for name, entry in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    _check(
+        isinstance(value, hint) and (hint is bool or not isinstance(value, bool)),
+        key,
+        value,
+        f"a value of type {hint.__name__}",
+    )
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    # Lists and tuples of equal content must make equal recipes.
+    if isinstance(value, Mapping):
+        return {str(name): _tuples(entry) for name, entry in value.items()}
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

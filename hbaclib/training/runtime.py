@@ -1,0 +1,159 @@
+"""Devices, threads, precision and seeds of a run.
+
+Results are reproducible for one recipe on one kind of device: the seed, deterministic operations and the number of
+threads within an operation together fix them. XLA stays off: it fails under `MirroredStrategy`, and is slower on a CPU.
+
+A process that fits on one of several GPUs claims it for its whole life, because TensorFlow cannot leave a GPU; the
+operating system frees the claim when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from hbaclib.errors import ConfigError, PlatformError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from hbaclib.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+_claims: dict[str, IO[str]] = {}
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Numbers of this host's GPUs, found without touching them (so that worker processes can have them)."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(part for part in chosen.split(",") if part.strip() not in {"", "-1"})
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU "))
+
+
+def claim_device(devices: tuple[str, ...], patience: float = 3600.0) -> str:
+    """Claim one of several devices for this process: no other process on this host gets the same one.
+
+    Args:
+        devices: names of the devices, all of this host.
+        patience: seconds to wait for a free one.
+
+    Returns:
+        The device's name. A process that holds one of them already keeps it.
+
+    Raises:
+        PlatformError: none came free in time.
+    """
+    for device in devices:
+        if device in _claims:
+            return device
+    folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        for device in devices:
+            name = device.strip("/").replace("/", "_").replace(":", "-")
+            file = open(folder / f"{name}.lock", "w")  # noqa: SIM115 - stays open as long as the claim
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                continue
+            _claims[device] = file
+            return device
+        time.sleep(0.2)
+    raise PlatformError(f"no free device among {', '.join(devices)} within {patience:.0f} s; other fits hold them all")
+
+
+def release_devices() -> None:
+    """Give back what this process has claimed."""
+    for file in _claims.values():
+        file.close()
+    _claims.clear()
+
+
+def configure(recipe: Recipe) -> dict[str, Any]:
+    """Set threads, determinism and precision, before TensorFlow starts where that is possible.
+
+    Args:
+        recipe: its ``threads`` and ``precision`` decide.
+
+    Returns:
+        What is in force: ``threads``, ``precision``, ``gpus``.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import tensorflow as tf
+
+    try:
+        if tf.config.threading.get_intra_op_parallelism_threads() != recipe.threads:
+            tf.config.threading.set_intra_op_parallelism_threads(recipe.threads)
+    except RuntimeError:
+        log.warning(
+            "TensorFlow had started with %d threads, the recipe asks for %d: results can differ in the last bits",
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            recipe.threads,
+        )
+    tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            log.debug("TensorFlow had already started; memory growth of %s stays as it is", gpu.name)
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "mixed_float16" if gpus else "float32"
+    keras.config.set_dtype_policy(precision)
+    return {
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "precision": precision,
+        "gpus": len(gpus),
+    }
+
+
+def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribute.Strategy:
+    """How one fit is spread: over nothing (default), one given device, or several with equal shares of every batch.
+
+    Args:
+        devices: TensorFlow's names, for instance ``("GPU:0", "GPU:1")``.
+        batch: rows of a step over all devices.
+
+    Raises:
+        ConfigError: the batch cannot be shared equally.
+        PlatformError: a device does not exist.
+    """
+    import tensorflow as tf
+
+    if not devices:
+        return tf.distribute.get_strategy()
+    known = {device.name.removeprefix("/physical_device:") for device in tf.config.list_logical_devices()}
+    known |= {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
+    missing = [device for device in devices if device.removeprefix("/") not in known]
+    if missing:
+        raise PlatformError(f"devices {', '.join(missing)} do not exist; here are {', '.join(sorted(known))}")
+    if len(devices) == 1:
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    if batch % len(devices):
+        raise ConfigError(f"batch is {batch}, expected a multiple of the {len(devices)} devices, so that none is idle")
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+def seed_everything(*key: int) -> None:
+    """Seed Python, NumPy and TensorFlow from several numbers together."""
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
