@@ -1,0 +1,445 @@
+"""From test recordings to ``submission.csv``: every row gets a valid prediction, in the time there is."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from hbaclib.artefacts import (
+    MANIFEST,
+    atomic_path,
+    digest_file,
+    digest_json,
+    is_current,
+    read_manifest,
+    write_manifest,
+)
+from hbaclib.conventions import (
+    CLASSES,
+    EEG_WINDOW,
+    MANY_VOTES,
+    SPECTROGRAM_COLUMNS,
+    SPECTROGRAM_WINDOW,
+    SUBMISSION_COLUMNS,
+    VOTE_COLUMNS,
+)
+from hbaclib.dataset.competition import Competition, open_competition, read_eeg, read_spectrogram
+from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, HbacError, list_some
+from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
+from hbaclib.evaluation.metric import PROBABILITY_FLOOR, apply_floor, share_faults
+from hbaclib.evaluation.oof import OOF_FILE
+
+SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
+SOURCES = ("files", "from_eeg")
+
+_BATCH = 64
+# Rows 138..161 of the ten minutes are the full windows inside a 50-s EEG in their middle; the first is centred at its
+# second 2.
+_FIRST_ROW, _FIRST_CENTRE = 138, 2.0
+_RESERVE = 0.05
+
+
+class Member(Protocol):
+    """A trained model that is ready to predict."""
+
+    @property
+    def inputs(self) -> str:
+        """What it sees: ``both``, ``kaggle``, ``eeg`` or ``raw``."""
+
+    def __call__(self, eeg: np.ndarray, spectrogram: np.ndarray | None, shared: dict[str, Any]) -> np.ndarray:
+        """Shares (n, 6); ``shared`` keeps prepared inputs for the next member of the same batch."""
+
+
+Loader = Callable[[Path], Member]
+
+
+@dataclass
+class Submission:
+    """A submission and how it came about.
+
+    Attributes:
+        table: the rows of ``submission.csv``.
+        log: one row per event: eeg_id (or -1), message.
+        members: names of the models that predicted every row, in order of importance.
+        left_out: names of models that the time budget left out of some rows or all.
+        seconds: seconds taken.
+        peak_megabytes: greatest resident memory of the process so far.
+    """
+
+    table: pd.DataFrame
+    log: pd.DataFrame
+    members: tuple[str, ...]
+    left_out: tuple[str, ...]
+    seconds: float
+    peak_megabytes: float
+
+
+def validate_submission(submission: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """Check a submission against the test table.
+
+    Args:
+        submission: columns eeg_id and VOTE_COLUMNS.
+        test: rows of ``test.csv``.
+
+    Returns:
+        The submission, unchanged.
+
+    Raises:
+        DataError: naming every fault: columns, missing, repeated and unknown rows, NaN, values outside [0, 1], rows that
+            do not sum to 1.
+    """
+    faults = []
+    columns = list(submission.columns)
+    if missing := [name for name in SUBMISSION_COLUMNS if name not in columns]:
+        faults.append(f"column missing: {list_some(missing)}")
+    if unknown := [name for name in columns if name not in SUBMISSION_COLUMNS]:
+        faults.append(f"column not expected: {list_some(unknown)}")
+    if not missing and not unknown and columns != list(SUBMISSION_COLUMNS):
+        faults.append(f"columns in the order {list_some(columns)}; expected {list_some(SUBMISSION_COLUMNS)}")
+    if "eeg_id" in columns:
+        ids, expected = submission["eeg_id"], set(test["eeg_id"])
+        if twice := list(ids[ids.duplicated()].unique()):
+            faults.append(f"{len(twice)} eeg_id in more than one row: {list_some(twice)}")
+        if absent := sorted(expected - set(ids)):
+            faults.append(f"{len(absent)} eeg_id of the test table have no row: {list_some(absent)}")
+        if foreign := sorted(set(ids) - expected):
+            faults.append(f"{len(foreign)} eeg_id are not in the test table: {list_some(foreign)}")
+    present = [name for name in VOTE_COLUMNS if name in columns]
+    values = submission[present].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    if len(present) == len(VOTE_COLUMNS):
+        faults += share_faults(values, "shares")
+    elif not np.isfinite(values).all():
+        faults.append("NaN or infinite values; expected numbers")
+    if not len(submission):
+        faults.append("no rows")
+    if faults:
+        raise DataError("submission: " + "; ".join(faults))
+    return submission
+
+
+def make_submission(
+    source: str | Path,
+    artefacts: str | Path,
+    out_path: str | Path,
+    time_budget_seconds: float | None = None,
+    n_jobs: int | None = None,
+    *,
+    spectrograms: str = "files",
+    search: Sequence[str | Path] = (),
+    progress: bool = True,
+    load: Loader | None = None,
+) -> Submission:
+    """Predict every row of ``test.csv`` and write the submission.
+
+    A recording that cannot be read gets the class prior of the samples with at least 10 votes, and a line in the log.
+    If its spectrogram alone cannot be read, it is computed from the EEG.
+
+    Args:
+        source: folder in the competition's format.
+        artefacts: folder of an ensemble or of one trained model.
+        out_path: file to write, atomically.
+        time_budget_seconds: time for everything; where it is too short for all models, the least important ones are
+            left out, at last all but the first. None: no limit.
+        n_jobs: threads that read files; None: one.
+        spectrograms: ``files``, or ``from_eeg`` to compute the ten-minute spectrograms.
+        search: further folders below which the ensemble's models may lie.
+        progress: show a progress bar.
+        load: makes a model of a folder; None: the trained network.
+
+    Returns:
+        The submission with its log.
+
+    Raises:
+        DataFileError: there is no test table, it has no rows, or its spectrogram files are needed and absent.
+        ArtefactError: no trained model is found, or the file cannot be written.
+        ConfigError: ``spectrograms`` is none of the two.
+    """
+    started = time.monotonic()
+    if spectrograms not in SOURCES:
+        raise ConfigError(f"spectrograms = {spectrograms!r}; expected one of {', '.join(SOURCES)}")
+    competition = open_competition(source)
+    test = competition.test
+    if test is None or not len(test):
+        raise DataFileError(f"{Path(source) / 'test.csv'}: missing or without rows; there is nothing to predict")
+    pooling = _pooling(Path(artefacts), search)
+    clock = _Clock(started, time_budget_seconds, len(test))
+    log: list[tuple[int, str]] = []
+    members = _load_members(pooling, load or _trained_network, clock, log)
+    needs_rows = any(member.inputs in ("both", "kaggle") for member in members.values())
+    if needs_rows and spectrograms == "files" and not competition.has_spectrograms("test"):
+        raise DataFileError(
+            f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them with spectrograms='from_eeg'"
+        )
+    shares = np.tile(pooling.prior, (len(test), 1))
+    complete = list(members)
+    bar = tqdm(total=len(test), desc="predicting", unit="recording", disable=not progress)
+    with bar:
+        for rows in _batches(len(test)):
+            mark = time.monotonic()
+            found, eeg, power = _read(competition, test.iloc[rows], spectrograms if needs_rows else "", n_jobs, log)
+            clock.note_reading(time.monotonic() - mark, len(rows))
+            if len(found):
+                predicted = _predict_batch(members, eeg, power, clock, log)
+                complete = [name for name in complete if name in predicted]
+                shares[rows[found]] = pooling.pool(predicted)
+            clock.advance(len(rows))
+            bar.update(len(rows))
+    table = pd.DataFrame(apply_floor(shares), columns=list(VOTE_COLUMNS))
+    table.insert(0, "eeg_id", test["eeg_id"].to_numpy())
+    validate_submission(table, test)
+    with atomic_path(out_path) as partial:
+        table.to_csv(partial, index=False)
+    left_out = [name for name in pooling.order if name not in complete]
+    for eeg_id, message in log:
+        tqdm.write(f"{eeg_id}: {message}" if eeg_id >= 0 else message, file=sys.stderr)
+    return Submission(
+        table=table,
+        log=pd.DataFrame(log, columns=["eeg_id", "message"]),
+        members=tuple(complete),
+        left_out=tuple(left_out),
+        seconds=time.monotonic() - started,
+        peak_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, **options: Any) -> pd.DataFrame:
+    """Run `make_submission` as a stage: ``<out>/08_submit/`` with its manifest, and ``<out>/submission.csv``.
+
+    Args:
+        source: folder in the competition's format.
+        artefacts: folder of an ensemble or of one trained model.
+        folder: the stage's folder.
+        **options: as for `make_submission`.
+
+    Returns:
+        The rows of ``submission.csv``. If the stage is current already, nothing is computed.
+    """
+    folder, source = Path(folder), Path(source)
+    inputs = {"artefacts": read_manifest(artefacts).digest, "test": _test_digest(source)}
+    parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}
+    if not is_current(folder, inputs=inputs, parameters=parameters):
+        (folder / MANIFEST).unlink(missing_ok=True)
+        made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
+        with atomic_path(folder / LOG_FILE) as partial:
+            made.log.to_csv(partial, index=False)
+        write_manifest(
+            folder,
+            folder.name,
+            inputs=inputs,
+            parameters=parameters,
+            outputs=[SUBMISSION_FILE, LOG_FILE],
+            facts={
+                "rows": len(made.table),
+                "members": list(made.members),
+                "left_out": list(made.left_out),
+                "events": len(made.log),
+                "seconds": round(made.seconds, 1),
+                "peak_megabytes": round(made.peak_megabytes),
+            },
+        )
+    with atomic_path(folder.parent / SUBMISSION_FILE) as partial:
+        partial.write_bytes((folder / SUBMISSION_FILE).read_bytes())
+    return pd.read_csv(folder / SUBMISSION_FILE)
+
+
+@dataclass(frozen=True)
+class _Pooling:
+    """What becomes of the models' predictions."""
+
+    folders: dict[str, Path]
+    prior: np.ndarray
+    pool: Callable[[dict[str, np.ndarray]], np.ndarray]
+
+    @property
+    def order(self) -> list[str]:
+        return list(self.folders)
+
+
+def _pooling(artefacts: Path, search: Sequence[str | Path]) -> _Pooling:
+    if (artefacts / ENSEMBLE_FILE).is_file():
+        ensemble = load_ensemble(artefacts, search)
+        return _Pooling(
+            ensemble.folders,
+            ensemble.prior,
+            lambda shares: ensemble.predict(np.stack(list(shares.values())), list(shares)),
+        )
+    read_manifest(artefacts)
+    return _Pooling({artefacts.name: artefacts}, _prior_of(artefacts), lambda shares: next(iter(shares.values())))
+
+
+def _prior_of(folder: Path) -> np.ndarray:
+    if not (folder / OOF_FILE).is_file():
+        return np.full(len(CLASSES), 1 / len(CLASSES))
+    table = pd.read_parquet(folder / OOF_FILE, columns=["n_votes", *VOTE_COLUMNS])
+    many = table["n_votes"] >= MANY_VOTES
+    votes = table.loc[many if many.any() else slice(None), list(VOTE_COLUMNS)].to_numpy(np.float64)
+    prior = votes.mean(axis=0)
+    return prior / prior.sum()
+
+
+class _TrainedNetwork:
+    """All folds of one trained folder."""
+
+    def __init__(self, folder: Path):
+        from hbaclib.training.predict import Predictor
+
+        self._predictor = Predictor.load(folder)
+
+    @property
+    def inputs(self) -> str:
+        return self._predictor.recipe.inputs
+
+    def __call__(self, eeg: np.ndarray, spectrogram: np.ndarray | None, shared: dict[str, Any]) -> np.ndarray:
+        from hbaclib.training.predict import _prepare
+
+        if self.inputs not in shared:
+            shared |= _prepare({self.inputs}, eeg, spectrogram)
+        return self._predictor.predict(shared[self.inputs])
+
+
+def _trained_network(folder: Path) -> Member:
+    return _TrainedNetwork(folder)
+
+
+@dataclass
+class _Clock:
+    """Foresees whether the rows that are left fit into the time that is left."""
+
+    started: float
+    budget: float | None
+    rows: int
+    done: int = 0
+    reading: float = 0.0
+    cost: dict[str, float] = field(default_factory=dict)
+
+    def note_reading(self, seconds: float, rows: int) -> None:
+        self.reading = seconds / rows
+
+    def note(self, member: str, seconds: float, rows: int) -> None:
+        self.cost[member] = seconds / rows
+
+    def advance(self, rows: int) -> None:
+        self.done += rows
+
+    def over(self, seconds_more: float = 0.0) -> bool:
+        """Whether the budget is spent, or will be after some more seconds."""
+        if self.budget is None:
+            return False
+        return time.monotonic() - self.started + seconds_more > (1 - _RESERVE) * self.budget
+
+    def affordable(self, members: Sequence[str]) -> bool:
+        """Whether these members can predict all rows that are left."""
+        cost = self.reading + sum(self.cost.get(name, 0.0) for name in members)
+        return not self.over((self.rows - self.done) * cost)
+
+
+def _load_members(pooling: _Pooling, load: Loader, clock: _Clock, log: list[tuple[int, str]]) -> dict[str, Member]:
+    members: dict[str, Member] = {}
+    for name, folder in pooling.folders.items():
+        if members and clock.over():
+            left = [other for other in pooling.order if other not in members]
+            log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
+            break
+        members[name] = load(folder)
+    if not members:
+        raise ArtefactError("the ensemble names no model with a weight; fit it again")
+    return members
+
+
+def _predict_batch(
+    members: dict[str, Member],
+    eeg: np.ndarray,
+    power: np.ndarray | None,
+    clock: _Clock,
+    log: list[tuple[int, str]],
+) -> dict[str, np.ndarray]:
+    """Predictions of the members that there is time for; those that there is not are taken out of ``members``."""
+    predicted: dict[str, np.ndarray] = {}
+    shared: dict[str, Any] = {}
+    for name in list(members):
+        if predicted and not clock.affordable([*predicted, name]):
+            left = [other for other in members if other not in predicted]
+            for other in left:
+                del members[other]
+            log.append((-1, f"time budget too short: from row {clock.done} on left out: {list_some(left, 100)}"))
+            break
+        mark = time.monotonic()
+        predicted[name] = members[name](eeg, power, shared)
+        clock.note(name, time.monotonic() - mark, len(eeg))
+    return predicted
+
+
+def _batches(n: int) -> Iterator[np.ndarray]:
+    for start in range(0, n, _BATCH):
+        yield np.arange(start, min(start + _BATCH, n))
+
+
+def _read(
+    competition: Competition,
+    rows: pd.DataFrame,
+    spectrograms: str,
+    n_jobs: int | None,
+    log: list[tuple[int, str]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Read the windows of some test rows: which could be read, their EEGs, their spectrograms."""
+    from joblib import Parallel, delayed
+
+    # Threads: reading Parquet releases the interpreter, and nothing large has to travel between processes.
+    pairs = zip(rows["eeg_id"], rows["spectrogram_id"], strict=True)
+    read = Parallel(n_jobs=n_jobs or 1, prefer="threads")(
+        delayed(_read_one)(competition, int(eeg_id), int(spectrogram_id), spectrograms)
+        for eeg_id, spectrogram_id in pairs
+    )
+    for (_, _, message), eeg_id in zip(read, rows["eeg_id"], strict=True):
+        if message:
+            log.append((int(eeg_id), message))
+    found = np.array([index for index, (eeg, _, _) in enumerate(read) if eeg is not None], dtype=int)
+    if not len(found):
+        return found, np.empty((0, EEG_WINDOW, 20), np.float32), None
+    eegs = np.stack([read[index][0] for index in found])
+    return found, eegs, np.stack([read[index][1] for index in found]) if spectrograms else None
+
+
+def _read_one(
+    competition: Competition, eeg_id: int, spectrogram_id: int, spectrograms: str
+) -> tuple[np.ndarray | None, np.ndarray | None, str]:
+    try:
+        path = competition.eeg_path(eeg_id, "test")
+        eeg = read_eeg(path)
+        if len(eeg) < EEG_WINDOW:
+            raise DataFileError(f"{path}: {len(eeg)} samples; expected {EEG_WINDOW}")
+    except HbacError as error:
+        return None, None, f"class prior used, the EEG cannot be read ({error})"
+    eeg, message = eeg[:EEG_WINDOW], ""
+    if not spectrograms:
+        return eeg, None, message
+    if spectrograms == "files":
+        try:
+            return eeg, _ten_minutes(read_spectrogram(competition.spectrogram_path(spectrogram_id, "test"))), message
+        except HbacError as error:
+            message = f"spectrogram computed from the EEG, its file cannot be read ({error})"
+    from hbaclib.signal.multitaper import kaggle_spectrogram
+
+    return eeg, _ten_minutes(kaggle_spectrogram(eeg, first_centre=_FIRST_CENTRE), _FIRST_ROW), message
+
+
+def _ten_minutes(rows: np.ndarray, start: int = 0) -> np.ndarray:
+    """Put spectrogram rows into a window of ten minutes, NaN where there are none."""
+    window = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
+    stop = min(start + len(rows), SPECTROGRAM_WINDOW)
+    window[start:stop] = rows[: stop - start]
+    return window
+
+
+def _test_digest(source: Path) -> str:
+    files = [source / "test.csv", *sorted(source.glob("test_eegs/*")), *sorted(source.glob("test_spectrograms/*"))]
+    return digest_json([(file.relative_to(source).as_posix(), digest_file(file)) for file in files if file.is_file()])
