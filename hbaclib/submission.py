@@ -35,7 +35,7 @@ from hbaclib.conventions import (
 from hbaclib.dataset.competition import Competition, open_competition, read_eeg, read_spectrogram
 from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, HbacError, list_some
 from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
-from hbaclib.evaluation.metric import PROBABILITY_FLOOR, apply_floor, share_faults
+from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.evaluation.oof import OOF_FILE
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
@@ -94,8 +94,8 @@ def validate_submission(submission: pd.DataFrame, test: pd.DataFrame) -> pd.Data
         The submission, unchanged.
 
     Raises:
-        DataError: naming every fault: columns, missing, repeated and unknown rows, NaN, values outside [0, 1], rows that
-            do not sum to 1.
+        DataError: naming every fault: columns, missing, repeated and unknown rows, NaN, values outside [0, 1], rows
+            that do not sum to 1.
     """
     faults = []
     columns = list(submission.columns)
@@ -177,7 +177,7 @@ def make_submission(
     needs_rows = any(member.inputs in ("both", "kaggle") for member in members.values())
     if needs_rows and spectrograms == "files" and not competition.has_spectrograms("test"):
         raise DataFileError(
-            f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them with spectrograms='from_eeg'"
+            f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them: spectrograms='from_eeg'"
         )
     shares = np.tile(pooling.prior, (len(test), 1))
     complete = list(members)
