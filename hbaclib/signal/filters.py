@@ -78,8 +78,28 @@ def _spectrum_gain(gains: tuple[partial, ...], n_fft: int, rate: float, dtype: s
     return total
 
 
+def _every(spectrum: np.ndarray, n_fft: int, step: int) -> np.ndarray:
+    """Spectrum of every ``step``-th sample: the parts of the full spectrum that fall onto each other, added."""
+    n = n_fft // step
+    k = n // 2 + 1
+    folded = spectrum[..., :k].copy()
+    for part in range(1, step):
+        if 2 * part < step:
+            folded += spectrum[..., part * n : part * n + k]
+        else:  # above the Nyquist frequency the spectrum of a real signal is its own mirror image, conjugated
+            last = (step - part) * n
+            folded += spectrum[..., last - k + 1 : last + 1][..., ::-1].conj()
+    folded /= step
+    return folded
+
+
 def zero_phase(
-    rows: np.ndarray, *gains: Gain, sampling_rate: float = EEG_RATE, reflection: int = REFLECTION, margin: int = 0
+    rows: np.ndarray,
+    *gains: Gain,
+    sampling_rate: float = EEG_RATE,
+    reflection: int = REFLECTION,
+    margin: int = 0,
+    step: int = 1,
 ) -> np.ndarray:
     """Multiply the spectrum of mirrored signals by gains.
 
@@ -89,14 +109,15 @@ def zero_phase(
         sampling_rate: Hz.
         reflection: samples mirrored at either end; at most n_samples - 1 are.
         margin: filtered samples of the reflection to keep at either end, at most ``reflection``.
+        step: keep every ``step``-th sample, from the first kept one on.
 
     Returns:
-        (..., n_samples + 2 * margin) in the input's precision, contiguous in time.
+        (..., ceil((n_samples + 2 * margin) / step)) in the input's precision.
     """
     n = rows.shape[-1]
     reach = min(reflection, n - 1)
     used = n + 2 * reach
-    n_fft = fft.next_fast_len(used + reach, real=True)
+    n_fft = step * fft.next_fast_len(-(-(used + reach) // step), real=True)
     padded = np.empty((*rows.shape[:-1], n_fft), rows.dtype)
     padded[..., :reach] = rows[..., reach:0:-1]
     padded[..., reach : reach + n] = rows
@@ -106,8 +127,11 @@ def zero_phase(
     padded[..., used:] = padded[..., used - 1, None] * (1 - ramp) + padded[..., 0, None] * ramp
     spectrum = fft.rfft(padded, axis=-1, overwrite_x=True)
     spectrum *= _spectrum_gain(gains, n_fft, float(sampling_rate), rows.dtype.str)
-    filtered = fft.irfft(spectrum, n_fft, axis=-1, overwrite_x=True)
-    return filtered[..., reach - margin : reach + n + margin]
+    first, kept = reach - margin, n + 2 * margin
+    if step == 1 or first % step:
+        return fft.irfft(spectrum, n_fft, axis=-1, overwrite_x=True)[..., first : first + kept : step]
+    filtered = fft.irfft(_every(spectrum, n_fft, step), n_fft // step, axis=-1, overwrite_x=True)
+    return filtered[..., first // step :][..., : -(-kept // step)]
 
 
 def _filter_columns(signals: np.ndarray, sampling_rate: float, *gains: Gain) -> np.ndarray:

@@ -118,3 +118,11 @@ def bipolar(eeg: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.n
     """
     first, second = pair_table(tuple(pairs))
     return eeg[..., first] - eeg[..., second]
+
+
+def pair_rows(recording: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.ndarray:
+    """Give the differences of one recording as contiguous rows: (n_samples, 20) to (n_pairs, n_samples)."""
+    first, second = pair_table(tuple(pairs))
+    used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+    electrodes = np.ascontiguousarray(recording[:, used].T)
+    return electrodes[place[: len(first)]] - electrodes[place[len(first) :]]

@@ -6,8 +6,8 @@ import numpy as np
 
 from hbaclib.conventions import EEG_RATE, RAW_PAIRS
 from hbaclib.errors import DataError
-from hbaclib.signal.filters import Gain, band_pass_gain, zero_phase
-from hbaclib.signal.montage import as_eeg, pair_table
+from hbaclib.signal.filters import REFLECTION, Gain, band_pass_gain, zero_phase
+from hbaclib.signal.montage import as_eeg, pair_rows
 
 CLIP = 1024.0
 """µV at which the signals are clipped."""
@@ -87,20 +87,20 @@ def raw_signals(
     n_kept = len(range(*kept.indices(n_samples)))
     signals = np.empty((len(batch), n_kept, len(RAW_PAIRS)), np.float32)
     for signal, recording in zip(signals, batch, strict=True):
-        signal[...] = _one(recording, gains, bool(band), kept)
+        signal[...] = _one(recording, gains, band is not None, kept).T
     return signals[0] if single else signals
 
 
 def _one(recording: np.ndarray, gains: tuple[Gain, ...], slow: bool, kept: slice) -> np.ndarray:
-    first, second = pair_table(RAW_PAIRS)
-    electrodes = np.ascontiguousarray(recording.T)
-    rows = electrodes[first] - electrodes[second]
-    missing = np.isnan(rows)
-    if missing.any():
-        rows[missing] = 0
+    """(n_samples, 20) to (8, n_kept)."""
+    rows = pair_rows(recording, RAW_PAIRS)
+    np.nan_to_num(rows, copy=False, nan=0.0)
     np.clip(rows, -CLIP, CLIP, out=rows)
     rows /= SCALE
-    if gains:
-        rows = zero_phase(rows, *gains, **({} if slow else {"reflection": _REFLECTION_LOW_PASS}))
+    if not gains:
+        return rows[:, kept]
+    # Filtered over the whole recording, so that a stretch has no ends of its own.
+    rows = zero_phase(rows, *gains, reflection=REFLECTION if slow else _REFLECTION_LOW_PASS, step=kept.step or 1)
+    rows = rows[:, kept.start : kept.stop] if kept.step is None else rows
     # A steep edge overshoots in the filter: the promised range is restored last.
-    return np.clip(rows[:, kept], -CLIP / SCALE, CLIP / SCALE).T
+    return np.clip(rows, -CLIP / SCALE, CLIP / SCALE)
