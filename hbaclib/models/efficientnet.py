@@ -169,4 +169,5 @@ for _variant in ("B0", "B1", "B2", "B3", "B4"):
         partial(efficientnet_features, variant=_variant),
         layouts=("stem", "tiled", "starter"),
         load_weights=load_published_weights,
+        find_weights=partial(find_weights, f"efficientnet-{_variant.lower()}"),
     )

@@ -42,11 +42,13 @@ class Family:
         features: ``features(input_shape, **options)`` gives an uncompiled model from the input to (n, k) features.
         layouts: layouts it can take.
         load_weights: ``load_weights(features, weights)`` fills the features model with pretrained weights.
+        find_weights: ``find_weights(weights)`` raises ConfigError where they are not found, without building anything.
     """
 
     features: FeatureBuilder
     layouts: tuple[str, ...]
     load_weights: Callable[[Any, str | Path], None] | None = None
+    find_weights: Callable[[str | Path], Path] | None = None
 
     @property
     def built_in(self) -> bool:
@@ -72,6 +74,7 @@ def register_model(
     *,
     layouts: tuple[str, ...] = ("stem",),
     load_weights: Callable[[Any, str | Path], None] | None = None,
+    find_weights: Callable[[str | Path], Path] | None = None,
 ) -> None:
     """Add a network to the registry; recipes, training and prediction know it by its name from then on.
 
@@ -81,6 +84,7 @@ def register_model(
             is added by `build_model`.
         layouts: the layouts that the network can take.
         load_weights: fills the model that ``features`` made from pretrained weights.
+        find_weights: finds their file, or raises ConfigError, before anything is built.
 
     Raises:
         ConfigError: the name belongs to a network of the library, or a layout does not exist.
@@ -88,7 +92,7 @@ def register_model(
     unknown = sorted(set(layouts) - {layout for layout, _ in INPUT_SHAPES})
     if unknown or not layouts:
         raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(dict(INPUT_SHAPES))}")
-    family = Family(features, tuple(layouts), load_weights)
+    family = Family(features, tuple(layouts), load_weights, find_weights)
     # A user's own network may be registered again: a notebook's cell is run more than once.
     if name in _FAMILIES and _FAMILIES[name].built_in:
         raise ConfigError(f"model {name!r} belongs to the library; choose another name")

@@ -46,7 +46,7 @@ class Checkpoint:
 def load_checkpoint(path: str | Path, key: str) -> Checkpoint | None:
     """The checkpoint of a fit, or None where there is none of this key (another recipe, data or code made it)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             facts = json.loads(str(file["facts"]))
             if facts["key"] != key:
                 return None

@@ -21,7 +21,6 @@ from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS,
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays
-from hbaclib.models.efficientnet import find_weights
 from hbaclib.models.registry import check_model
 from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.recipe import Recipe
@@ -104,9 +103,9 @@ def check_training(recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None =
     Raises:
         ConfigError, DataError, LeakError: as `train` says.
     """
-    check_model(recipe.backbone, recipe.layout, recipe.inputs)
-    if recipe.weights:
-        find_weights(recipe.backbone.replace("_", "-"), recipe.weights)
+    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    if recipe.weights and family.find_weights:
+        family.find_weights(recipe.weights)
     samples, table = inputs.samples, inputs.folds
     missing = [column for column in SAMPLE_COLUMNS if column not in samples.columns]
     if missing:

@@ -131,9 +131,7 @@ def run_fit(
     facts = configure(fit.recipe)
     begin = time.time()
     if fit.family is not None and not fit.family.built_in:
-        register_model(
-            fit.recipe.backbone, fit.family.features, layouts=fit.family.layouts, load_weights=fit.family.load_weights
-        )
+        register_model(fit.recipe.backbone, **vars(fit.family))
     trainer = _Trainer(fit, inputs, devices)
     try:
         trainer.run(progress, deadline, rounds)

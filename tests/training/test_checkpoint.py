@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from hbaclib.training.checkpoint import Checkpoint, load_checkpoint
+
+
+@pytest.fixture
+def checkpoint():
+    # More than ten arrays, so that their order is not the alphabet's.
+    weights = [np.full((2, 3), i, np.float32) for i in range(12)]
+    optimizer = [np.array(5, np.int64), np.arange(4, dtype=np.float32)]
+    return Checkpoint("key", 1, 3, [{"epoch": 1, "val_kl": float("nan"), "loss": 0.1 + 0.2}], weights, optimizer)
+
+
+def test_round_trip(checkpoint, tmp_path):
+    checkpoint.save(tmp_path / "c.npz")
+    again = load_checkpoint(tmp_path / "c.npz", "key")
+    assert (again.stage, again.epoch, again.history[0]["loss"]) == (1, 3, 0.1 + 0.2)
+    assert np.isnan(again.history[0]["val_kl"])
+    for stored, found in zip(checkpoint.weights + checkpoint.optimizer, again.weights + again.optimizer, strict=True):
+        assert stored.dtype == found.dtype and (stored == found).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
+
+
+def test_absent_foreign_or_broken_ones_are_none(checkpoint, tmp_path):
+    assert load_checkpoint(tmp_path / "c.npz", "key") is None
+    checkpoint.save(tmp_path / "c.npz")
+    assert load_checkpoint(tmp_path / "c.npz", "another key") is None
+    whole = (tmp_path / "c.npz").read_bytes()
+    (tmp_path / "c.npz").write_bytes(whole[: len(whole) // 2])
+    assert load_checkpoint(tmp_path / "c.npz", "key") is None

@@ -1,0 +1,99 @@
+import pickle
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from hbaclib.errors import ConfigError
+from hbaclib.training.recipe import Recipe, load_recipe, recipe_names
+from tests.training.tiny import tiny_recipe
+
+
+def test_every_shipped_recipe_loads_and_survives_toml():
+    assert {"demo", "gold", "s1", "smoke"} <= set(recipe_names())
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        again = Recipe.from_toml(recipe.to_toml())
+        assert again == recipe and again.digest == recipe.digest
+        assert pickle.loads(pickle.dumps(recipe)) == recipe
+
+
+def test_s1_is_the_seed_system():
+    recipe = load_recipe("s1")
+    (stage,) = recipe.stages
+    assert (stage.epochs, stage.schedule, stage.rates) == (4, "step", (1e-3, 1e-3, 1e-4, 1e-5))
+    assert (recipe.batch, recipe.sampling, recipe.layout) == (32, "non_overlapping", "tiled")
+    assert set(recipe.augmentation) == {"horizontal_flip", "coarse_dropout"}
+    assert recipe.augment_with == "albumentations"
+
+
+def test_gold_follows_the_evidence():
+    recipe = load_recipe("gold")
+    assert [stage.least_votes for stage in recipe.stages] == [1, 10]
+    assert {stage.vote_weights for stage in recipe.stages} == {"votes"}
+    assert {stage.schedule for stage in recipe.stages} == {"cosine"} and all(s.warmup for s in recipe.stages)
+    assert recipe.ema and recipe.tta and recipe.sampling == "vote_groups" and len(recipe.seeds) > 1
+    assert set(recipe.augmentation) == {"left_right_swap", "time_flip", "xy_masking", "band_shift", "time_shift"}
+
+
+def test_digest_names_what_decides_and_nothing_else():
+    recipe = tiny_recipe()
+    assert tiny_recipe(name="another name").digest == recipe.digest
+    assert tiny_recipe(**{"stages.1.epochs": 3}).digest != recipe.digest
+    assert tiny_recipe(seeds=[1]).digest != recipe.digest
+
+
+def test_recipe_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        tiny_recipe().batch = 3
+
+
+def test_file_and_overrides(tmp_path):
+    path = load_recipe("demo").save(tmp_path / "mine.toml")
+    assert load_recipe(path, batch=4, backbone="efficientnet_b2").batch == 4
+    assert load_recipe(path).override({"stages.0.epochs": 1}).stages[0].epochs == 1
+    assert load_recipe(path).override({"augmentation.time_flip": {"p": 1.0}}).augmentation["time_flip"] == {"p": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bacth": 3}, "'bacth' is unknown; did you mean batch"),
+        ({"stages.0.epoch": 3}, "stage 1: key 'epoch' is unknown; did you mean epochs"),
+        ({"stages.7.epochs": 3}, "leads nowhere"),
+        ({"stages.0": {"epochs": 1}}, "names an entry of a list"),
+        ({"batch": 0}, "batch is 0, expected at least 1"),
+        ({"batch": "8"}, "batch is '8', expected a value of type int"),
+        ({"batch": True}, "batch is True"),
+        ({"batch": 2.5}, "batch is 2.5"),
+        ({"stages": []}, "at least one stage"),
+        ({"stages": 3}, "expected a list of tables"),
+        ({"stages": [{}]}, "'epochs' is missing"),
+        ({"layout": "round"}, "one of stem, tiled"),
+        ({"seeds": [1, 1]}, "different numbers"),
+        ({"seeds": []}, "different numbers"),
+        ({"tta": ["up"]}, "one of left_right_swap"),
+        ({"ema": 0.9, "batch_norm_batches": 0}, "averaged weights have no batch-norm statistics"),
+        ({"augmentation": {"mixup": {}}}, "augmentation 'mixup' is unknown"),
+        ({"augmentation": {"time_flip": {"q": 1}}}, "augmentation.time_flip.q is unknown"),
+        ({"augmentation": {"time_flip": {"p": 2}}}, "expected a probability"),
+        ({"augmentation": {"time_shift": {"most": 0.5}}}, "whole number"),
+        ({"augment_with": "albumentations"}, "only coarse_dropout, horizontal_flip"),
+        ({"stages.0.warmup": 2}, "0 to less than the 2 epochs"),
+        ({"stages.0.rates": [0]}, "positive numbers"),
+    ],
+)
+def test_faults_are_named(changes, message):
+    with pytest.raises(ConfigError) as caught:
+        tiny_recipe(**changes)
+    assert message in str(caught.value)
+
+
+def test_unknown_recipes(tmp_path):
+    with pytest.raises(ConfigError, match="recipe 'gild' is unknown; did you mean gold"):
+        load_recipe("gild")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("name = ")
+    with pytest.raises(ConfigError, match=r"bad\.toml: not TOML"):
+        load_recipe(tmp_path / "bad.toml")
