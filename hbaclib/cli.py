@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hbaclib import __version__
+from hbaclib.cli_kaggle import kaggle
 from hbaclib.errors import HbacError
 
 
@@ -117,6 +118,9 @@ def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, A
     from hbaclib.suite.runner import run_suite
 
     run_suite(suite, data=data, out=out, parameters=parameters)
+
+
+main.add_command(kaggle)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,391 @@
+"""Makes everything that goes to Kaggle from the suite table: kernel folders, data sets, and the plan that ties them.
+
+::
+
+    <out>/plan.json                     what to push, in order (see `Plan`)
+    <out>/datasets/<name>/              files and dataset-metadata.json
+    <out>/kernels/<stage>/              <stage>.ipynb with its parameters filled in, and kernel-metadata.json
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hbaclib.artefacts import digest_file, digest_json, verify, write_json
+from hbaclib.errors import ArtefactError, ConfigError, list_some
+from hbaclib.platform import SYNTHETIC
+from hbaclib.suite import sizes
+from hbaclib.suite.runner import fill_parameters, known_parameters
+from hbaclib.suite.table import Stage, Suite, SuiteTable
+from hbaclib.suite.wheels import wheel_folder
+
+PLAN = "plan.json"
+KERNEL_METADATA = "kernel-metadata.json"
+DATASET_METADATA = "dataset-metadata.json"
+DEFAULT_SUITE = "full"
+ARRAY_STAGES = ("01_port_data", "02_eeg_spectrograms", "03_assemble_inputs")
+"""Stages whose output can be published as the data set "arrays", for kernels to read in their place."""
+USER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
+TITLE_LENGTHS = {"kernel": (5, 50), "data set": (6, 50)}
+PLACEHOLDERS = ("out", "data")
+"""Parameters that keep their defaults on Kaggle, where the platform's folders are found."""
+
+
+@dataclass(frozen=True)
+class PlannedDataset:
+    """A data set to upload.
+
+    Attributes:
+        name: folder below ``datasets``.
+        ref: ``owner/slug``.
+        digest: digest of its files' content.
+    """
+
+    name: str
+    ref: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class PlannedKernel:
+    """A kernel to push.
+
+    Attributes:
+        name: stage, and folder below ``kernels``.
+        ref: ``owner/slug``.
+        after: names of the kernels whose outputs it reads.
+        gpu: whether it takes one of the two GPU sessions.
+        bytes: upper bound of what it writes.
+        digest: digest of the notebook and its metadata.
+    """
+
+    name: str
+    ref: str
+    after: tuple[str, ...]
+    gpu: bool
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build made: data sets, then kernels in an order in which they can run."""
+
+    suite: str
+    user: str
+    competition: str
+    datasets: tuple[PlannedDataset, ...]
+    kernels: tuple[PlannedKernel, ...]
+    schema: int = field(default=1)
+
+
+def cell() -> str:
+    """First code cell of every notebook: the text of ``bootstrap.py`` below its docstring."""
+    text = (Path(__file__).parent / "bootstrap.py").read_text(encoding="utf-8")
+    end = ast.parse(text).body[0].end_lineno or 0
+    return "\n".join(text.splitlines()[end:]).strip()
+
+
+def slug_of(title: str) -> str:
+    """Slug that Kaggle makes of a title in ASCII."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _check_title(kind: str, title: str, where: str) -> str:
+    """Return the title's slug; a title that Kaggle refuses is an error."""
+    low, high = TITLE_LENGTHS[kind]
+    if not title.isascii() or not low <= len(title) <= high or len(slug_of(title)) < low:
+        raise ConfigError(f"{where}: title {title!r} of the {kind}; expected {low} to {high} ASCII letters or digits")
+    return slug_of(title)
+
+
+def check_user(user: str) -> str:
+    """Return the user name if Kaggle could have given it.
+
+    Raises:
+        ConfigError: it is not lower-case letters and digits with single hyphens or underscores between.
+    """
+    if not USER.fullmatch(user):
+        raise ConfigError(
+            f"user name {user!r}; expected it as in your profile's address, kaggle.com/<user>: lower-case letters and "
+            "digits, single hyphens between"
+        )
+    return user
+
+
+def kernel_title(suite: Suite, stage: Stage) -> str:
+    """Title of a stage's kernel: the notebook's, what sets the stage apart, and the suite unless it is the full one."""
+    base = stage.notebook.name
+    part = stage.name[len(base) :] if stage.name.startswith(base) else stage.name
+    words = [stage.notebook.title, part.strip("-_ "), "" if suite.name == DEFAULT_SUITE else suite.name]
+    return " ".join(word for word in words if word)
+
+
+def _slugs(suite: Suite, stages: Iterable[Stage], table: SuiteTable) -> dict[str, str]:
+    owner: dict[str, str] = {}
+    for stage in stages:
+        where = f"{table.path}: suite {suite.name}: stage {stage.name}"
+        slug = _check_title("kernel", kernel_title(suite, stage), where)
+        if slug in owner:
+            raise ConfigError(
+                f"{where}: its kernel's slug {slug!r} is also that of stage {owner[slug]}; change a title"
+            )
+        owner[slug] = stage.name
+    return {name: slug for slug, name in owner.items()}
+
+
+def _check_sources(suite: Suite, table: SuiteTable) -> None:
+    """Every notebook that a stage reads must be run by some stage of the suite."""
+    run = {stage.notebook.name for stage in suite.stages}
+    for stage in suite.stages:
+        missing = [name for name in stage.notebook.after if name not in run]
+        if missing:
+            raise ConfigError(
+                f"{table.path}: suite {suite.name}: stage {stage.name} reads {list_some(missing)}, "
+                "which no stage of the suite runs"
+            )
+
+
+def render(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's notebook with its parameters filled in and without outputs, as a JSON value.
+
+    The parameters stand in a cell of their own after the notebook's, as papermill puts them.
+    """
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = load_notebook_node(str(stage.notebook.path))
+    if parameters:
+        notebook = parameterize_notebook(notebook, dict(parameters), report_mode=False, comment=f"Stage {stage.name}")
+    notebook.metadata = {"kernelspec": dict(notebook.metadata["kernelspec"])}
+    for number, each in enumerate(notebook.cells):
+        tags = list(each.metadata.get("tags", []))
+        each.metadata = {"tags": tags} if tags else {}
+        each["id"] = f"cell-{number}"
+        if each.cell_type == "code":
+            each.outputs, each.execution_count = [], None
+    return json.loads(json.dumps(notebook))
+
+
+def kernel_metadata(
+    ref: str, title: str, code_file: str, *, accelerator: str, datasets: list[str], kernels: list[str], competition: str
+) -> dict[str, Any]:
+    """All keys of ``kernel-metadata.json``; none is left to the client's defaults (internet's would be on)."""
+    gpu = accelerator != "none"
+    return {
+        "id": ref,
+        "title": title,
+        "code_file": code_file,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": gpu,
+        "enable_tpu": False,
+        "enable_internet": False,
+        "machine_shape": accelerator if gpu else None,
+        "dataset_sources": datasets,
+        "competition_sources": [competition] if competition else [],
+        "kernel_sources": kernels,
+        "model_sources": [],
+        "keywords": [],
+        "docker_image": None,
+        "docker_image_pinning_type": "original",
+    }
+
+
+def _digest_folder(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_json([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
+
+
+def _dataset(folder: Path, user: str, title: str, subtitle: str, description: str, licence: str) -> PlannedDataset:
+    ref = f"{user}/{_check_title('data set', title, folder.name)}"
+    metadata = {
+        "id": ref,
+        "title": title,
+        "subtitle": subtitle,
+        "description": description,
+        "licenses": [{"name": licence}],
+        "keywords": [],
+    }
+    write_json(folder / DATASET_METADATA, metadata)
+    return PlannedDataset(folder.name, ref, _digest_folder(folder))
+
+
+def _link(source: str, target: str) -> str:
+    """Put a file in place without a second copy of it where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _arrays(folder: Path, source: Path, user: str) -> PlannedDataset:
+    """Data set of the finished stages 01-03 of a run, and of the synthetic set they were made from."""
+    folder.mkdir(parents=True)
+    for name in ARRAY_STAGES:
+        verify(source / name)
+        shutil.copytree(source / name, folder / name, copy_function=_link)
+    if (source / SYNTHETIC).is_dir():
+        shutil.copytree(source / SYNTHETIC, folder / SYNTHETIC, copy_function=_link)
+    return _dataset(
+        folder,
+        user,
+        "HBAC arrays",
+        "Prepared EEG and spectrogram inputs",
+        "Outputs of the notebooks 01-03 of hbac. Made from the competition's files: its rules hold for them.",
+        "other",
+    )
+
+
+def _parameters(suite: Suite) -> dict[str, dict[str, Any]]:
+    filled = fill_parameters(suite, {}, Path(), None)
+    return {
+        stage: {name: value for name, value in values.items() if name not in PLACEHOLDERS}
+        for stage, values in filled.items()
+    }
+
+
+def _first_parameters(suite: Suite) -> dict[str, Any]:
+    """Parameters of the stage that draws the samples: its notebook's defaults under the suite's values."""
+    for stage in suite.stages:
+        if stage.notebook.name == ARRAY_STAGES[0]:
+            defaults = {name: ast.literal_eval(row["default"]) for name, row in known_parameters(stage).items()}
+            return {**defaults, **stage.parameters}
+    return {}
+
+
+def _sizes(suite: Suite, data: str | Path | None) -> dict[str, int]:
+    """Bytes per stage.
+
+    Raises:
+        ConfigError: a stage writes more than a Kaggle session keeps.
+    """
+    first = _first_parameters(suite)
+    counts = sizes.suite_counts(suite, first, data)
+    found = {stage.name: sizes.stage_bytes(stage, counts, int(first.get("n_folds", 5))) for stage in suite.stages}
+    over = [f"{name} {sizes.show_bytes(size)}" for name, size in found.items() if size > sizes.LIMIT]
+    if over:
+        raise ConfigError(
+            f"suite {suite.name}: {list_some(over)} written, a Kaggle session keeps {sizes.show_bytes(sizes.LIMIT)} "
+            f'(computed for {counts.source}); draw fewer samples, for example with sampling = "non_overlapping"'
+        )
+    return found
+
+
+def build(
+    suite_name: str = DEFAULT_SUITE,
+    *,
+    user: str,
+    out: str | Path,
+    arrays: str | Path | None = None,
+    data: str | Path | None = None,
+    root: str | Path | None = None,
+) -> Plan:
+    """Make the kernel folders, the data sets and the plan.
+
+    Args:
+        suite_name: a suite of ``kaggle/suite.toml``.
+        user: Kaggle user name that will own everything.
+        out: folder to make it in; what an earlier build made there is replaced, what is known of pushes stays.
+        arrays: output folder of a run whose stages 01-03 are published as a data set and read in place of the kernels.
+        data: folder in the competition's format, to compute sizes from; without it the known counts serve.
+        root: folder of the project, found without it.
+
+    Returns:
+        The plan, also written to ``<out>/plan.json``.
+
+    Raises:
+        ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid; nothing is changed then.
+        ArtefactError: the stages in ``arrays`` are not finished, or the output folder cannot be written.
+    """
+    table = SuiteTable(root)
+    suite = table.suite(suite_name)
+    check_user(user)
+    _check_sources(suite, table)
+    kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
+    slugs = _slugs(suite, kept, table)
+    parameters = _parameters(suite)
+    size = _sizes(suite, data)
+    out = Path(out).expanduser().resolve()
+    new = out / ".new"
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        wheel_folder(table.root, table.wheels(), new / "datasets" / "wheels")
+        datasets = [
+            _dataset(
+                new / "datasets" / "wheels",
+                user,
+                "HBAC wheels",
+                "hbaclib and the packages it needs",
+                "Wheels for offline notebooks. Their licences are listed in LICENSES.md.",
+                "other",
+            )
+        ]
+        if arrays:
+            datasets.append(_arrays(new / "datasets" / "arrays", Path(arrays).expanduser().resolve(), user))
+        kernels = []
+        for stage in kept:
+            folder = new / "kernels" / stage.name
+            folder.mkdir(parents=True)
+            after = [name for name in stage.after if name in slugs]
+            metadata = kernel_metadata(
+                f"{user}/{slugs[stage.name]}",
+                kernel_title(suite, stage),
+                f"{stage.name}.ipynb",
+                accelerator=stage.notebook.accelerator,
+                datasets=[dataset.ref for dataset in datasets],
+                kernels=[f"{user}/{slugs[name]}" for name in after],
+                competition=suite.competition,
+            )
+            write_json(folder / f"{stage.name}.ipynb", render(stage, parameters[stage.name]))
+            write_json(folder / KERNEL_METADATA, metadata)
+            kernels.append(
+                PlannedKernel(
+                    stage.name,
+                    metadata["id"],
+                    tuple(after),
+                    metadata["enable_gpu"],
+                    size[stage.name],
+                    _digest_folder(folder),
+                )
+            )
+        plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))
+        for name in ("datasets", "kernels"):
+            shutil.rmtree(out / name, ignore_errors=True)
+            os.replace(new / name, out / name)
+        write_json(out / PLAN, asdict(plan))
+    except OSError as error:
+        raise ArtefactError(f"{out}: cannot write there ({error.strerror}); expected a writable folder") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return plan
+
+
+def read_plan(folder: str | Path) -> Plan:
+    """Read what a build made.
+
+    Raises:
+        ArtefactError: there is no plan, or it is not readable by this version.
+    """
+    path = Path(folder) / PLAN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        datasets = tuple(PlannedDataset(**row) for row in content.pop("datasets"))
+        kernels = tuple(PlannedKernel(**{**row, "after": tuple(row["after"])}) for row in content.pop("kernels"))
+        plan = Plan(**content, datasets=datasets, kernels=kernels)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtefactError(f"{path}: not a readable plan ({error}); make it with `hbac kaggle build`") from error
+    if plan.schema != 1:
+        raise ArtefactError(f"{path}: schema {plan.schema}, expected 1; make it again with `hbac kaggle build`")
+    return plan

@@ -1,0 +1,146 @@
+"""The data set of wheels: hbaclib and the packages that Kaggle's image lacks, with the list of their licences.
+
+A pushed kernel carries one file and runs without internet, so the library travels as a data set. Wheels of other
+packages are packed from what is installed here: what was tested is what is sent, and no index is needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from hbaclib.artefacts import write_text
+from hbaclib.errors import ConfigError, PlatformError
+
+SOURCES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE")
+"""Files beside the package that its build reads."""
+NOT_PACKED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+"""Files of an installation that belong to this machine, not to the wheel."""
+TIME = (1980, 1, 1, 0, 0, 0)
+"""Time of every file in a wheel, so that the same content gives the same bytes."""
+
+
+def _has_builder() -> bool:
+    """Whether the setuptools here makes wheels by itself (since 70.1); else pip fetches one for the build."""
+    try:
+        return int(importlib.metadata.version("setuptools").split(".")[0]) > 70
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def project_wheel(root: Path, folder: Path) -> Path:
+    """Build hbaclib's wheel with pip from a clean copy of the checkout's sources.
+
+    A build inside the checkout would pack what an older build left there, and needs it writable.
+
+    Args:
+        root: the checkout.
+        folder: where the wheel goes.
+
+    Raises:
+        PlatformError: the build failed; ends with pip's last lines.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / "hbaclib"
+        copy.mkdir()
+        for name in SOURCES:
+            if (root / name).is_file():
+                shutil.copy2(root / name, copy)
+        shutil.copytree(root / "hbaclib", copy / "hbaclib", ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        if _has_builder():
+            command += ["--no-index", "--no-build-isolation"]
+        command += ["--wheel-dir", str(folder), str(copy)]
+        # Wheels get 1980, the earliest time a zip file can hold, in place of the time of the build.
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+            raise PlatformError(f"hbaclib's wheel cannot be built from {root}:\n{last}")
+    return next(folder.glob("hbaclib-*.whl"))
+
+
+def installed_wheel(name: str, folder: Path) -> Path:
+    """Pack an installed pure-Python package as the wheel that it came from.
+
+    Args:
+        name: the package's name on the index.
+        folder: where the wheel goes.
+
+    Raises:
+        ConfigError: it is not installed, or holds compiled code (then it must come from its own wheel).
+    """
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigError(
+            f"{name}: not installed here, so its wheel cannot be packed; expected what kaggle/suite.toml lists under "
+            "[wheels] to be installed"
+        ) from None
+    description = distribution.read_text("WHEEL") or ""
+    tags = [line.partition(":")[2].strip() for line in description.splitlines() if line.startswith("Tag:")]
+    pure = [tag for tag in tags if tag.endswith("-none-any")]
+    if not pure:
+        raise ConfigError(f"{name}: wheel tags {tags or 'missing'}, expected a pure-Python package (-none-any)")
+    python = ".".join(dict.fromkeys(tag.split("-")[0] for tag in pure))
+    project = re.sub(r"[-_.]+", "_", distribution.metadata["Name"]).lower()
+    path = folder / f"{project}-{distribution.version}-{python}-none-any.whl"
+    record = []
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(distribution.files or [], key=str):
+            inside = not (file.is_absolute() or ".." in file.parts)
+            if not inside or "__pycache__" in file.parts or file.name in NOT_PACKED:
+                continue
+            data = Path(str(file.locate())).read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            record.append(f"{file.as_posix()},sha256={digest},{len(data)}")
+            archive.writestr(zipfile.ZipInfo(file.as_posix(), TIME), data, zipfile.ZIP_DEFLATED)
+        info = next(line.split(",")[0].rpartition("/")[0] for line in record if ".dist-info/METADATA" in line)
+        lines = "\n".join([*record, f"{info}/RECORD,,", ""])
+        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD", TIME), lines, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def licence_of(wheel: Path) -> tuple[str, str, str]:
+    """Name, version and licence that a wheel's own metadata states."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = importlib.metadata.PathDistribution(zipfile.Path(archive, name.rpartition("/")[0] + "/")).metadata
+        named = [
+            line.rpartition("::")[2].strip() for line in metadata.get_all("Classifier") or [] if "License ::" in line
+        ]
+        one = [text for key in ("License-Expression", "License") for text in metadata.get_all(key) or []]
+        stated = (named or one or ["not stated"])[0].strip()
+        return metadata["Name"], metadata["Version"], stated.splitlines()[0]
+
+
+def write_licences(wheels: Iterable[Path], path: Path) -> Path:
+    """Write the list of licences of some wheels, as a table in Markdown."""
+    rows = [licence_of(wheel) for wheel in sorted(wheels)]
+    lines = ["# Licences of the wheels", "", "| package | version | licence |", "|---|---|---|"]
+    lines += [f"| {name} | {version} | {licence} |" for name, version, licence in rows]
+    return write_text(
+        path, "\n".join([*lines, "", "Each wheel carries its licence's text where its authors put one.", ""])
+    )
+
+
+def wheel_folder(root: Path, packages: Iterable[str], folder: Path) -> list[Path]:
+    """Fill a folder with hbaclib's wheel, those of the packages, and the list of licences.
+
+    Returns:
+        The wheels.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wheels = [project_wheel(root, folder), *(installed_wheel(name, folder) for name in packages)]
+    write_licences(wheels, folder / "LICENSES.md")
+    return wheels
