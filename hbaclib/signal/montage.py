@@ -120,9 +120,16 @@ def bipolar(eeg: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.n
     return eeg[..., first] - eeg[..., second]
 
 
+@cache
+def _row_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of the electrodes that the pairs use, and the pairs' places among those."""
+    first, second = pair_table(pairs)
+    used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+    return used, place[: len(first)], place[len(first) :]
+
+
 def pair_rows(recording: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.ndarray:
     """Give the differences of one recording as contiguous rows: (n_samples, 20) to (n_pairs, n_samples)."""
-    first, second = pair_table(tuple(pairs))
-    used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+    used, first, second = _row_table(tuple(pairs))
     electrodes = np.ascontiguousarray(recording[:, used].T)
-    return electrodes[place[: len(first)]] - electrodes[place[len(first) :]]
+    return electrodes[first] - electrodes[second]

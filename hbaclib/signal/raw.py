@@ -94,7 +94,7 @@ def raw_signals(
 def _one(recording: np.ndarray, gains: tuple[Gain, ...], slow: bool, kept: slice) -> np.ndarray:
     """(n_samples, 20) to (8, n_kept)."""
     rows = pair_rows(recording, RAW_PAIRS)
-    np.nan_to_num(rows, copy=False, nan=0.0)
+    rows[np.isnan(rows)] = 0
     np.clip(rows, -CLIP, CLIP, out=rows)
     rows /= SCALE
     if not gains:
