@@ -1,0 +1,181 @@
+"""Ongoing activity of one patient: coloured noise of many cortical patches, seen through volume conduction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+from hbaclib.conventions import EEG_RATE
+from hbaclib.dataset.synthetic.draws import log_normal, log_uniform, slow_noise
+from hbaclib.dataset.synthetic.geometry import BIPOLAR, POSITIONS, electrode, field, on_sphere
+
+N_PATCHES = 44
+BAND = (0.5, 20.0)
+"""Band (Hz) in which amplitudes are stated, as in the recordings that the ranges come from."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A spectral peak: centre and width in Hz, power relative to the aperiodic part, and where it is strongest."""
+
+    centre: float
+    width: float
+    power: float
+    place: str
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What stays the same in all recordings of one patient."""
+
+    age: float
+    slope: float
+    knee: float
+    peaks: tuple[Peak, ...]
+    bipolar_sd: float
+    patch_points: np.ndarray
+    patch_widths: np.ndarray
+    patch_gains: np.ndarray
+    heart_rate: float
+    burst_suppression: bool
+    spindles: bool
+
+
+def draw_traits(rng: np.random.Generator) -> Traits:
+    """Draw one patient: age, spectrum, amplitude, cortical patches, heart."""
+    age = float(np.clip(rng.normal(62, 17), 18, 98))
+    peaks = []
+    # Older brains have slower and weaker alpha; slowing is the rule in intensive care.
+    if rng.random() < 0.65:
+        peaks.append(Peak(rng.uniform(1.0, 3.2), rng.uniform(0.4, 1.0), log_uniform(rng, 0.15, 1.2), "wide"))
+    if rng.random() < 0.50:
+        peaks.append(Peak(rng.uniform(4.0, 7.5), rng.uniform(0.5, 1.2), log_uniform(rng, 0.1, 0.9), "wide"))
+    if rng.random() < 0.30:
+        centre = 10.5 - 0.02 * (age - 40) + rng.normal(0, 0.6)
+        peaks.append(Peak(centre, rng.uniform(0.5, 1.1), log_uniform(rng, 0.1, 1.0), "back"))
+    if rng.random() < 0.25:
+        peaks.append(Peak(rng.uniform(14, 24), rng.uniform(1.5, 4), log_uniform(rng, 0.05, 0.5), "front"))
+    # Evenly spread points over the upper part of the head, shaken.
+    order = np.arange(N_PATCHES) + 0.5
+    inclination = np.arccos(1 - order / N_PATCHES * 1.25) + 0.08 * rng.standard_normal(N_PATCHES)
+    azimuth = np.pi * (1 + 5**0.5) * order + rng.uniform(0, 2 * np.pi)
+    points = on_sphere(inclination, azimuth)
+    gains = np.exp(0.35 * rng.standard_normal(N_PATCHES))
+    if rng.random() < 0.3:  # a lesion: one region louder or quieter
+        centre_point = points[rng.integers(N_PATCHES)]
+        near_by = np.exp(-0.5 * (np.arccos(np.clip(points @ centre_point, -1, 1)) / 0.5) ** 2)
+        gains *= np.exp(near_by * rng.uniform(-1.0, 0.9))
+    return Traits(
+        age=age,
+        slope=float(rng.uniform(1.3, 3.2)),
+        knee=log_uniform(rng, 0.4, 1.5),
+        peaks=tuple(peaks),
+        bipolar_sd=log_normal(rng, 9, 0.55, 2.5, 40),
+        patch_points=points,
+        patch_widths=rng.uniform(0.2, 0.6, N_PATCHES),
+        patch_gains=gains,
+        heart_rate=log_normal(rng, 85, 0.2, 50, 150),
+        burst_suppression=bool(rng.random() < 0.06),
+        spindles=bool(rng.random() < 0.10),
+    )
+
+
+def _in_band(frequencies: np.ndarray) -> np.ndarray:
+    return (frequencies >= BAND[0]) & (frequencies <= BAND[1])
+
+
+def _noise(rng: np.random.Generator, amplitude: np.ndarray, n_samples: int, n_fft: int) -> np.ndarray:
+    """Gaussian series (n, n_samples) with the amplitude spectra (n, n_fft // 2 + 1), of unit variance inside BAND."""
+    frequencies = fft.rfftfreq(n_fft, 1 / EEG_RATE)
+    inside = (amplitude[:, _in_band(frequencies)] ** 2).sum(axis=1, keepdims=True)
+    scaled = (amplitude * (n_fft / np.sqrt(4 * inside))).astype(np.float32)
+    spectrum = rng.standard_normal((*scaled.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    spectrum *= scaled
+    return fft.irfft(spectrum, n_fft, axis=1)[:, :n_samples]
+
+
+def _place_gains(traits: Traits, place: str) -> np.ndarray:
+    front = traits.patch_points[:, 1]
+    if place == "back":
+        return np.exp(1.3 * (-front - 0.3))
+    if place == "front":
+        return np.exp(1.1 * (front - 0.2))
+    return np.ones(len(front))
+
+
+def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the ongoing activity.
+
+    Args:
+        traits: the patient.
+        n_samples: length at 200 Hz.
+        rng: source of randomness.
+
+    Returns:
+        (19, n_samples) float32 µV; the median bipolar difference has the sd ``traits.bipolar_sd`` within BAND.
+    """
+    n_fft = fft.next_fast_len(n_samples, real=True)
+    frequencies = fft.rfftfreq(n_fft, 1 / EEG_RATE)
+    slopes = traits.slope * (1 + 0.08 * rng.standard_normal((N_PATCHES, 1)))
+    # Nothing below .1 Hz: slow drift is an artefact of its own.
+    high_pass = frequencies**2 / (frequencies**2 + 0.15**2)
+    broad = high_pass / (1 + (frequencies / traits.knee) ** slopes) ** 0.5
+    activity = _noise(rng, broad, n_samples, n_fft)
+    activity *= np.exp(0.22 * slow_noise(rng, N_PATCHES, n_samples, log_uniform(rng, 3, 20)))
+    power = np.ones(N_PATCHES)
+    for peak in traits.peaks:
+        n_some = 16
+        some = rng.choice(N_PATCHES, n_some, replace=False)
+        centres = peak.centre * (1 + 0.04 * rng.standard_normal((n_some, 1)))
+        shape = np.exp(-0.5 * ((frequencies - centres) / peak.width) ** 2)
+        wave = _noise(rng, shape, n_samples, n_fft)
+        gains = np.sqrt(peak.power * N_PATCHES / n_some) * _place_gains(traits, peak.place)[some]
+        wave *= np.exp(0.5 * slow_noise(rng, n_some, n_samples, log_uniform(rng, 1, 6))) * gains[:, None]
+        activity[some] += wave
+        power[some] += gains**2 * np.exp(2 * 0.5**2)
+    mixing = field(traits.patch_points, traits.patch_widths) * traits.patch_gains
+    sd = np.sqrt(((BIPOLAR @ mixing) ** 2 * power).sum(axis=1))
+    mixing *= traits.bipolar_sd / np.median(sd)
+    eeg = mixing.astype(np.float32) @ activity.astype(np.float32)
+    # All patches rise and fall together a little: arousal.
+    eeg *= np.exp(0.15 * slow_noise(rng, 1, n_samples, log_uniform(rng, 10, 60)))
+    if traits.burst_suppression:
+        eeg *= _bursts(n_samples, rng)
+    if traits.spindles:
+        eeg += _sleep_waves(traits, n_samples, rng)
+    return eeg
+
+
+def _bursts(n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Gain (n_samples,) that alternates between bursts and suppression, with soft edges."""
+    burst, pause, floor = log_uniform(rng, 0.7, 4), log_uniform(rng, 1.5, 9), rng.uniform(0.06, 0.25)
+    gain = np.full(n_samples, floor, dtype=np.float32)
+    at = 0.0
+    while at * EEG_RATE < n_samples:
+        length = burst * np.exp(0.3 * rng.standard_normal())
+        gain[int(at * EEG_RATE) : int((at + length) * EEG_RATE)] = np.exp(0.25 * rng.standard_normal())
+        at += length + pause * np.exp(0.4 * rng.standard_normal())
+    edge = np.hanning(61).astype(np.float32)
+    return np.convolve(gain, edge / edge.sum(), mode="same").astype(np.float32)
+
+
+def _sleep_waves(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Spindles (11-15 Hz) and vertex waves about the midline: normal sleep."""
+    eeg = np.zeros((len(POSITIONS), n_samples), dtype=np.float32)
+    spread = field(POSITIONS[electrode("Cz")], 0.7)[:, 0]
+    at, amplitude = 0.0, traits.bipolar_sd * rng.uniform(1.5, 3)
+    while True:
+        at += rng.exponential(7) + 1
+        length = rng.uniform(0.5, 1.4)
+        start, n_wave = int(at * EEG_RATE), int(length * EEG_RATE)
+        if start + n_wave + 200 >= n_samples:
+            return eeg
+        time = np.arange(n_wave) / EEG_RATE
+        wave = np.sin(2 * np.pi * rng.uniform(11.5, 14.5) * time + rng.uniform(0, 6)) * np.hanning(n_wave)
+        eeg[:, start : start + n_wave] += (amplitude * spread[:, None] * wave).astype(np.float32)
+        if rng.random() < 0.4:
+            time = np.arange(200) / EEG_RATE - 0.3
+            vertex = -np.exp(-0.5 * (time / 0.07) ** 2) + 0.5 * np.exp(-0.5 * ((time - 0.25) / 0.12) ** 2)
+            eeg[:, start : start + 200] += (2.5 * amplitude * spread[:, None] * vertex).astype(np.float32)

@@ -1,0 +1,182 @@
+"""The parquet files of one patient: EEGs with missing samples, spectrograms, rows of the tables, truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_RATE, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, VOTE_COLUMNS
+from hbaclib.dataset.synthetic.background import Traits, draw_traits
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, EegPlan, PatientPlan, RecordingPlan
+from hbaclib.dataset.synthetic.recording import Scene, draw_scenes, render
+from hbaclib.dataset.synthetic.votes import consensus, draw_votes, expected_votes
+from hbaclib.signal.multitaper import kaggle_spectrogram
+
+_MISSING = (18, 5197)
+"""Shortest and longest block of missing samples."""
+
+
+@dataclass
+class Rows:
+    """What one patient adds to the tables."""
+
+    train: list[dict[str, Any]] = field(default_factory=list)
+    test: list[dict[str, Any]] = field(default_factory=list)
+    truth: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
+    # Fixed options and no metadata of ours: equal arrays give equal bytes.
+    pq.write_table(
+        pa.table(columns), path, compression="zstd", use_dictionary=False, use_byte_stream_split=_floats(columns)
+    )
+
+
+def _floats(columns: dict[str, np.ndarray]) -> list[str]:
+    return [name for name, values in columns.items() if values.dtype == np.float32]
+
+
+def lose_samples(eeg: np.ndarray, fault: str, rng: np.random.Generator) -> None:
+    """Put NaN into an EEG file (n, 20) in place, as the acquisition does: blocks at an end, or scattered samples."""
+    length = int(np.exp(rng.uniform(*np.log(_MISSING))))
+    if fault == "begin":
+        eeg[:length] = np.nan
+    elif fault == "end":
+        eeg[-length:] = np.nan
+    elif fault == "scattered":
+        eeg[rng.integers(0, len(eeg), int(rng.integers(3, 40))), rng.integers(0, 20)] = np.nan
+
+
+def _spectrogram_columns(eeg: np.ndarray, n_rows: int, split: str) -> dict[str, np.ndarray]:
+    power = np.round(kaggle_spectrogram(eeg)[:n_rows], 2)
+    time = (np.arange(n_rows) * SPECTROGRAM_STEP + 1).astype(np.int64 if split == "train" else np.int16)
+    columns = {"time": time}
+    columns.update({name: np.ascontiguousarray(power[:, i]) for i, name in enumerate(SPECTROGRAM_COLUMNS)})
+    return columns
+
+
+def write_patient(
+    plan: PatientPlan, folder: Path, difficulty: float, train_spectrograms: bool, test_spectrograms: bool
+) -> Rows:
+    """Make and write all files of one patient.
+
+    Args:
+        plan: the patient.
+        folder: the set's folder, with its sub-folders.
+        difficulty: see ``make_synthetic_dataset``.
+        train_spectrograms: whether the 10-minute files of training recordings are written.
+        test_spectrograms: whether those of test recordings are.
+
+    Returns:
+        Rows of train.csv, test.csv and the truth table.
+    """
+    rows = Rows()
+    trait_seed, *seeds = plan.seed.spawn(1 + len(plan.recordings))
+    traits = draw_traits(np.random.default_rng(trait_seed))
+    # The bits of a matrix product depend on the number of threads.
+    with threadpool_limits(limits=1):
+        for recording, seed in zip(plan.recordings, seeds, strict=True):
+            scene_seed, signal_seed, vote_seed = seed.spawn(3)
+            scenes = draw_scenes(recording, np.random.default_rng(scene_seed), difficulty)
+            rng = np.random.default_rng(signal_seed)
+            signal = render(scenes, traits, recording.seconds * EEG_RATE, rng)
+            _write_recording(recording, signal, folder, train_spectrograms, test_spectrograms, rng)
+            vote_rng = np.random.default_rng(vote_seed)
+            for eeg, scene in zip(recording.eegs, scenes, strict=True):
+                _add_rows(rows, recording, eeg, scene, traits, vote_rng)
+    return rows
+
+
+def _write_recording(
+    recording: RecordingPlan,
+    signal: np.ndarray,
+    folder: Path,
+    train_spectrograms: bool,
+    test_spectrograms: bool,
+    rng: np.random.Generator,
+) -> None:
+    split = recording.split
+    for eeg in recording.eegs:
+        first = (eeg.start + EEG_LEAD) * EEG_RATE
+        part = signal[first : first + eeg.seconds * EEG_RATE]
+        lose_samples(part, eeg.fault, rng)
+        columns = {name: np.ascontiguousarray(part[:, i]) for i, name in enumerate(EEG_COLUMNS)}
+        _write(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", columns)
+    if rng.random() < 0.05:  # the amplifier's data were lost for a while, far from the labelled windows
+        first = int(rng.uniform(0, 120) * EEG_RATE)
+        signal[first : first + int(rng.uniform(5, 120) * EEG_RATE)] = np.nan
+    if train_spectrograms if split == "train" else test_spectrograms:
+        columns = _spectrogram_columns(signal, recording.seconds // SPECTROGRAM_STEP, split)
+        _write(folder / f"{split}_spectrograms" / f"{recording.spectrogram_id}.parquet", columns)
+
+
+def _add_rows(
+    rows: Rows, recording: RecordingPlan, eeg: EegPlan, scene: Scene, traits: Traits, rng: np.random.Generator
+) -> None:
+    centres = [eeg.start + offset + EEG_LEAD + 25.0 for offset in eeg.offsets]
+    drawn = []
+    for group, annotators in enumerate(eeg.annotators):
+        members = [row for row, number in enumerate(eeg.row_groups) if number == group]
+        expected = expected_votes(scene.patterns, centres[members[(len(members) - 1) // 2]], annotators)
+        drawn.append((annotators, expected, *draw_votes(expected, annotators, rng)))
+    main = scene.patterns[0] if scene.patterns else None
+    for row, offset in enumerate(eeg.offsets):
+        annotators, expected, votes, readers = drawn[eeg.row_groups[row]]
+        if recording.split == "train":
+            rows.train.append(
+                {
+                    "eeg_id": eeg.eeg_id,
+                    "eeg_sub_id": row,
+                    "eeg_label_offset_seconds": float(offset),
+                    "spectrogram_id": recording.spectrogram_id,
+                    "spectrogram_sub_id": row,
+                    "spectrogram_label_offset_seconds": float(eeg.start + offset),
+                    "label_id": eeg.label_ids[row],
+                    "patient_id": recording.patient_id,
+                    "expert_consensus": consensus(votes),
+                    **dict(zip(VOTE_COLUMNS, votes.tolist(), strict=True)),
+                }
+            )
+        else:
+            rows.test.append(
+                {
+                    "spectrogram_id": recording.spectrogram_id,
+                    "eeg_id": eeg.eeg_id,
+                    "patient_id": recording.patient_id,
+                }
+            )
+        rows.truth.append(
+            {
+                "split": recording.split,
+                "eeg_id": eeg.eeg_id,
+                "eeg_start": offset * EEG_RATE,
+                "patient_id": recording.patient_id,
+                "annotators": annotators,
+                "vote_group": eeg.row_groups[row],
+                "meant": scene.meant,
+                "most_likely": CLASSES[int(np.argmax(expected))],
+                **{f"{name}_expected": float(value) for name, value in zip(VOTE_COLUMNS, expected, strict=True)},
+                **{f"{name}_readers": float(value) for name, value in zip(VOTE_COLUMNS, readers, strict=True)},
+                **dict(zip(VOTE_COLUMNS, votes.tolist(), strict=True)),
+                "n_patterns": len(scene.patterns),
+                "form": main.form if main else "",
+                "pattern_start": main.start - centres[row] + 25 if main else np.nan,
+                "pattern_end": main.end - centres[row] + 25 if main else np.nan,
+                "rate": float(main.rate_at(centres[row])) if main else np.nan,
+                "drift": main.drift if main else np.nan,
+                "growth": main.growth if main else np.nan,
+                "variation": main.variation if main else np.nan,
+                "ratio": main.ratio if main else np.nan,
+                "asymmetry": main.asymmetry if main else np.nan,
+                "suppression": main.suppression if main else np.nan,
+                "background_sd": traits.bipolar_sd,
+                "mimic": scene.mimic,
+                "fault": eeg.fault,
+            }
+        )

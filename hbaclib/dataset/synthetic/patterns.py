@@ -1,0 +1,267 @@
+"""The patterns as parameters: what a periodic discharge, rhythmic delta or seizure of one scene is like.
+
+Ranges follow the definitions of the ACNS Standardized Critical Care EEG Terminology, 2021 version (Hirsch et al.,
+J Clin Neurophysiol 2021). ``waveforms`` turns the parameters into signals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hbaclib.dataset.synthetic.draws import log_normal, log_uniform
+from hbaclib.dataset.synthetic.geometry import field, hemisphere_ratio, mirrored, near
+
+LATERAL_SITES = ("F3", "F7", "C3", "T3", "P3", "T5", "F4", "F8", "C4", "T4", "P4", "T6")
+FRONT_TEMPORAL_SITES = ("F7", "F3", "T3", "F8", "F4", "T4")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One pattern over one stretch of time.
+
+    Attributes:
+        kind: class whose definition it follows.
+        form: sub-type, the name of its waveform.
+        start: second at which it begins (may lie before the recording).
+        end: second at which it ends.
+        centre: second at which ``rate`` and ``ratio`` hold.
+        rate: cycles per second at ``centre``.
+        drift: change of ln(rate) per 50 s (seizures), or its bound (the others).
+        growth: change of ln(amplitude) per 50 s.
+        variation: coefficient of variation of the cycle length.
+        ratio: rms of the best bipolar difference over the background's median bipolar sd.
+        coverage: share of the time that it is there between ``start`` and ``end``.
+        sharpness: 0 blunt or sinusoidal .. 1 spiky.
+        suppression: factor on the background while it lasts.
+        points: (n_sources, 3) where its sources lie.
+        widths: (n_sources,) their extent, radians.
+        gains: (n_sources,) their strength.
+        delays: (n_sources,) their delay, seconds.
+        coupling: correlation of the two hemispheres' cycle jitter.
+        seed: seed of its waveform.
+    """
+
+    kind: str
+    form: str
+    start: float
+    end: float
+    centre: float
+    rate: float
+    drift: float
+    growth: float
+    variation: float
+    ratio: float
+    coverage: float
+    sharpness: float
+    suppression: float
+    points: np.ndarray
+    widths: np.ndarray
+    gains: np.ndarray
+    delays: np.ndarray
+    coupling: float
+    seed: int
+
+    @property
+    def fields(self) -> np.ndarray:
+        """(19, n_sources) potential of each source at the electrodes."""
+        return field(self.points, self.widths) * self.gains
+
+    @property
+    def asymmetry(self) -> float:
+        """Weak / strong hemisphere of the pattern alone: 0 strictly one-sided, 1 symmetric."""
+        return hemisphere_ratio(self.fields)
+
+    def rate_at(self, seconds: np.ndarray | float) -> np.ndarray:
+        """Rate (Hz) over time."""
+        time = np.asarray(seconds, dtype=float) - self.centre
+        if self.kind == "Seizure":
+            return np.clip(self.rate * np.exp(self.drift * time / 50), min(0.9, self.rate), max(17.0, self.rate))
+        return self.rate * np.exp(self.drift * np.tanh(time / 60))
+
+    def level_at(self, seconds: np.ndarray | float) -> np.ndarray:
+        """Amplitude relative to ``centre``, without the edges."""
+        time = np.asarray(seconds, dtype=float) - self.centre
+        return np.exp(self.growth * np.tanh(time / 50))
+
+
+def _sources(
+    rng: np.random.Generator, centre: np.ndarray, spread: float, width: tuple[float, float], n: int, mirror: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sources around a centre, and their weaker mirror images: points, widths, gains."""
+    points = centre + spread * rng.standard_normal((n, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    widths = rng.uniform(*width, n)
+    gains = np.concatenate([[1.0], rng.uniform(0.3, 0.9, n - 1)])
+    if mirror > 0:
+        other = mirrored(points) + 0.1 * rng.standard_normal((n, 3))
+        other /= np.linalg.norm(other, axis=1, keepdims=True)
+        points = np.concatenate([points, other])
+        widths = np.concatenate([widths, widths * rng.uniform(0.8, 1.2, n)])
+        gains = np.concatenate([gains, gains * mirror])
+    return points, widths, gains
+
+
+def _front_or(rng: np.random.Generator, frontal: float) -> str:
+    if rng.random() < frontal:
+        return str(rng.choice(["F3", "F3", "Fp1", "F7", "C3"]))
+    return str(rng.choice(["C3", "P3", "T3", "T5"]))
+
+
+def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficulty: float = 1.0) -> Pattern:
+    """Draw the parameters of one pattern around second ``centre``.
+
+    Args:
+        kind: "Seizure", "LPD", "GPD", "LRDA" or "GRDA".
+        centre: second of the recording at which it is labelled.
+        rng: source of randomness.
+        difficulty: 1 as in real recordings; 0 gives clear cases only.
+
+    Returns:
+        The pattern, lasting from minutes before to minutes after ``centre``, more rarely for seconds.
+    """
+    weakest = 1.1 if rng.random() < difficulty else 2.2
+    ratio = log_uniform(rng, weakest, 6 if kind != "Seizure" else 7)
+    before, after = _extent(kind, rng)
+    n = int(rng.integers(2, 4))
+    coverage = 1.0
+    suppression = 1.0
+    coupling = 1.0
+    growth = float(np.clip(0.3 * rng.standard_normal(), -0.7, 0.7))
+    doubtful = rng.random() < 0.12 * difficulty
+    if kind == "LPD":
+        form = str(rng.choice(["wave", "triphasic", "blunt", "poly", "spike"], p=[0.60, 0.07, 0.08, 0.15, 0.10]))
+        rate = log_normal(rng, 1.05, 0.38, 0.35, 2.4)
+        variation = rng.uniform(0.03, 0.25)
+        mirror = rng.uniform(0, 0.6) if rng.random() < 0.65 else 0.0
+        mirror = rng.uniform(0.5, 0.9) if doubtful else mirror
+        points, widths, gains = _sources(
+            rng, near(str(rng.choice(LATERAL_SITES)), rng, 0.12), 0.15, (0.35, 0.95), n, mirror
+        )
+        delays = rng.uniform(0.005, 0.06, len(gains))
+        suppression = rng.uniform(0.2, 0.7) if rng.random() < 0.40 else 1.0
+    elif kind == "GPD":
+        form = str(rng.choice(["wave", "triphasic", "blunt", "poly", "spike"], p=[0.42, 0.20, 0.10, 0.20, 0.08]))
+        rate = log_normal(rng, 1.2, 0.38, 0.35, 2.4)
+        variation = rng.uniform(0.05, 0.35)
+        mirror = float(np.exp(-abs(0.15 * rng.standard_normal())))
+        mirror = rng.uniform(0.5, 0.8) if doubtful else mirror
+        centre_point = near(_front_or(rng, 0.6), rng, 0.15)
+        centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
+        points, widths, gains = _sources(rng, centre_point, 0.25, (0.45, 0.95), n + 1, mirror)
+        delays = rng.uniform(0.0, 0.05, len(gains))
+        suppression = rng.uniform(0.2, 0.7) if rng.random() < 0.60 else 1.0
+    elif kind == "LRDA":
+        form = "delta"
+        rate = log_normal(rng, 1.5, 0.33, 0.6, 3.0)
+        variation = rng.uniform(0.04, 0.30)
+        mirror = rng.uniform(0, 0.55) if rng.random() < 0.65 else 0.0
+        mirror = rng.uniform(0.5, 0.9) if doubtful else mirror
+        site = str(rng.choice(FRONT_TEMPORAL_SITES if rng.random() < 0.6 else LATERAL_SITES))
+        points, widths, gains = _sources(rng, near(site, rng, 0.12), 0.18, (0.5, 1.0), n, mirror)
+        delays = rng.uniform(0.0, 0.1, len(gains))
+        coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
+        coupling = rng.uniform(0.3, 0.9)
+    elif kind == "GRDA":
+        form = "delta"
+        rate = log_normal(rng, 1.5, 0.33, 0.6, 3.0)
+        variation = rng.uniform(0.03, 0.20)
+        mirror = rng.uniform(0.5, 0.8) if doubtful else rng.uniform(0.8, 1.0)
+        centre_point = near(_front_or(rng, 0.8), rng, 0.15)
+        centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
+        points, widths, gains = _sources(rng, centre_point, 0.25, (0.5, 1.0), n, mirror)
+        delays = rng.uniform(0.0, 0.1, len(gains))
+        coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
+        coupling = rng.uniform(0.4, 0.9)
+    else:
+        return _seizure(centre, before, after, ratio, rng)
+    return Pattern(
+        kind=kind,
+        form=form,
+        start=centre - before,
+        end=centre + after,
+        centre=centre,
+        rate=rate,
+        drift=float(np.clip(0.15 * rng.standard_normal(), -0.3, 0.3)),
+        growth=growth,
+        variation=float(variation),
+        ratio=ratio,
+        coverage=float(coverage),
+        sharpness=_sharpness(form, rng),
+        suppression=float(suppression),
+        points=points,
+        widths=widths,
+        gains=gains,
+        delays=delays,
+        coupling=float(coupling),
+        seed=int(rng.integers(2**62)),
+    )
+
+
+def _seizure(centre: float, before: float, after: float, ratio: float, rng: np.random.Generator) -> Pattern:
+    form = str(rng.choice(["train", "rhythmic", "sharp_delta", "fast"], p=[0.30, 0.38, 0.20, 0.12]))
+    low, high = {"train": (2.6, 4.5), "rhythmic": (2.5, 9.0), "sharp_delta": (1.9, 3.3), "fast": (8.0, 16.0)}[form]
+    drift = rng.normal(-0.35, 0.35) if form != "train" else rng.normal(-0.12, 0.15)
+    if form == "sharp_delta" and abs(drift) < 0.3:  # what is slow is a seizure only if it evolves
+        drift = -rng.uniform(0.3, 0.7)
+    one_sided = rng.random() < 0.6
+    site = str(rng.choice(LATERAL_SITES)) if one_sided else _front_or(rng, 0.6)
+    mirror = rng.uniform(0.0, 0.5) if one_sided else rng.uniform(0.7, 1.0)
+    points, widths, gains = _sources(rng, near(site, rng, 0.12), 0.2, (0.35, 0.9), 3, mirror)
+    return Pattern(
+        kind="Seizure",
+        form=form,
+        start=centre - before,
+        end=centre + after,
+        centre=centre,
+        rate=log_uniform(rng, low, high),
+        drift=float(np.clip(drift, -1.0, 0.5)),
+        growth=float(np.clip(0.5 * rng.standard_normal(), -1, 1)),
+        variation=float(rng.uniform(0.03, 0.12)),
+        ratio=max(ratio, 1.2),
+        coverage=1.0,
+        sharpness=float(rng.uniform(0.4, 1.0)),
+        suppression=float(rng.uniform(0.2, 0.7)) if rng.random() < 0.25 else 1.0,
+        points=points,
+        widths=widths,
+        gains=gains,
+        delays=rng.uniform(0.0, 0.05, len(gains)),
+        coupling=float(rng.uniform(0.6, 1.0)),
+        seed=int(rng.integers(2**62)),
+    )
+
+
+def _sharpness(form: str, rng: np.random.Generator) -> float:
+    if form == "blunt":
+        return float(rng.uniform(0.05, 0.35))
+    if form == "delta":
+        return float(rng.uniform(0.0, 0.5))
+    return float(rng.uniform(0.5, 1.0))
+
+
+def _extent(kind: str, rng: np.random.Generator) -> tuple[float, float]:
+    """Seconds before and after the labelled centre during which a pattern lasts."""
+    if kind == "Seizure":
+        # A quarter begins inside the labelled window, a few end there; the others began earlier and go on.
+        before = rng.uniform(4, 25) if rng.random() < 0.25 else log_uniform(rng, 25, 120)
+        after = rng.uniform(4, 25) if rng.random() < 0.15 else log_uniform(rng, 25, 120)
+        return float(before), float(after)
+    if rng.random() < 0.55:
+        return 2000.0, 2000.0
+    return log_uniform(rng, 12, 500), log_uniform(rng, 12, 500)
+
+
+def continued(pattern: Pattern, centre: float, rng: np.random.Generator) -> Pattern:
+    """The same pattern at a later labelled moment: same place and form, a little faster, slower, weaker or stronger."""
+    before, after = _extent(pattern.kind, rng)
+    return replace(
+        pattern,
+        start=centre - before,
+        end=centre + after,
+        centre=centre,
+        rate=float(pattern.rate * np.exp(np.clip(0.12 * rng.standard_normal(), -0.3, 0.3))),
+        ratio=float(np.clip(pattern.ratio * np.exp(0.25 * rng.standard_normal()), 1.1, 7)),
+        gains=pattern.gains * np.exp(0.1 * rng.standard_normal(len(pattern.gains))),
+        seed=int(rng.integers(2**62)),
+    )

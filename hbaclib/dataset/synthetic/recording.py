@@ -1,0 +1,131 @@
+"""One long recording: its patterns, its 20 channels, and short stand-alone segments of the same make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hbaclib.conventions import EEG_WINDOW
+from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, make_mimic
+from hbaclib.dataset.synthetic.background import Traits, background, draw_traits
+from hbaclib.dataset.synthetic.patterns import Pattern, continued, draw_pattern
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, RecordingPlan
+from hbaclib.dataset.synthetic.votes import appearance
+from hbaclib.dataset.synthetic.waveforms import pattern_signal
+
+_COMPANIONS = {
+    "Seizure": ("LPD", "GPD", "LRDA"),
+    "LPD": ("LRDA", "LRDA", "GPD"),
+    "GPD": ("GRDA", "GRDA", "LPD"),
+    "LRDA": ("LPD", "LPD", "GRDA"),
+    "GRDA": ("GPD", "LRDA"),
+}
+"""Pattern -> what else may be there at the same time; doubtful cases as readers confuse them."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is there around one labelled moment: a main pattern (none for Other), companions, a mimicking artefact."""
+
+    centre: float
+    meant: str
+    patterns: tuple[Pattern, ...]
+    mimic: bool
+
+
+def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.Generator, difficulty: float) -> Scene:
+    """Draw what an EEG that is meant to show a class has around its labelled moment."""
+    if meant == "Other":
+        patterns: tuple[Pattern, ...] = ()
+        if rng.random() < 0.35 * difficulty:  # something is there, but too weak to be called
+            kind = str(rng.choice(["LPD", "GPD", "LRDA", "GRDA", "GRDA", "GRDA"]))
+            weak = draw_pattern(kind, centre, rng)
+            patterns = (replace(weak, ratio=rng.uniform(0.4, 1.0), suppression=1.0),)
+        return Scene(centre, meant, patterns, bool(rng.random() < 0.2))
+    same = before is not None and before.meant == meant and rng.random() < 0.7
+    if same and before is not None:
+        main = continued(before.patterns[0], centre, rng)
+    else:
+        main = draw_pattern(meant, centre, rng, difficulty=difficulty)
+    patterns = (main,)
+    if rng.random() < 0.14 * difficulty:
+        other = draw_pattern(str(rng.choice(_COMPANIONS[meant])), centre, rng)
+        patterns += (replace(other, ratio=main.ratio * rng.uniform(0.25, 0.8), suppression=1.0),)
+    return Scene(centre, meant, patterns, bool(rng.random() < 0.03))
+
+
+def _confined(scenes: Sequence[Scene]) -> list[Scene]:
+    """Cut the patterns half-way to the neighbouring labelled moments, so that each moment has its own."""
+    centres = [scene.centre for scene in scenes]
+    confined = []
+    for index, scene in enumerate(scenes):
+        first = (centres[index - 1] + centres[index]) / 2 if index else -np.inf
+        last = (centres[index] + centres[index + 1]) / 2 if index + 1 < len(centres) else np.inf
+        patterns = tuple(
+            replace(pattern, start=max(pattern.start, first), end=min(pattern.end, last)) for pattern in scene.patterns
+        )
+        confined.append(replace(scene, patterns=patterns))
+    return confined
+
+
+def draw_scenes(recording: RecordingPlan, rng: np.random.Generator, difficulty: float = 1.0) -> list[Scene]:
+    """Draw the scenes of a recording, one per EEG, in time's order."""
+    scenes: list[Scene] = []
+    for eeg in recording.eegs:
+        middle = eeg.offsets[len(eeg.offsets) // 2]
+        centre = eeg.start + middle + EEG_LEAD + 25.0
+        scenes.append(draw_scene(eeg.meant, centre, scenes[-1] if scenes else None, rng, difficulty))
+    return _confined(scenes)
+
+
+def render(scenes: Sequence[Scene], traits: Traits, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Make the 20 channels.
+
+    Args:
+        scenes: what is there, times in seconds of the recording.
+        traits: the patient.
+        n_samples: length at 200 Hz.
+        rng: source of background and artefacts.
+
+    Returns:
+        (n_samples, 20) float32 µV, rounded to 2 decimals as the files are.
+    """
+    eeg = background(traits, n_samples, rng)
+    for scene in scenes:
+        for pattern in scene.patterns:
+            stretch, wave, gain = pattern_signal(pattern, n_samples, traits.bipolar_sd)
+            eeg[:, stretch] *= gain
+            eeg[:, stretch] += wave
+        if scene.mimic:
+            make_mimic(eeg, scene.centre, traits.bipolar_sd, rng)
+    ekg = add_artefacts(eeg, traits, rng)
+    return np.ascontiguousarray(np.round(np.vstack([eeg, ekg]), 2).T.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A 50-s window: signal (10000, 20) µV, its scene, and the class probabilities (6,) of an attentive reader."""
+
+    eeg: np.ndarray
+    scene: Scene
+    probability: np.ndarray
+
+
+def make_segment(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
+    """Make one stand-alone labelled window, for pictures, statistics and experiments.
+
+    Args:
+        meant: class that it is meant to show.
+        seed: its seed.
+        difficulty: 1 as in real recordings, 0 clear cases only.
+
+    Returns:
+        The segment; its labelled moment is second 25.
+    """
+    rng = np.random.default_rng(seed)
+    traits = draw_traits(rng)
+    scene = draw_scene(meant, 25.0, None, rng, difficulty)
+    eeg = render([scene], traits, EEG_WINDOW, rng)
+    return Segment(eeg, scene, appearance(scene.patterns, 25.0))

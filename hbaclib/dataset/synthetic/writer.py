@@ -1,0 +1,164 @@
+"""Makes a whole set: tables, files, truth and summary, in as many processes as wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from hbaclib.artefacts import atomic_path, write_json
+from hbaclib.conventions import SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
+from hbaclib.dataset.synthetic.files import write_patient
+from hbaclib.dataset.synthetic.plan import plan_dataset
+from hbaclib.dataset.synthetic.summary import summarise
+from hbaclib.errors import ArtefactError, ConfigError
+
+GENERATOR = 1
+"""Version of the recipe: raised whenever the same arguments would give other files."""
+
+_SUBFOLDERS = ("train_eegs", "train_spectrograms", "test_eegs", "test_spectrograms")
+
+
+def truth_path(folder: str | Path) -> Path:
+    """Where the truth of a set lies: beside its folder, never in it."""
+    folder = Path(os.path.abspath(folder))
+    return folder.with_name(f"{folder.name}-truth.parquet")
+
+
+def summary_path(folder: str | Path) -> Path:
+    """Where the summary of a set lies: beside its folder."""
+    folder = Path(os.path.abspath(folder))
+    return folder.with_name(f"{folder.name}-summary.json")
+
+
+def make_synthetic_dataset(
+    folder: str | Path,
+    n_patients: int = 60,
+    seed: int = 0,
+    *,
+    n_jobs: int | None = None,
+    n_test: int = 20,
+    recordings_per_patient: float = 2.5,
+    eegs_per_recording: float = 4.0,
+    difficulty: float = 1.0,
+    progress: bool = True,
+    train_spectrograms: bool = True,
+    test_spectrograms: bool = True,
+) -> Path:
+    """Make a data set in the competition's format whose truth is known.
+
+    Every 10-minute spectrogram is computed from the recording that its EEGs are cut from. Beside the folder lie
+    ``<folder>-truth.parquet`` (expected votes of each row's annotator group, parameters of its pattern) and
+    ``<folder>-summary.json`` (arguments, counts, the score of the truth by vote tier). The same arguments give the same
+    bytes with any number of processes; the parts appear under a temporary name and are renamed when all is written.
+
+    Args:
+        folder: the set's folder; must be new or empty, or hold the finished set of the same arguments.
+        n_patients: patients in train.csv.
+        seed: seed of everything.
+        n_jobs: processes; None for one per core, or what ``joblib.parallel_config`` says.
+        n_test: rows of test.csv, each an EEG and a patient of its own.
+        recordings_per_patient: mean number of 10-minute spectrograms per training patient, at least 1.
+        eegs_per_recording: mean number of labelled EEGs per spectrogram, at least 1.
+        difficulty: 1 as in real recordings, 0 without doubtful cases.
+        progress: show a bar.
+        train_spectrograms: write train_spectrograms.
+        test_spectrograms: write test_spectrograms.
+
+    Returns:
+        The folder, as an absolute path.
+
+    Raises:
+        ConfigError: an argument is out of range.
+        ArtefactError: the folder holds something else, or cannot be written.
+    """
+    _check(n_patients, n_test, recordings_per_patient, eegs_per_recording, difficulty, seed)
+    folder = Path(os.path.abspath(folder))
+    arguments: dict[str, Any] = {
+        "generator": GENERATOR,
+        "n_patients": int(n_patients),
+        "seed": int(seed),
+        "n_test": int(n_test),
+        "recordings_per_patient": float(recordings_per_patient),
+        "eegs_per_recording": float(eegs_per_recording),
+        "difficulty": float(difficulty),
+        "train_spectrograms": bool(train_spectrograms),
+        "test_spectrograms": bool(test_spectrograms),
+    }
+    if _is_finished(folder, arguments):
+        return folder
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        for name in _SUBFOLDERS:
+            if (train_spectrograms or name != _SUBFOLDERS[1]) and (test_spectrograms or name != _SUBFOLDERS[3]):
+                (partial / name).mkdir(parents=True)
+        patients = plan_dataset(n_patients, n_test, recordings_per_patient, eegs_per_recording, seed)
+        options = (partial, float(difficulty), bool(train_spectrograms), bool(test_spectrograms))
+        made = Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as="generator")(
+            delayed(write_patient)(patient, *options) for patient in patients
+        )
+        rows = list(tqdm(made, total=len(patients), desc="synthetic patients", unit="patient", disable=not progress))
+        truth = pd.DataFrame([row for patient in rows for row in patient.truth])
+        _write_tables(
+            partial, [row for patient in rows for row in patient.train], [row for p in rows for row in p.test]
+        )
+        with atomic_path(truth_path(folder)) as path:
+            truth.to_parquet(path, index=False)
+        write_json(summary_path(folder), summarise(truth, arguments))
+        if folder.exists():
+            folder.rmdir()
+        os.replace(partial, folder)
+    except OSError as error:
+        raise ArtefactError(f"{folder}: the synthetic set cannot be written there ({error})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _check(n_patients: int, n_test: int, recordings: float, eegs: float, difficulty: float, seed: int) -> None:
+    found = {
+        "n_patients": (n_patients, n_patients >= 1, "at least 1"),
+        "n_test": (n_test, n_test >= 1, "at least 1"),
+        "recordings_per_patient": (recordings, recordings >= 1, "at least 1"),
+        "eegs_per_recording": (eegs, eegs >= 1, "at least 1"),
+        "difficulty": (difficulty, 0 <= difficulty <= 1, "0 to 1"),
+        "seed": (seed, seed >= 0, "0 or more"),
+    }
+    for name, (value, good, expected) in found.items():
+        if not good:
+            raise ConfigError(f"make_synthetic_dataset: {name} is {value}, expected {expected}")
+
+
+def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:
+    """Whether the folder already holds this very set; raises if it holds anything else."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise ArtefactError(f"{folder}: is a file; expected a new or empty folder for the synthetic set")
+    if not any(folder.iterdir()):
+        return False
+    try:
+        found = json.loads(summary_path(folder).read_text(encoding="utf-8"))["arguments"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if found == arguments and truth_path(folder).is_file() and (folder / "train.csv").is_file():
+        return True
+    what = "a synthetic set of other arguments" if found else "something else than a synthetic set"
+    raise ArtefactError(
+        f"{folder}: not empty, it holds {what}; expected a new or empty folder. Name another or empty it"
+    )
+
+
+def _write_tables(folder: Path, train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
+    pd.DataFrame(train, columns=list(TRAIN_COLUMNS)).to_csv(folder / "train.csv", index=False)
+    tests = pd.DataFrame(test, columns=list(TEST_COLUMNS))
+    tests.to_csv(folder / "test.csv", index=False)
+    submission = tests[["eeg_id"]].assign(**dict.fromkeys(VOTE_COLUMNS, 1 / len(VOTE_COLUMNS)))
+    submission[list(SUBMISSION_COLUMNS)].to_csv(folder / "sample_submission.csv", index=False)
