@@ -1,0 +1,166 @@
+"""Stages 02 and 03: what the networks read, one row per sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
+from hbaclib.conventions import EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS, SPECTROGRAM_WINDOW
+from hbaclib.dataset.recordings import load_eeg
+from hbaclib.dataset.stages import (
+    EEG,
+    EEG_SPECTROGRAMS,
+    IMAGES,
+    KAGGLE_IMAGES,
+    PORT,
+    RAW_SIGNALS,
+    SAMPLES,
+    SPECTROGRAM_INDEX,
+    SPECTROGRAM_ROWS,
+    digest_recordings,
+    spans,
+)
+from hbaclib.dataset.store import Block, StoredArray, run_blocks
+from hbaclib.errors import DataFileError
+from hbaclib.inputs.images import spectrogram_image
+from hbaclib.signal.mel import eeg_spectrogram
+from hbaclib.signal.raw import raw_signals
+
+_PER_BLOCK = 16
+_IMAGES_PER_BLOCK = 128
+
+
+def store_eeg_products(
+    source: str | Path,
+    port_folder: str | Path,
+    out: str | Path,
+    *,
+    n_jobs: int | None = None,
+) -> Path:
+    """Stage 02: the mel spectrograms and the eight raw signals of every sample; each EEG file is read once for both.
+
+    Args:
+        source: folder in the competition's format, the one that stage 01 was made from.
+        port_folder: the folder of stage 01.
+        out: the run's output folder; the stage writes ``02_eeg_spectrograms/`` in it.
+        n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
+
+    Returns:
+        The stage's folder: ``eeg_spectrograms.npy`` (n, 128, 256, 4) and ``raw_signals.npy`` (n, 2000, 8), both
+        float16, row i for row i of the samples table. A folder that is already made from this is returned at once.
+
+    Raises:
+        ArtefactError: stage 01 is missing, incomplete or changed, or the folder cannot be written.
+        DataFileError: a recording cannot be read any more.
+    """
+    port = verify(port_folder)
+    samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["eeg_id", "eeg_start"])
+    folder, root = Path(out) / EEG, Path(source)
+    files = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"].unique()]
+    inputs = {PORT: port.digest, "eegs": digest_recordings(root, files)}
+    if is_current(folder, inputs=inputs, parameters={}):
+        return folder
+    n = len(samples)
+    arrays = [
+        StoredArray(EEG_SPECTROGRAMS, (n, *IMAGE_SHAPE, len(REGIONS)), "float16"),
+        StoredArray(RAW_SIGNALS, (n, EEG_WINDOW // 5, len(RAW_PAIRS)), "float16"),
+    ]
+    starts = samples["eeg_start"].to_numpy()
+    # The samples of one recording lie together: the bounds of each recording, then blocks of several recordings.
+    first = np.flatnonzero(np.r_[True, samples["eeg_id"].to_numpy()[1:] != samples["eeg_id"].to_numpy()[:-1]])
+    bounds = np.append(first, n)
+    blocks = [
+        Block(
+            int(bounds[begin]),
+            int(bounds[end]),
+            [(str(files[i]), starts[bounds[i] : bounds[i + 1]].tolist()) for i in range(begin, end)],
+        )
+        for begin, end in spans(len(files), _PER_BLOCK)
+    ]
+    run_blocks(
+        _eeg_block,
+        blocks,
+        arrays=arrays,
+        folder=folder,
+        key=digest_json(inputs),
+        n_jobs=n_jobs,
+        description="EEG spectrograms",
+    )
+    write_manifest(
+        folder,
+        EEG,
+        inputs=inputs,
+        parameters={},
+        outputs=[array.name for array in arrays],
+        facts={"samples": n, "recordings": len(files)},
+    )
+    return folder
+
+
+def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int | None = None) -> Path:
+    """Stage 03: the image of every sample's ten-minute spectrogram.
+
+    Args:
+        port_folder: the folder of stage 01.
+        out: the run's output folder; the stage writes ``03_assemble_inputs/`` in it.
+        n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
+
+    Returns:
+        The stage's folder: ``kaggle_images.npy`` (n, 128, 256, 4) float16, row i for row i of the samples table. The
+        EEG half of the 8-channel input lies in stage 02; the reader joins them. A folder that is already made from this
+        is returned at once.
+
+    Raises:
+        ArtefactError: stage 01 is missing, incomplete or changed, or the folder cannot be written.
+    """
+    port = verify(port_folder)
+    folder, inputs = Path(out) / IMAGES, {PORT: port.digest}
+    if is_current(folder, inputs=inputs, parameters={}):
+        return folder
+    samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["spectrogram_id", "spectrogram_row"])
+    index = pd.read_parquet(Path(port_folder) / SPECTROGRAM_INDEX).set_index("spectrogram_id")
+    starts = index["start"].loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy()
+    path = str(Path(port_folder) / SPECTROGRAM_ROWS)
+    blocks = [
+        Block(begin, end, (path, starts[begin:end].tolist())) for begin, end in spans(len(samples), _IMAGES_PER_BLOCK)
+    ]
+    array = StoredArray(KAGGLE_IMAGES, (len(samples), *IMAGE_SHAPE, len(REGIONS)), "float16")
+    run_blocks(
+        _image_block,
+        blocks,
+        arrays=[array],
+        folder=folder,
+        key=digest_json(inputs),
+        n_jobs=n_jobs,
+        description="Kaggle images",
+    )
+    write_manifest(folder, IMAGES, inputs=inputs, parameters={}, outputs=[array.name], facts={"samples": len(samples)})
+    return folder
+
+
+def _eeg_block(work: list[tuple[str, list[int]]]) -> tuple[dict[str, np.ndarray], None]:
+    n = sum(len(starts) for _, starts in work)
+    images = np.empty((n, *IMAGE_SHAPE, len(REGIONS)), np.float16)
+    signals = np.empty((n, EEG_WINDOW // 5, len(RAW_PAIRS)), np.float16)
+    row = 0
+    for path, starts in work:
+        eeg, _ = load_eeg(path)
+        for start in starts:
+            window = eeg[start : start + EEG_WINDOW]
+            if len(window) < EEG_WINDOW:
+                raise DataFileError(f"{path}: {len(eeg)} rows; a window at {start} needs {start + EEG_WINDOW}")
+            images[row], signals[row] = eeg_spectrogram(window), raw_signals(window)
+            row += 1
+    return {EEG_SPECTROGRAMS: images, RAW_SIGNALS: signals}, None
+
+
+def _image_block(work: tuple[str, list[int]]) -> tuple[dict[str, np.ndarray], None]:
+    path, starts = work
+    rows = np.load(path, mmap_mode="r")
+    images = [
+        spectrogram_image(np.exp(rows[start : start + SPECTROGRAM_WINDOW].astype(np.float32))) for start in starts
+    ]
+    return {KAGGLE_IMAGES: np.stack(images)}, None

@@ -1,0 +1,142 @@
+"""Read and validate ``train.csv`` and ``test.csv``: all faults of a table in one message."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.conventions import CLASSES, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
+from hbaclib.errors import DataFileError, list_some
+
+_IDS = ("eeg_id", "eeg_sub_id", "spectrogram_id", "spectrogram_sub_id", "label_id", "patient_id")
+_OFFSETS = ("eeg_label_offset_seconds", "spectrogram_label_offset_seconds")
+
+
+def read_train_csv(path: str | Path) -> pd.DataFrame:
+    """Read ``train.csv``.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One row per label, columns as TRAIN_COLUMNS; ids and votes int64, offsets (s) float64.
+
+    Raises:
+        DataFileError: naming every fault of the table with its rows (1 is the first row below the header).
+    """
+    path = Path(path)
+    table = _read(path, TRAIN_COLUMNS)
+    faults = [fault for name in (*_IDS, *VOTE_COLUMNS) for fault in _make_whole(table, name)]
+    faults += [fault for name in _OFFSETS for fault in _make_offset(table, name)]
+    votes = [name for name in VOTE_COLUMNS if table[name].dtype == np.int64]
+    for name in votes:
+        faults += _at_rows(table[name] < 0, f"{name}: negative votes, expected 0 or more")
+    if len(votes) == len(VOTE_COLUMNS):
+        faults += _at_rows((table[votes] == 0).all(axis=1), "all six votes are zero, expected at least one")
+    faults += _at_rows(
+        ~table["expert_consensus"].isin(CLASSES), f"expert_consensus: expected one of {', '.join(CLASSES)}"
+    )
+    faults += _at_rows(table["label_id"].duplicated(keep=False), "label_id: occurs more than once, expected unique ids")
+    for name in ("patient_id", "spectrogram_id"):
+        several = table.groupby("eeg_id")[name].transform("nunique") > 1
+        faults += _at_rows(several, f"{name}: one eeg_id has several, expected one per recording")
+    return _without_faults(path, table, faults)
+
+
+def read_test_csv(path: str | Path) -> pd.DataFrame:
+    """Read ``test.csv``.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One row per recording, columns as TEST_COLUMNS, int64. One row is enough.
+
+    Raises:
+        DataFileError: naming every fault of the table with its rows (1 is the first row below the header).
+    """
+    path = Path(path)
+    table = _read(path, TEST_COLUMNS)
+    faults = [fault for name in TEST_COLUMNS for fault in _make_whole(table, name)]
+    faults += _at_rows(table["eeg_id"].duplicated(keep=False), "eeg_id: occurs more than once, expected unique ids")
+    return _without_faults(path, table, faults)
+
+
+def reorder(found: Sequence[str], expected: Sequence[str], path: Path) -> str | None:
+    """Compare column names with the expected ones.
+
+    Returns:
+        None where they are the same, else a note that they have another order or that further ones are left out.
+
+    Raises:
+        DataFileError: columns are missing or repeated.
+    """
+    if list(found) == list(expected):
+        return None
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    if missing:
+        hint = f"; not expected: {list_some(unknown)}" if unknown else ""
+        raise DataFileError(
+            f"{path}: column {list_some(missing)} missing{hint}; "
+            f"expected {len(expected)} columns: {list_some(expected, 20)}"
+        )
+    repeated = [name for name in expected if list(found).count(name) > 1]
+    if repeated:
+        raise DataFileError(f"{path}: column {list_some(repeated)} occurs more than once")
+    if unknown:
+        return f"{path}: columns not expected and left out: {list_some(unknown)}"
+    return f"{path}: columns in another order than the competition's ({list_some(found, 3)}, ...); reordered by name"
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    expected = f"expected the columns {', '.join(columns)} and at least one row"
+    try:
+        # Text first: a number that was spoilt keeps its spelling for the message.
+        table = pd.read_csv(path, low_memory=False)
+    except FileNotFoundError:
+        raise DataFileError(f"{path}: no such file; {expected}") from None
+    except pd.errors.EmptyDataError:
+        raise DataFileError(f"{path}: the file is empty (0 bytes or no header); {expected}") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise DataFileError(f"{path}: cannot be read as CSV ({error}); {expected}") from error
+    note = reorder([str(name) for name in table.columns], columns, path)
+    if note:
+        warnings.warn(note, stacklevel=4)
+    if table.empty:
+        raise DataFileError(f"{path}: a header and no rows; {expected}")
+    return table[list(columns)].copy()
+
+
+def _make_whole(table: pd.DataFrame, name: str) -> list[str]:
+    """Turn a column into int64 in place, or list the rows where that is not possible."""
+    if table[name].dtype == np.int64:
+        return []
+    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+    bad = ~np.isfinite(numbers) | (numbers != np.round(numbers)) | (np.abs(numbers) >= 2.0**53)
+    if not bad.any():
+        table[name] = numbers.astype(np.int64)
+    return _at_rows(bad, f"{name}: not a whole number ({list_some(map(repr, table[name][bad]), 3)})")
+
+
+def _make_offset(table: pd.DataFrame, name: str) -> list[str]:
+    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+    bad = ~(np.isfinite(numbers) & (numbers >= 0))
+    if not bad.any():
+        table[name] = numbers
+    return _at_rows(bad, f"{name}: not seconds >= 0 ({list_some(map(repr, table[name][bad]), 3)})")
+
+
+def _at_rows(bad: pd.Series | np.ndarray, problem: str) -> list[str]:
+    rows = np.flatnonzero(np.asarray(bad, bool)) + 1
+    return [f"{problem}: row{'s' if len(rows) > 1 else ''} {list_some(rows)}"] if len(rows) else []
+
+
+def _without_faults(path: Path, table: pd.DataFrame, faults: list[str]) -> pd.DataFrame:
+    if faults:
+        raise DataFileError(f"{path}: (rows are counted from 1 below the header)\n  " + "\n  ".join(faults))
+    return table

@@ -1,0 +1,116 @@
+"""The stored inputs, opened in milliseconds and read through memory maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import Manifest, digest_json, read_manifest
+from hbaclib.conventions import SAMPLE_COLUMNS
+from hbaclib.dataset.stages import EEG_SPECTROGRAMS, FOLDS, KAGGLE_IMAGES, PORT, RAW_SIGNALS, SAMPLES
+from hbaclib.errors import ArtefactError, ConfigError
+
+KINDS = ("both", "kaggle", "eeg", "raw")
+
+
+@dataclass(frozen=True)
+class InputArrays:
+    """Inputs of all samples; row i of every array belongs to row i of ``samples``.
+
+    Attributes:
+        samples: the samples table, columns SAMPLE_COLUMNS.
+        folds: fold of every patient, indexed by ``patient_id``.
+        digest: digest of everything that was opened.
+        kaggle: (n, 128, 256, 4) float16, memory-mapped.
+        eeg: (n, 128, 256, 4) float16, memory-mapped.
+        raw: (n, 2000, 8) float16, memory-mapped.
+    """
+
+    samples: pd.DataFrame
+    folds: pd.Series
+    digest: str
+    kaggle: np.ndarray
+    eeg: np.ndarray
+    raw: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def gather(self, rows: np.ndarray, inputs: str = "both") -> np.ndarray:
+        """Copy the inputs of some samples into memory.
+
+        Args:
+            rows: (b,) row numbers, in any order.
+            inputs: ``both`` halves of the image, ``kaggle`` or ``eeg`` alone, or the ``raw`` signals.
+
+        Returns:
+            float32: (b, 128, 256, 8), (b, 128, 256, 4) or (b, 2000, 8).
+
+        Raises:
+            ConfigError: there is no such kind of input.
+        """
+        if inputs not in KINDS:
+            raise ConfigError(f"inputs is {inputs!r}, expected one of {', '.join(KINDS)}")
+        rows = np.asarray(rows)
+        if inputs != "both":
+            return np.asarray(getattr(self, inputs)[rows], np.float32)
+        half = self.kaggle.shape[-1]
+        joined = np.empty((len(rows), *self.kaggle.shape[1:3], half + self.eeg.shape[-1]), np.float32)
+        joined[..., :half] = self.kaggle[rows]
+        joined[..., half:] = self.eeg[rows]
+        return joined
+
+
+def open_inputs(port_folder: str | Path, eeg_folder: str | Path, images_folder: str | Path) -> InputArrays:
+    """Open the folders of stages 01 to 03.
+
+    Only manifests, shapes and the two small tables are read: whether a file still has the content that its manifest
+    names is checked where a stage is found current, not here.
+
+    Args:
+        port_folder: of stage 01.
+        eeg_folder: of stage 02, made from this stage 01.
+        images_folder: of stage 03, made from this stage 01.
+
+    Raises:
+        ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows.
+    """
+    port_folder, eeg_folder, images_folder = Path(port_folder), Path(eeg_folder), Path(images_folder)
+    port = read_manifest(port_folder)
+    manifests = [port]
+    for folder in (eeg_folder, images_folder):
+        manifest = read_manifest(folder)
+        made_from = manifest.inputs.get(PORT)
+        if made_from != port.digest:
+            raise ArtefactError(
+                f"{folder}: made from another {PORT} ({made_from}) than {port_folder} ({port.digest}); "
+                "run the stage again"
+            )
+        manifests.append(manifest)
+    try:
+        samples = pd.read_parquet(port_folder / SAMPLES)[list(SAMPLE_COLUMNS)]
+        folds = pd.read_parquet(port_folder / FOLDS).set_index("patient_id")["fold"]
+    except OSError as error:
+        raise ArtefactError(f"{port_folder}: {error}; run {PORT} again") from error
+    return InputArrays(
+        samples=samples,
+        folds=folds,
+        digest=digest_json([manifest.digest for manifest in manifests]),
+        kaggle=_open(images_folder, KAGGLE_IMAGES, manifests[2], len(samples)),
+        eeg=_open(eeg_folder, EEG_SPECTROGRAMS, manifests[1], len(samples)),
+        raw=_open(eeg_folder, RAW_SIGNALS, manifests[1], len(samples)),
+    )
+
+
+def _open(folder: Path, name: str, manifest: Manifest, n: int) -> np.ndarray:
+    path = folder / name
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{path}: not a whole array ({error}); run {manifest.stage} again") from error
+    if len(array) != n:
+        raise ArtefactError(f"{path}: {len(array)} rows, the samples table has {n}; run {manifest.stage} again")
+    return array
