@@ -58,7 +58,9 @@ class Family:
 
 
 _FAMILIES: dict[str, Family] = {}
-_BUILT_IN = ("hbaclib.models.efficientnet",)
+_BUILT_IN = tuple(
+    f"hbaclib.models.{module}" for module in ("efficientnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
+)
 
 
 def _families() -> dict[str, Family]:
@@ -143,6 +145,7 @@ def build_model(
     dropout: float = 0.0,
     classes: int = len(CLASSES),
     shape: tuple[int, ...] | None = None,
+    signal_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> keras.Model:
     """Build a network by its name.
@@ -157,10 +160,12 @@ def build_model(
         dropout: rate before the last layer.
         classes: width of the softmax.
         shape: another input shape than the layout's, for instance a smaller image.
+        signal_shape: the same for the raw signals of a fusion.
         options: further keyword arguments of the family's builder.
 
     Returns:
-        An uncompiled model; its output is (n, classes) float32 and every row sums to 1, under any dtype policy.
+        An uncompiled model; its output is (n, classes) float32 and every row sums to 1, under any dtype policy. A
+        fusion takes two inputs, the image and the raw signals.
 
     Raises:
         ConfigError: an unknown name (with the close ones), a layout or option that the network does not take, or
@@ -170,12 +175,13 @@ def build_model(
     import keras
 
     given = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")
+    signal = [keras.Input(tuple(signal_shape or INPUT_SHAPES["raw", "raw"]), name="signal")] * family.with_signal
     scaled = given
     if downsample > 1:
         pool = keras.layers.AveragePooling2D if len(given.shape) == 4 else keras.layers.AveragePooling1D
         scaled = pool(downsample, name="downsample")(given)
     try:
-        features = family.features(tuple(scaled.shape[1:]), **options)
+        features = family.features(*(tuple(part.shape[1:]) for part in (scaled, *signal)), **options)
     except TypeError as error:
         raise ConfigError(f"model {name!r} does not take the options {sorted(options)} ({error})") from error
     if weights:
@@ -185,12 +191,12 @@ def build_model(
     if bn_momentum is not None:
         for layer in batch_norm_layers(features):
             layer.momentum = bn_momentum
-    vector = features(scaled)
+    vector = features([scaled, *signal] if signal else scaled)
     if dropout:
         vector = keras.layers.Dropout(dropout, name="head_dropout")(vector)
     # The head stays in float32 whatever the policy: a float16 softmax loses the small probabilities.
     shares = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")(vector)
-    return keras.Model(given, shares, name=name)
+    return keras.Model([given, *signal] if signal else given, shares, name=name)
 
 
 def all_layers(model: Any) -> Iterator[Any]:

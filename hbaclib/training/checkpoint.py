@@ -63,7 +63,9 @@ def load_checkpoint(path: str | Path, key: str) -> Checkpoint | None:
 
 def values_of(variables: list[Any]) -> list[np.ndarray]:
     """Copies of the variables' values."""
-    return [np.array(variable) for variable in variables]
+    from keras import ops
+
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def assign_values(variables: list[Any], values: list[np.ndarray]) -> None:

@@ -116,15 +116,15 @@ def check_training(recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None =
             f"recipe {recipe.name!r} is for sampling 'non_overlapping', but eeg_id {again.iloc[0]} has several "
             "samples; prepare the data that way, or set the recipe's sampling to 'any'"
         )
-    numbers = set(table.unique())
+    numbers = {int(number) for number in table}
     if numbers != set(range(recipe.folds)):
         raise ConfigError(f"recipe {recipe.name!r} has {recipe.folds} folds, the fold table {sorted(numbers)}")
     chosen = tuple(range(recipe.folds)) if folds is None else tuple(dict.fromkeys(folds))
     outside = [fold for fold in chosen if fold not in range(recipe.folds)]
     if outside or not chosen:
         raise ConfigError(f"folds {list(chosen)}, expected some of 0 to {recipe.folds - 1}")
+    audit_folds(samples, table, {})  # the table itself: a patient in two folds, or in none
     fold_of = samples["patient_id"].map(table).to_numpy()
-    # Raises for a patient in two folds or in none.
     audit_folds(samples, table, {fold: fold_of != fold for fold in chosen})
     for fold in chosen:
         if not (fold_of == fold).any():

@@ -385,10 +385,10 @@ class _Trainer:
             for variable in variables:
                 variable.assign(np.zeros(variable.shape, np.float32))
             self._look(*self._share(images))
-            for i, variable in enumerate(variables):
-                value = np.array(variable, np.float64) / left[i]
-                sums[i] += value
-                squares[i] += value**2
+            for i, value in enumerate(values_of(variables)):
+                scaled = value.astype(np.float64) / left[i]
+                sums[i] += scaled
+                squares[i] += scaled**2
         n = len(order)
         for i in range(0, len(variables), 2):
             mean = sums[i] / n

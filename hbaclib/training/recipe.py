@@ -59,7 +59,7 @@ class Stage:
         _check(self.least_votes >= 1, "least_votes", self.least_votes, "at least 1")
         _check(self.steps >= 0, "steps", self.steps, "0 (one pass) or more")
         _check(bool(self.rates) and all(rate > 0 for rate in self.rates), "rates", self.rates, "positive numbers")
-        _check(0 <= self.warmup < self.epochs, "warmup", self.warmup, f"0 to less than the {self.epochs} epochs")
+        _check(0 <= self.warmup <= self.epochs, "warmup", self.warmup, f"0 to the {self.epochs} epochs")
         _check(self.peak > 0 and 0 <= self.floor <= self.peak, "floor", self.floor, "0 <= floor <= peak, peak > 0")
         _check(0 <= self.start <= self.peak, "start", self.start, "0 <= start <= peak")
 

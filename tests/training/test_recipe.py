@@ -79,7 +79,7 @@ def test_file_and_overrides(tmp_path):
         ({"augmentation": {"time_flip": {"p": 2}}}, "expected a probability"),
         ({"augmentation": {"time_shift": {"most": 0.5}}}, "whole number"),
         ({"augment_with": "albumentations"}, "only coarse_dropout, horizontal_flip"),
-        ({"stages.0.warmup": 2}, "0 to less than the 2 epochs"),
+        ({"stages.0.warmup": 3}, "0 to the 2 epochs"),
         ({"stages.0.rates": [0]}, "positive numbers"),
     ],
 )

@@ -1,0 +1,221 @@
+"""KerasCV backbones, built from explicit configurations: nothing is downloaded.
+
+KerasCV's named presets fetch their configuration even when no weights are asked for, so the configurations stand here.
+Pretrained weights come from a local preset folder (on Kaggle an attached model) through KerasCV's own ``from_preset``.
+
+Scale: the presets of all four families were trained on pixels divided by 255, that is 0..1. The inputs here lie about
+in -3..3, so every builder maps x to x / 6 + 1/2 first. In the layouts with 4 or 8 planes the first kernel is spread as
+for the EfficientNets.
+
+Source: keras-cv 0.9.0; Tan and Le, EfficientNetV2 (2021); He et al., ResNetV2 (2016); Howard et al., MobileNetV3
+(2019); Huang et al., DenseNet (2017).
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hbaclib.errors import ConfigError, list_some, unknown_name
+from hbaclib.models.registry import register_model
+from hbaclib.models.efficientnet import spread_kernel
+
+if TYPE_CHECKING:
+    import keras
+
+HALF_RANGE = 3.0
+"""Inputs of -3..3 become the 0..1 of the pretrained weights."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone of KerasCV: its class and the configuration that the named preset stands for."""
+
+    cls: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def _efficientnet_v2(width: float, depth: float) -> Backbone:
+    return Backbone(
+        "EfficientNetV2Backbone",
+        {
+            "width_coefficient": width,
+            "depth_coefficient": depth,
+            "stackwise_kernel_sizes": [3] * 6,
+            "stackwise_num_repeats": [1, 2, 2, 3, 5, 8],
+            "stackwise_input_filters": [32, 16, 32, 48, 96, 112],
+            "stackwise_output_filters": [16, 32, 48, 96, 112, 192],
+            **_EFFICIENTNET_V2,
+        },
+    )
+
+
+_EFFICIENTNET_V2: dict[str, Any] = {
+    "stackwise_expansion_ratios": [1, 4, 4, 4, 6, 6],
+    "stackwise_squeeze_and_excite_ratios": [0, 0, 0, 0.25, 0.25, 0.25],
+    "stackwise_strides": [1, 2, 2, 2, 1, 2],
+    "stackwise_conv_types": ["fused"] * 3 + ["unfused"] * 3,
+}
+
+BACKBONES = {
+    "efficientnet_v2_b0": _efficientnet_v2(1.0, 1.0),
+    "efficientnet_v2_b1": _efficientnet_v2(1.0, 1.1),
+    "efficientnet_v2_b2": _efficientnet_v2(1.1, 1.2),
+    "efficientnet_v2_b3": _efficientnet_v2(1.2, 1.4),
+    "efficientnet_v2_s": Backbone(
+        "EfficientNetV2Backbone",
+        {
+            "width_coefficient": 1.0,
+            "depth_coefficient": 1.0,
+            "stackwise_kernel_sizes": [3] * 6,
+            "stackwise_num_repeats": [2, 4, 4, 6, 9, 15],
+            "stackwise_input_filters": [24, 24, 48, 64, 128, 160],
+            "stackwise_output_filters": [24, 48, 64, 128, 160, 256],
+            **_EFFICIENTNET_V2,
+        },
+    ),
+    "resnet50_v2": Backbone(
+        "ResNetV2Backbone",
+        {
+            "stackwise_filters": [64, 128, 256, 512],
+            "stackwise_blocks": [3, 4, 6, 3],
+            "stackwise_strides": [1, 2, 2, 2],
+        },
+    ),
+    "mobilenet_v3_large": Backbone(
+        "MobileNetV3Backbone",
+        {
+            "stackwise_expansion": [1, 4, 3, 3, 3, 3, 6, 2.5, 2.3, 2.3, 6, 6, 6, 6, 6],
+            "stackwise_filters": [16, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 160, 160, 160],
+            "stackwise_kernel_size": [3, 3, 3, 5, 5, 5, 3, 3, 3, 3, 3, 3, 5, 5, 5],
+            "stackwise_stride": [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1],
+            "stackwise_se_ratio": [None] * 3 + [0.25] * 3 + [None] * 4 + [0.25] * 5,
+            "stackwise_activation": ["relu"] * 6 + ["hard_swish"] * 9,
+        },
+    ),
+    "densenet201": Backbone("DenseNetBackbone", {"stackwise_num_repeats": [6, 12, 48, 32]}),
+}
+"""Registry name -> backbone."""
+
+
+def _package() -> Any:
+    with warnings.catch_warnings():
+        # The package is final (0.9.0) and warns about its own Python and about later TensorFlow versions.
+        warnings.simplefilter("ignore")
+        import keras_cv
+    return keras_cv
+
+
+def kerascv_features(shape: tuple[int, ...], *, name: str, block_dropout: float | None = None) -> keras.Model:
+    """A KerasCV backbone with global average pooling.
+
+    Args:
+        shape: (height, width, planes); any number of planes.
+        name: one of `BACKBONES`.
+        block_dropout: rate of dropping a residual path, for the EfficientNetV2 only; None is KerasCV's 0.2.
+
+    Returns:
+        An uncompiled model (n, height, width, planes) -> (n, k).
+
+    Raises:
+        ConfigError: the backbone drops no residual paths.
+    """
+    import keras
+
+    entry = BACKBONES[name]
+    options: dict[str, Any] = {}
+    if block_dropout is not None:
+        if entry.cls != "EfficientNetV2Backbone":
+            raise ConfigError(f"model {name!r} drops no residual paths, found block_dropout = {block_dropout!r}")
+        options["skip_connection_dropout"] = block_dropout
+    builder = getattr(_package().models, entry.cls)
+    backbone = builder(**entry.config, **options, include_rescaling=False, input_shape=tuple(shape), name="backbone")
+    given = keras.Input(tuple(shape), name="image")
+    x = keras.layers.Rescaling(1 / (2 * HALF_RANGE), offset=0.5, name="to_unit_range")(given)
+    x = keras.layers.GlobalAveragePooling2D(name="average")(backbone(x))
+    return keras.Model(given, x, name=name)
+
+
+def load_preset(features: keras.Model, weights: str | Path) -> None:
+    """Fill a features model from a KerasCV preset folder.
+
+    Args:
+        features: as `kerascv_features` makes it.
+        weights: the folder (config.json, model.weights.h5), as KerasCV's ``save_to_preset`` or a Kaggle model has it.
+
+    Raises:
+        ConfigError: no preset lies there, it is of another network, or its weights cannot be read.
+    """
+    folder = find_preset(features.name, weights)
+    cls = getattr(_package().models, BACKBONES[features.name].cls)
+    try:
+        preset = cls.from_preset(str(folder), load_weights=True)
+    except Exception as error:  # KerasCV raises whatever its parts do: KeyError, ValueError, OSError, TypeError
+        raise ConfigError(f"{folder}: not a preset with weights of {features.name} ({error})") from error
+    backbone = features.get_layer("backbone")
+    given = [weight for weight in preset.weights]
+    wanted = [weight for weight in backbone.weights]
+    if len(given) != len(wanted):
+        raise ConfigError(
+            f"{folder}: preset of another network than {features.name}; it has {len(given)} arrays of weights, "
+            f"expected {len(wanted)}"
+        )
+    values = []
+    for number, (source, target) in enumerate(zip(given, wanted, strict=True)):
+        value = source.numpy()
+        planes = target.shape[2] if number == 0 else 0
+        if planes and value.ndim == 4 and value.shape[2] == 3 and planes != 3:
+            value = spread_kernel(value, planes)
+        if tuple(value.shape) != tuple(target.shape):
+            raise ConfigError(
+                f"{folder}: preset of another network than {features.name}; {source.path} has shape "
+                f"{tuple(value.shape)}, expected {tuple(target.shape)}"
+            )
+        values.append(value)
+    backbone.set_weights(values)
+
+
+def find_preset(name: str, weights: str | Path) -> Path:
+    """Find a preset folder of a backbone.
+
+    Args:
+        name: one of `BACKBONES`.
+        weights: the folder itself, or one above it in which a single preset of the backbone's class lies.
+
+    Raises:
+        ConfigError: there is none, or there are several.
+    """
+    if name not in BACKBONES:
+        raise unknown_name("backbone", name, BACKBONES)
+    folder = Path(weights)
+    configs = sorted(folder.rglob("config.json")) if folder.is_dir() else []
+    found = [path.parent for path in configs if _class_of(path) == BACKBONES[name].cls]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"{folder}: {len(found)} presets ({list_some(found)}); name the one that is meant")
+    others = sorted({_class_of(path) for path in configs})
+    raise ConfigError(
+        f"weights {str(weights)!r}: no KerasCV preset folder (config.json, model.weights.h5) of "
+        f"{BACKBONES[name].cls} there" + (f"; found {list_some(others)}" if others else "")
+    )
+
+
+def _class_of(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["registered_name"]).rpartition(">")[2]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "no preset"
+
+
+for _name in BACKBONES:
+    register_model(
+        _name,
+        partial(kerascv_features, name=_name),
+        layouts=("stem", "tiled", "starter"),
+        load_weights=load_preset,
+    )

@@ -1,0 +1,55 @@
+import numpy as np
+
+from hbaclib.inputs.pipeline import epoch_order, training_batch
+from hbaclib.models.registry import batch_norm_layers
+from hbaclib.training import fit as module
+from hbaclib.training.checkpoint import values_of
+from hbaclib.training.fit import Fit
+from tests.training.tiny import TinyArrays, tiny_recipe
+
+
+def trainer(tmp_path, **changes):
+    recipe = tiny_recipe(**changes)
+    arrays = TinyArrays()
+    module.configure(recipe)
+    return module._Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=tmp_path, data="x"), arrays, ())
+
+
+def test_batch_norm_statistics_are_those_of_the_training_batches(tmp_path):
+    """Against a direct computation of what the layer sees, over the same batches."""
+    import keras
+
+    made = trainer(tmp_path, batch_norm_batches=5)
+    rows = made.rows_of(made.recipe.stages[0])
+    key = (0, 0, 0, 0)
+    made._estimate_batch_norm(rows, key)
+    (layer,) = batch_norm_layers(made.model)
+    order = epoch_order(rows, 5, made.recipe.batch, (*key, 1_000_001))
+    batches = [training_batch(made.inputs, order[i], made.recipe, (*key, 1_000_001, i)) for i in range(5)]
+    features = next(part for part in made.model.layers if hasattr(part, "layers"))
+    inside = keras.Model(features.input, layer.input)(np.concatenate(batches)).numpy()
+    seen = inside.astype(np.float64).reshape(-1, layer.moving_mean.shape[0])
+    mean, variance = values_of([layer.moving_mean, layer.moving_variance])
+    np.testing.assert_allclose(mean, seen.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(variance, seen.var(axis=0), rtol=1e-4)
+
+
+def test_dropout_draws_are_set_by_the_epoch(tmp_path):
+    made = trainer(tmp_path)
+    images = np.ones((4, 128, 256, 8), np.float32)
+
+    def look(*key):
+        made._seed_dropout(key)
+        return [made.model(images, training=True).numpy() for _ in range(2)]
+
+    first, again, other = look(0, 0, 0, 1), look(0, 0, 0, 1), look(0, 0, 0, 2)
+    assert (first[0] == again[0]).all() and (first[1] == again[1]).all()
+    assert (first[0] != first[1]).any() and (first[0] != other[0]).any()
+
+
+def test_stage_two_sees_rows_of_many_votes_and_other_folds_only(tmp_path):
+    made = trainer(tmp_path)
+    samples = made.inputs.samples
+    rows = samples.iloc[made.rows_of(made.recipe.stages[1])]
+    assert (rows["n_votes"] >= 10).all() and (rows["patient_id"].map(made.inputs.folds) != 0).all()
+    assert len(made.rows_of(made.recipe.stages[0])) == (samples["patient_id"].map(made.inputs.folds) != 0).sum()
