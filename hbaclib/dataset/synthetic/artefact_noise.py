@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from hbaclib.conventions import EEG_RATE, SCALP_ELECTRODES
+from hbaclib.conventions import EEG_RATE, SCALP_ELECTRODES, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
 from hbaclib.dataset.synthetic.background import Traits
 from hbaclib.dataset.synthetic.draws import log_uniform, slow_noise
 from hbaclib.dataset.synthetic.geometry import POSITIONS, electrode, field
 
 N_SCALP = len(SCALP_ELECTRODES)
+SPECTROGRAM_SECONDS = SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
 
 
 def _add_events(eeg: np.ndarray, times: np.ndarray, shape: np.ndarray, weights: np.ndarray) -> None:
@@ -139,8 +140,8 @@ def add_losses(eeg: np.ndarray, ekg: np.ndarray, rng: np.random.Generator) -> No
     if rng.random() < 0.04:
         flat = rng.choice(N_SCALP, int(rng.integers(1, 4)), replace=False)
         eeg[flat] = 0
-    if rng.random() < 0.06:
-        # Away from the labelled windows: in the first four minutes.
+    if n >= SPECTROGRAM_SECONDS * EEG_RATE and rng.random() < 0.06:
+        # Away from the labelled windows, which begin at second 275.
         start, length = int(rng.uniform(0, 100) * EEG_RATE), int(rng.uniform(10, 90) * EEG_RATE)
         eeg[:, start : start + length] = 0
         ekg[start : start + length] = 0

@@ -19,8 +19,8 @@ EEG_LEAD = (SPECTROGRAM_SECONDS - WINDOW_SECONDS) // 2
 """Seconds by which an EEG window begins after the spectrogram window of the same centre (275)."""
 
 MEANT_SHARES = {
-    "crowd": np.array([0.235, 0.130, 0.095, 0.055, 0.135, 0.350]),
-    "expert": np.array([0.045, 0.210, 0.130, 0.075, 0.085, 0.455]),
+    "crowd": np.array([0.280, 0.164, 0.070, 0.037, 0.160, 0.289]),
+    "expert": np.array([0.053, 0.276, 0.111, 0.086, 0.072, 0.403]),
 }
 """Shares of the classes that EEGs are meant to show; with doubt and confusion they give ``votes.CLASS_MEANS``."""
 

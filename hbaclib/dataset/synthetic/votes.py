@@ -55,7 +55,7 @@ _CONFUSION: Final = {
     ),
 }
 
-_AGREEMENT: Final = {"expert": 14.0, "crowd": 1.6}
+_AGREEMENT: Final = {"expert": 18.0, "crowd": 1.6}
 """Concentration of the Dirichlet law from which one row's readers come: few readers of the crowd think alike."""
 
 
