@@ -1,8 +1,10 @@
 """The field's EEG mel-spectrogram as matrix products, with librosa's numbers.
 
 Only the FFT bins under a mel filter carry weight (102 of 513 up to 20 Hz), and the Hann window is symmetric about its
-centre, so the samples before and after the centre are added for the cosines and subtracted for the sines: two real
-products of half the length replace the FFT.
+centre, so the samples before and after the centre are added for the cosines and subtracted for the sines. A window of
+0.64 s holds only some 20 independent cosines and as many sines up to 20 Hz: each product goes through a basis of
+these, which is so cheap that float64 is affordable. It is needed: float32 sums lose the quiet bands of a recording
+with 60 Hz noise of several mV.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ _FLOOR = np.float32(10 ** (-DYNAMIC_RANGE / 10))
 # A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG.
 _FLAT_SHARE = 1e-6
 _MIN_SECONDS = 4
+# Relative to the largest; what lies below is smaller than float64's own rounding of a recording with large offsets.
+_LEAST_SINGULAR_VALUE = 1e-11
 
 
 def mel_filter_bank(
@@ -69,14 +73,24 @@ class _Transform:
     """Constant matrices of one setting.
 
     Attributes:
-        cosines: (n_bins, window / 2), windowed; column j acts on the sum of the samples j before and after the centre.
+        cosines: (rank, window / 2) and (n_bins, rank) float64; their product is the windowed cosines of the kept bins,
+            whose column j acts on the sum of the samples j before and after the centre.
         sines: the same for their difference.
-        mel: (n_mels, n_bins), sparse: below 1,000 Hz a filter spans few bins.
+        mel: (n_mels, n_bins) float32, sparse: below 1,000 Hz a filter spans few bins.
     """
 
-    cosines: np.ndarray
-    sines: np.ndarray
+    cosines: tuple[np.ndarray, np.ndarray]
+    sines: tuple[np.ndarray, np.ndarray]
     mel: sparse.csr_array
+
+
+def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    left, size, right = np.linalg.svd(matrix, full_matrices=False)
+    rank = np.count_nonzero(size > _LEAST_SINGULAR_VALUE * size[0])
+    factors = np.ascontiguousarray(right[:rank]), np.ascontiguousarray(left[:, :rank] * size[:rank])
+    for factor in factors:
+        factor.setflags(write=False)
+    return factors
 
 
 @lru_cache(maxsize=16)
@@ -85,14 +99,10 @@ def _transform(window: int, n_mels: int, fmin: float, fmax: float) -> _Transform
     bins = np.flatnonzero(bank.any(axis=0))
     lag = np.arange(window // 2)
     hann = 0.5 + 0.5 * np.cos(2 * np.pi * lag / window)
-    phase = 2 * np.pi * np.outer(lag, bins) / N_FFT
-    cosines = hann[:, None] * np.cos(phase)
-    cosines[0] /= 2  # the centre sample is added to itself
-    sines = hann[:, None] * np.sin(phase)
-    left, right = (np.ascontiguousarray(array.T, dtype=np.float32) for array in (cosines, sines))
-    for array in (left, right):
-        array.setflags(write=False)
-    return _Transform(left, right, sparse.csr_array(bank[:, bins], dtype=np.float32))
+    phase = 2 * np.pi * np.outer(bins, lag) / N_FFT
+    cosines, sines = hann * np.cos(phase), hann * np.sin(phase)
+    cosines[:, 0] /= 2  # the centre sample is added to itself
+    return _Transform(_factors(cosines), _factors(sines), sparse.csr_array(bank[:, bins], dtype=np.float32))
 
 
 def _frame_centres(n_samples: int, centre_seconds: float | None) -> slice | np.ndarray:
@@ -106,16 +116,18 @@ def _frame_centres(n_samples: int, centre_seconds: float | None) -> slice | np.n
 def _mel_power(rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform) -> np.ndarray:
     """Power of each signal: (n_signals, n_samples) to (n_mels, n_signals, n_frames), zero outside the recording."""
     half = window // 2
-    padded = np.pad(rows, ((0, 0), (half, half)))
+    padded = np.pad(rows.astype(np.float64), ((0, 0), (half, half)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, centres]
     after, before = frames[..., half:], frames[..., half:0:-1]
-    shape = (-1, half)
-    power = transform.cosines @ (after + before).reshape(shape).T
-    np.square(power, out=power)
-    imaginary = transform.sines @ (after - before).reshape(shape).T
-    np.square(imaginary, out=imaginary)
-    power += imaginary
+    power = _squares(after + before, transform.cosines)
+    power += _squares(after - before, transform.sines)
     return (transform.mel @ power).reshape(-1, len(rows), frames.shape[1])
+
+
+def _squares(halves: np.ndarray, factors: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    basis, waves = factors
+    product = (waves @ (basis @ halves.reshape(-1, halves.shape[-1]).T)).astype(np.float32)
+    return np.square(product, out=product)
 
 
 def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
