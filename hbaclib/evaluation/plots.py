@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from hbaclib.conventions import CHAINS, CLASSES, EEG_COLUMNS, EEG_RATE, EEG_WINDOW, REGIONS
+from hbaclib.conventions import CHAINS, CLASSES, EEG_COLUMNS, EEG_RATE, EEG_WINDOW, MANY_VOTES, RAW_PAIRS, REGIONS
 from hbaclib.errors import DataError
 from hbaclib.evaluation.calibration import reliability
 from hbaclib.evaluation.metric import Shares, check_shares
@@ -161,33 +162,83 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     """Draw training loss and held-out score against the epoch, one line per fold.
 
     Args:
-        history: columns ``epoch``, ``loss``, optionally ``val_loss`` (or other ``val_*``, one panel each) and ``fold``.
+        history: columns ``epoch``, ``loss``, optionally ``val_*`` (one panel each), ``fold``, and ``stage``: stages
+            follow each other on the axis, a dotted line between them.
         title: above the drawing.
     """
     if missing := [name for name in ("epoch", "loss") if name not in history.columns]:
         raise DataError(f"history: column missing: {', '.join(missing)}; found {', '.join(map(str, history.columns))}")
     held_out = [name for name in history.columns if str(name).startswith("val_") and history[name].notna().any()]
     panels = {"loss": "training loss", **{name: _readable(str(name)) for name in held_out}}
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(max(5.0, 4.4 * len(panels)), 3.4), layout="constrained", squeeze=False
-    )
+    order = [name for name in ("stage", "epoch") if name in history.columns]
     groups: list[tuple[Any, pd.DataFrame]] = [("", history)]
     if "fold" in history.columns:
         groups = list(history.groupby("fold", sort=True))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(max(5.0, 4.0 * len(panels)), 3.2), layout="constrained", squeeze=False
+    )
     colours = plt.colormaps["viridis"](np.linspace(0.05, 0.85, len(groups)))
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
         for (fold, part), colour in zip(groups, colours, strict=True):
-            shown = part.sort_values("epoch")
+            shown = part.sort_values(order, kind="stable")
             name = str(fold) if str(fold).startswith("fold") or not str(fold) else f"fold {fold}"
-            epochs = shown["epoch"] + (1 if history["epoch"].min() == 0 else 0)
-            axis.plot(epochs, shown[column], marker="o", markersize=3, color=colour, label=name)
-        axis.set(xlabel="epoch", ylabel=f"{label} (nats)", title=label)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+            epochs = np.arange(1, len(shown) + 1)
+            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
+        if "stage" in history.columns:
+            changes = np.flatnonzero(np.diff(groups[0][1].sort_values(order, kind="stable")["stage"]))
+            for change in changes:
+                axis.axvline(change + 1.5, color=_MUTED, linewidth=0.8, linestyle=":")
+        axis.set(xlabel="epoch", ylabel="KL divergence (nats)")
+        axis.set_title(label, fontsize=10)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         _plain(axis)
     if len(groups) > 1:
         axes[0, -1].legend(frameon=False, fontsize=8)
     if title:
         figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def show_augmentations(inputs: Any, plan: Any, row: int = 0, draws: int = 4, seed: int = 0) -> Figure:
+    """Draw a sample as stored beside augmented draws of it: the first plane of each half, or two of the raw signals.
+
+    Args:
+        inputs: arrays with ``gather(rows, inputs=...)``.
+        plan: recipe with ``inputs``, ``augmentation`` and ``augment_with``.
+        row: row of the samples table.
+        draws: number of augmented draws.
+        seed: of the draws.
+    """
+    from hbaclib.inputs.augment import augment
+
+    stored = np.asarray(inputs.gather(np.array([row]), inputs=plan.inputs), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    # Probabilities of 1 would show every augmentation at once; drawn as in training, some draws may stay unchanged.
+    drawn = [augment(stored.copy(), rng, plan.augmentation, library=plan.augment_with)[0] for _ in range(draws)]
+    samples = [stored[0], *drawn]
+    names = ["as stored", *[f"draw {number + 1}" for number in range(draws)]]
+    channels = (0, 4) if stored.shape[-1] == 8 else (0, 1)
+    figure, axes = plt.subplots(
+        2, len(samples), figsize=(2.4 * len(samples), 4.2), layout="constrained", sharex="row", sharey="row"
+    )
+    for column, (sample, name) in enumerate(zip(samples, names, strict=True)):
+        for line, channel in enumerate(channels):
+            axis = axes[line, column]
+            if sample.ndim == 2:
+                axis.plot(np.arange(len(sample)) * 50 / len(sample), sample[:, channel], linewidth=0.4, color=_ACCENT)
+                label = "–".join(RAW_PAIRS[channel])
+                axis.set_xlabel("time (s)", fontsize=8)
+            else:
+                kaggle = plan.inputs in ("both", "kaggle") and channel < 4
+                (_show_kaggle if kaggle else _show_eeg)(axis, sample[:, :, channel])
+                label = CHANNEL_NAMES[channel if plan.inputs != "eeg" else channel + 4]
+                axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time (s)", fontsize=8)
+            axis.tick_params(labelsize=7)
+            if line == 0:
+                axis.set_title(name, fontsize=9)
+            if column == 0:
+                unit = "signal (scaled)" if sample.ndim == 2 else "frequency (Hz)"
+                axis.set_ylabel(f"{label}\n{unit}", fontsize=8)
     return figure
 
 
@@ -265,9 +316,8 @@ def plot_scores(
             colour = _model_colour(model)
             axis.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=2, solid_capstyle="butt")
             axis.plot(row["kl"], position, "o", color=colour, markersize=5)
-        axis.set_title(
-            f"{name} votes (n = {int(rows[0]['n']):,})" if name != "all" else f"all (n = {int(rows[0]['n']):,})"
-        )
+        votes = "all" if name == "all" else name.replace(">=", "≥ ") + " votes"
+        axis.set_title(f"{votes} (n = {int(rows[0]['n']):,})")
         axis.title.set_fontsize(9)
         axis.set_xlabel("KL divergence (nats)", fontsize=8)
         axis.tick_params(labelsize=8)
@@ -372,7 +422,11 @@ def _model_colour(name: str) -> str:
 
 
 def _readable(name: str) -> str:
-    known = {"val_loss": "held-out loss", "val_kl": "held-out score"}
+    known = {
+        "val_loss": "held-out loss",
+        "val_kl": "held-out score, all rows",
+        "val_kl_many_votes": f"held-out score, ≥ {MANY_VOTES} votes",
+    }
     return known.get(name, "held-out " + name.removeprefix("val_").replace("_", " "))
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from hbaclib.artefacts import write_manifest
 from hbaclib.conventions import EEG_COLUMNS, SAMPLE_COLUMNS, VOTE_COLUMNS
-from hbaclib.evaluation.oof import oof_table
 from hbaclib.evaluation.ensemble import ensemble_stage
+from hbaclib.evaluation.oof import oof_table
 
 CLASS_MEANS = np.array([0.08, 0.18, 0.14, 0.10, 0.12, 0.38])
 
