@@ -8,12 +8,15 @@ import numpy as np
 from scipy import fft
 
 from hbaclib.conventions import EEG_RATE
-from hbaclib.dataset.synthetic.draws import log_normal, log_uniform, slow_noise
+from hbaclib.dataset.synthetic.draws import log_normal, log_uniform, slow_gain
 from hbaclib.dataset.synthetic.geometry import BIPOLAR, POSITIONS, electrode, field, on_sphere
 
 N_PATCHES = 44
 BAND = (0.5, 20.0)
 """Band (Hz) in which amplitudes are stated, as in the recordings that the ranges come from."""
+
+HIGHEST = 55.0
+"""Hz above which the electrodes' own noise hides the brain."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,12 @@ def _noise(rng: np.random.Generator, amplitude: np.ndarray, n_samples: int, n_ff
     frequencies = fft.rfftfreq(n_fft, 1 / EEG_RATE)
     inside = (amplitude[:, _in_band(frequencies)] ** 2).sum(axis=1, keepdims=True)
     scaled = (amplitude * (n_fft / np.sqrt(4 * inside))).astype(np.float32)
-    spectrum = rng.standard_normal((*scaled.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    spectrum *= scaled
+    # Normal numbers are the dearest part: only where there is anything to scale.
+    audible = np.flatnonzero(scaled.max(axis=0) > 1e-3 * scaled.max())
+    used = slice(audible[0], audible[-1] + 1)
+    drawn = rng.standard_normal((len(scaled), used.stop - used.start, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    spectrum = np.zeros(scaled.shape, dtype=np.complex64)
+    np.multiply(drawn, scaled[:, used], out=spectrum[:, used])
     return fft.irfft(spectrum, n_fft, axis=1)[:, :n_samples]
 
 
@@ -121,9 +128,10 @@ def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.n
     slopes = traits.slope * (1 + 0.08 * rng.standard_normal((N_PATCHES, 1)))
     # Nothing below .1 Hz: slow drift is an artefact of its own.
     high_pass = frequencies**2 / (frequencies**2 + 0.15**2)
+    high_pass *= frequencies <= HIGHEST
     broad = high_pass / (1 + (frequencies / traits.knee) ** slopes) ** 0.5
     activity = _noise(rng, broad, n_samples, n_fft)
-    activity *= np.exp(0.22 * slow_noise(rng, N_PATCHES, n_samples, log_uniform(rng, 3, 20)))
+    activity *= slow_gain(rng, N_PATCHES, n_samples, log_uniform(rng, 3, 20), 0.22)
     power = np.ones(N_PATCHES)
     for peak in traits.peaks:
         n_some = 16
@@ -132,15 +140,16 @@ def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.n
         shape = np.exp(-0.5 * ((frequencies - centres) / peak.width) ** 2)
         wave = _noise(rng, shape, n_samples, n_fft)
         gains = np.sqrt(peak.power * N_PATCHES / n_some) * _place_gains(traits, peak.place)[some]
-        wave *= np.exp(0.5 * slow_noise(rng, n_some, n_samples, log_uniform(rng, 1, 6))) * gains[:, None]
+        wave *= slow_gain(rng, n_some, n_samples, log_uniform(rng, 1, 6), 0.5)
+        wave *= gains[:, None].astype(np.float32)
         activity[some] += wave
         power[some] += gains**2 * np.exp(2 * 0.5**2)
     mixing = field(traits.patch_points, traits.patch_widths) * traits.patch_gains
     sd = np.sqrt(((BIPOLAR @ mixing) ** 2 * power).sum(axis=1))
     mixing *= traits.bipolar_sd / np.median(sd)
-    eeg = mixing.astype(np.float32) @ activity.astype(np.float32)
+    eeg = mixing.astype(np.float32) @ activity
     # All patches rise and fall together a little: arousal.
-    eeg *= np.exp(0.15 * slow_noise(rng, 1, n_samples, log_uniform(rng, 10, 60)))
+    eeg *= slow_gain(rng, 1, n_samples, log_uniform(rng, 10, 60), 0.15)
     if traits.burst_suppression:
         eeg *= _bursts(n_samples, rng)
     if traits.spindles:
