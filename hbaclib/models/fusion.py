@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.efficientnet import efficientnet_features, load_published_weights
-from hbaclib.models.kerascv import BACKBONES, kerascv_features, load_preset
+from hbaclib.models.efficientnet import efficientnet_features, find_weights, load_published_weights
+from hbaclib.models.kerascv import BACKBONES, find_preset, kerascv_features, load_preset
 from hbaclib.models.registry import register_model
 from hbaclib.models.wavenet import wavenet_trunk
 
@@ -64,18 +64,23 @@ def _load_image_weights(features: keras.Model, weights: str | Path, load: Callab
     load(parts[0], weights)
 
 
-_IMAGE_PARTS = {
-    **{
-        f"efficientnet_b{n}": (partial(efficientnet_features, variant=f"B{n}"), load_published_weights)
-        for n in range(5)
-    },
-    **{name: (partial(kerascv_features, name=name), load_preset) for name in BACKBONES},
+_IMAGE_PARTS: dict[str, tuple[Any, Any, Any]] = {
+    f"efficientnet_b{n}": (
+        partial(efficientnet_features, variant=f"B{n}"),
+        load_published_weights,
+        partial(find_weights, f"efficientnet-b{n}"),
+    )
+    for n in range(5)
 }
-for _name, (_image, _load) in _IMAGE_PARTS.items():
+_IMAGE_PARTS |= {
+    name: (partial(kerascv_features, name=name), load_preset, partial(find_preset, name)) for name in BACKBONES
+}
+for _name, (_image, _load, _find) in _IMAGE_PARTS.items():
     register_model(
         f"{_name}_wavenet",
         partial(fused_features, image=_image),
         layouts=("stem", "tiled", "starter"),
         load_weights=partial(_load_image_weights, load=_load),
+        find_weights=_find,
         with_signal=True,
     )

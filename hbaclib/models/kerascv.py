@@ -218,4 +218,5 @@ for _name in BACKBONES:
         partial(kerascv_features, name=_name),
         layouts=("stem", "tiled", "starter"),
         load_weights=load_preset,
+        find_weights=partial(find_preset, _name),
     )

@@ -43,12 +43,15 @@ class Family:
         layouts: layouts it can take.
         load_weights: ``load_weights(features, weights)`` fills the features model with pretrained weights.
         find_weights: ``find_weights(weights)`` raises ConfigError where they are not found, without building anything.
+        with_signal: whether the network takes the raw signals as a second input;
+            ``features(input_shape, signal_shape, **options)`` then.
     """
 
     features: FeatureBuilder
     layouts: tuple[str, ...]
     load_weights: Callable[[Any, str | Path], None] | None = None
     find_weights: Callable[[str | Path], Path] | None = None
+    with_signal: bool = False
 
     @property
     def built_in(self) -> bool:
@@ -77,6 +80,7 @@ def register_model(
     layouts: tuple[str, ...] = ("stem",),
     load_weights: Callable[[Any, str | Path], None] | None = None,
     find_weights: Callable[[str | Path], Path] | None = None,
+    with_signal: bool = False,
 ) -> None:
     """Add a network to the registry; recipes, training and prediction know it by its name from then on.
 
@@ -87,6 +91,7 @@ def register_model(
         layouts: the layouts that the network can take.
         load_weights: fills the model that ``features`` made from pretrained weights.
         find_weights: finds their file, or raises ConfigError, before anything is built.
+        with_signal: the network reads the raw signals beside the image; see `Family`.
 
     Raises:
         ConfigError: the name belongs to a network of the library, or a layout does not exist.
@@ -94,7 +99,7 @@ def register_model(
     unknown = sorted(set(layouts) - {layout for layout, _ in INPUT_SHAPES})
     if unknown or not layouts:
         raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(dict(INPUT_SHAPES))}")
-    family = Family(features, tuple(layouts), load_weights, find_weights)
+    family = Family(features, tuple(layouts), load_weights, find_weights, with_signal)
     # A user's own network may be registered again: a notebook's cell is run more than once.
     if name in _FAMILIES and _FAMILIES[name].built_in:
         raise ConfigError(f"model {name!r} belongs to the library; choose another name")
