@@ -42,9 +42,6 @@ SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", "from_eeg")
 
 _BATCH = 64
-# Rows 138..161 of the ten minutes are the full windows inside a 50-s EEG in their middle; the first is centred at its
-# second 2.
-_FIRST_ROW, _FIRST_CENTRE = 138, 2.0
 _RESERVE = 0.05
 
 
@@ -427,16 +424,15 @@ def _read_one(
             return eeg, _ten_minutes(read_spectrogram(competition.spectrogram_path(spectrogram_id, "test"))), message
         except HbacError as error:
             message = f"spectrogram computed from the EEG, its file cannot be read ({error})"
-    from hbaclib.signal.multitaper import kaggle_spectrogram
+    from hbaclib.dataset.from_eeg import window_from_eeg
 
-    return eeg, _ten_minutes(kaggle_spectrogram(eeg, first_centre=_FIRST_CENTRE), _FIRST_ROW), message
+    return eeg, window_from_eeg(eeg), message
 
 
-def _ten_minutes(rows: np.ndarray, start: int = 0) -> np.ndarray:
-    """Put spectrogram rows into a window of ten minutes, NaN where there are none."""
+def _ten_minutes(rows: np.ndarray) -> np.ndarray:
+    """The first 300 rows of a spectrogram, NaN where it is shorter."""
     window = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
-    stop = min(start + len(rows), SPECTROGRAM_WINDOW)
-    window[start:stop] = rows[: stop - start]
+    window[: len(rows)] = rows[:SPECTROGRAM_WINDOW]
     return window
 
 

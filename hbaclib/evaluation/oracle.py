@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import EEG_RATE, VOTE_COLUMNS
+from hbaclib.conventions import SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.errors import DataError, DataFileError, list_some
 
-_EXPECTED = tuple(f"expected_{name}" for name in VOTE_COLUMNS)
+_EXPECTED = tuple(f"{name}_expected" for name in VOTE_COLUMNS)
 
 
 def oracle_shares(truth: str | Path | pd.DataFrame, samples: pd.DataFrame, sampling: str) -> np.ndarray:
     """Expected vote shares of each sample.
 
     Args:
-        truth: one row per row of train.csv: eeg_id, eeg_label_offset_seconds, n_votes and the expected vote shares of
-            the row's annotators (VOTE_COLUMNS, or these with ``expected_`` before them); or the Parquet file.
+        truth: the truth table of a synthetic set: split, eeg_id, eeg_start, ``<vote column>_expected`` (shares) and
+            VOTE_COLUMNS (votes) of every labelled window; or its Parquet file.
         samples: samples table.
-        sampling: how the samples were made: ``vote_groups`` (the row at the sample's own offset counts), or
-            ``non_overlapping`` (all rows of the recording, weighted by their votes).
+        sampling: how the samples were made: ``vote_groups`` (the sample's own window counts), or ``non_overlapping``
+            (all windows of the recording, weighted by their votes).
 
     Returns:
         (n, 6) float64.
@@ -35,23 +35,21 @@ def oracle_shares(truth: str | Path | pd.DataFrame, samples: pd.DataFrame, sampl
             truth = pd.read_parquet(truth)
         except (OSError, ValueError) as error:
             raise DataFileError(f"{truth}: not a readable truth table ({error})") from error
-    columns = _EXPECTED if set(_EXPECTED) <= set(truth.columns) else VOTE_COLUMNS
-    needed = ("eeg_id", "eeg_label_offset_seconds", "n_votes", *columns)
+    needed = ("split", "eeg_id", "eeg_start", *_EXPECTED, *VOTE_COLUMNS)
     if missing := [name for name in needed if name not in truth.columns]:
         raise DataError(f"truth: column missing: {list_some(missing)}; found {list_some(truth.columns, 20)}")
-    expected = truth[list(columns)].to_numpy(np.float64)
+    train = truth[truth["split"] == "train"]
+    expected = train[list(_EXPECTED)].to_numpy(np.float64)
     if sampling == "non_overlapping":
-        weighted = pd.DataFrame(expected * truth[["n_votes"]].to_numpy(), columns=list(columns))
-        sums = weighted.groupby(truth["eeg_id"].to_numpy()).sum()
+        votes = train[list(VOTE_COLUMNS)].sum(axis=1).to_numpy()
+        sums = pd.DataFrame(expected * votes[:, None]).groupby(train["eeg_id"].to_numpy()).sum()
         position = sums.index.get_indexer(pd.Index(samples["eeg_id"]))
-        found = sums.to_numpy()
+        expected = sums.to_numpy()
     else:
-        starts = (truth["eeg_label_offset_seconds"].to_numpy() * EEG_RATE).astype(int)
-        keys = pd.MultiIndex.from_arrays([truth["eeg_id"].to_numpy(), starts])
-        position = keys.get_indexer(pd.MultiIndex.from_arrays([samples["eeg_id"], samples["eeg_start"]]))
-        found = expected
+        keys = pd.MultiIndex.from_frame(train[list(SAMPLE_ID)])
+        position = keys.get_indexer(pd.MultiIndex.from_frame(samples[list(SAMPLE_ID)]))
     if (position < 0).any():
         absent = samples["eeg_id"].to_numpy()[position < 0]
         raise DataError(f"truth: no row for {len(absent)} of {len(samples)} samples (eeg_id {list_some(absent, 3)})")
-    shares = found[position]
+    shares = expected[position]
     return shares / shares.sum(axis=1, keepdims=True)

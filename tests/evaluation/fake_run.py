@@ -77,14 +77,9 @@ def make_fake_run(
             ]
         )
     )
-    truth = pd.DataFrame(
-        {
-            "eeg_id": samples["eeg_id"],
-            "eeg_label_offset_seconds": samples["eeg_start"] / 200,
-            "n_votes": n_votes,
-        }
-    )
-    truth[[f"expected_{name}" for name in VOTE_COLUMNS]] = expected
+    truth = samples[["eeg_id", "eeg_start"]].assign(split="train")
+    truth[[f"{name}_expected" for name in VOTE_COLUMNS]] = expected
+    truth[list(VOTE_COLUMNS)] = np.rint(votes * n_votes[:, None]).astype(int)
     if recordings and members:
         _recordings(folder, rng, samples)
     assert port.is_dir()
