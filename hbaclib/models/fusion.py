@@ -50,7 +50,7 @@ def fused_features(
 
     if len(shape) != 3 or len(signal_shape) != 2:
         raise ConfigError(
-            f"a fusion joins an image (height, width, planes) and signals (samples, 8); found {shape} and {signal_shape}"
+            f"a fusion joins an image (height, width, planes) and signals (samples, n): {shape}, {signal_shape}"
         )
     inputs = [keras.Input(tuple(shape), name="image"), keras.Input(tuple(signal_shape), name="signal")]
     parts = [image(tuple(shape), **options), wavenet_trunk(tuple(signal_shape), **(wavenet or {}))]

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError, list_some, unknown_name
-from hbaclib.models.registry import register_model
 from hbaclib.models.efficientnet import spread_kernel
+from hbaclib.models.registry import register_model
 
 if TYPE_CHECKING:
     import keras
@@ -157,8 +157,8 @@ def load_preset(features: keras.Model, weights: str | Path) -> None:
     except Exception as error:  # KerasCV raises whatever its parts do: KeyError, ValueError, OSError, TypeError
         raise ConfigError(f"{folder}: not a preset with weights of {features.name} ({error})") from error
     backbone = features.get_layer("backbone")
-    given = [weight for weight in preset.weights]
-    wanted = [weight for weight in backbone.weights]
+    given = list(preset.weights)
+    wanted = list(backbone.weights)
     if len(given) != len(wanted):
         raise ConfigError(
             f"{folder}: preset of another network than {features.name}; it has {len(given)} arrays of weights, "

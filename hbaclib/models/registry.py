@@ -205,16 +205,13 @@ def build_model(
 
 
 def all_layers(model: Any) -> Iterator[Any]:
-    """All layers of a model, those of nested models included, in a fixed order."""
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from all_layers(layer)
-        else:
-            yield layer
+    """All layers of a model, in a fixed order: those of nested models and those that other layers are made of."""
+    yield from model._flatten_layers(include_self=False)  # the public list holds the outermost layers only
 
 
 def batch_norm_layers(model: Any) -> list[Any]:
     """All batch-norm layers of a model."""
     import keras
 
-    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    # Some KerasCV blocks make layers that they never call: those have no statistics.
+    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.built]
