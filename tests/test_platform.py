@@ -1,0 +1,173 @@
+"""Mounts in the new and the old layout, stages across mounts, data folders, messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hbaclib import platform
+from hbaclib.artefacts import write_manifest, write_text
+from hbaclib.errors import ConfigError, PlatformError
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path / "input"))
+    monkeypatch.setenv("HBAC_SCRIPT_ROOT", str(tmp_path / "lib"))
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    (tmp_path / "input").mkdir()
+    return tmp_path / "input"
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def finish(folder: Path, text: str = "x") -> Path:
+    write_text(folder / "file.txt", text)
+    write_manifest(folder, folder.name, inputs={}, parameters={}, outputs=["file.txt"])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path"),
+    [
+        ("competitions", "hms", "competitions/hms"),
+        ("competitions", "hms", "hms"),
+        ("datasets", "wheels", "datasets/someone/wheels"),
+        ("datasets", "someone/wheels", "datasets/someone/wheels"),
+        ("datasets", "someone/wheels", "wheels"),
+        ("notebooks", "someone/hbac-01", "notebooks/someone/hbac-01"),
+        ("notebooks", "hbac-01", "hbac-01"),
+        ("models", "someone/net/keras/b0/2", "models/someone/net/keras/b0/2"),
+        ("models", "net/keras/b0", "models/someone/net/keras/b0/2"),
+        ("models", "someone/net/keras/b0", "net/keras/b0/2"),
+        ("models", "net/keras/b0/2", "net/keras/b0/2"),
+    ],
+)
+def test_every_kind_in_both_layouts(inputs: Path, kind: str, name: str, path: str) -> None:
+    assert platform.find_mount(kind, name) is None
+    folder = make(inputs / path)
+    assert platform.find_mount(kind, name) == folder
+    assert platform.find_input(kind, name) == folder
+
+
+def test_new_layout_comes_before_the_old_and_owners_are_told_apart(inputs: Path) -> None:
+    make(inputs / "wheels")
+    other = make(inputs / "datasets" / "another" / "wheels")
+    assert platform.find_mount("datasets", "wheels") == other
+    mine = make(inputs / "datasets" / "someone" / "wheels")
+    assert platform.find_mount("datasets", "someone/wheels") == mine
+
+
+def test_newest_version_of_a_model(inputs: Path) -> None:
+    for version in ("2", "10", "9"):
+        make(inputs / "models" / "someone" / "net" / "keras" / "b0" / version)
+    found = platform.find_mount("models", "someone/net/keras/b0")
+    assert found is not None
+    assert found.name == "10"
+
+
+def test_utility_scripts(inputs: Path, tmp_path: Path) -> None:
+    old = make(tmp_path / "lib" / "my_tools")
+    assert platform.find_mount("scripts", "someone/my-tools") == old
+    new = make(tmp_path / "lib" / "notebooks" / "someone" / "my-tools")
+    assert platform.find_mount("scripts", "someone/my-tools") == new
+    assert platform.find_mount("scripts", "my-tools") == new
+
+
+def test_local_folder_is_the_same_call(inputs: Path, tmp_path: Path) -> None:
+    local = make(tmp_path / "mine")
+    assert platform.find_input("datasets", local) == local
+
+
+def test_nothing_found_lists_what_is_mounted(inputs: Path, tmp_path: Path) -> None:
+    make(inputs / "competitions" / "hms")
+    make(inputs / "datasets" / "someone" / "wheels")
+    make(inputs / "old-style")
+    make(tmp_path / "lib" / "my_tools")
+    assert platform.mounted() == [
+        "competitions/hms",
+        "datasets/someone/wheels",
+        "old-style",
+        f"{tmp_path}/lib/my_tools",
+    ]
+    with pytest.raises(
+        PlatformError, match=r"hm: no such folder.*competitions/hms, datasets/someone/wheels, old-style"
+    ):
+        platform.find_input("competitions", "hm")
+
+
+@pytest.mark.parametrize(("kind", "slug"), [("data", "x"), ("datasets", ""), ("datasets", "../x"), ("datasets", "a*")])
+def test_names_that_are_none(inputs: Path, kind: str, slug: str) -> None:
+    with pytest.raises(ConfigError, match="expected one of competitions"):
+        platform.find_mount(kind, slug)
+
+
+def test_stage_of_this_run_comes_before_mounted_ones(inputs: Path, tmp_path: Path) -> None:
+    published = finish(inputs / "datasets" / "someone" / "hbac-arrays" / "01_port_data")
+    assert platform.find_stage("01_port_data", tmp_path / "out") == published
+    notebook = finish(inputs / "notebooks" / "someone" / "hbac-01" / "01_port_data")
+    assert platform.find_stage("01_port_data", tmp_path / "out") == notebook
+    (tmp_path / "out" / "01_port_data").mkdir(parents=True)  # unfinished: without a manifest
+    assert platform.find_stage("01_port_data", tmp_path / "out") == notebook
+    own = finish(tmp_path / "out" / "01_port_data")
+    assert platform.find_stage("01_port_data", tmp_path / "out") == own
+
+
+def test_stages_of_all_mounts_once_each_by_name(inputs: Path, tmp_path: Path) -> None:
+    b1 = finish(inputs / "notebooks" / "someone" / "hbac-04-b1" / "04_train_b1")
+    b0 = finish(inputs / "old-kernel" / "04_train_b0")
+    finish(inputs / "datasets" / "someone" / "models" / "04_train_b1")
+    assert platform.find_stages("04_train_", tmp_path / "out") == [b0, b1]
+
+
+def test_data_is_found_at_each_place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    assert platform.find_data("", out) is None
+    in_notebook = inputs / "notebooks" / "someone" / "hbac-01" / platform.SYNTHETIC
+    write_text(in_notebook / "train.csv", "")
+    assert platform.find_data("", out) == in_notebook
+    write_text(out / platform.SYNTHETIC / "train.csv", "")
+    assert platform.find_data("", out) == out / platform.SYNTHETIC
+    competition = inputs / "competitions" / platform.COMPETITION
+    write_text(competition / "train.csv", "")
+    assert platform.find_data("", out) == competition
+    data_set = make(inputs / "datasets" / "someone" / "other-eeg")
+    assert platform.find_data("someone/other-eeg", out) == data_set
+    with pytest.raises(PlatformError, match=r"/no/such/folder: no such folder, and no such input is mounted"):
+        platform.find_data("/no/such/folder", out)
+
+
+def test_output_goes_to_the_working_folder_on_kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    assert platform.output_root(tmp_path) == tmp_path
+    assert platform.output_root().parts[-2:] == ("runs", "interactive")
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.delenv("HBAC_WORKING_ROOT", raising=False)
+    assert platform.output_root() == Path("/kaggle/working")
+    assert platform.output_root(tmp_path) == tmp_path
+
+
+def test_project_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HBAC_PROJECT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert (platform.project_root() / "kaggle" / "suite.toml").is_file()
+    monkeypatch.setenv("HBAC_PROJECT", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"suite\.toml not found"):
+        platform.project_root()
+
+
+def test_description_names_versions_machine_and_mounts(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = platform.describe()
+    assert "python 3." in text
+    assert "hbaclib 0" in text
+    assert "CPU cores; " in text
+    assert "mounted" not in text
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    make(inputs / "competitions" / "hms")
+    text = platform.describe()
+    assert "Kaggle image " in text
+    assert "mounted: competitions/hms" in text
