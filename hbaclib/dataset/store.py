@@ -8,6 +8,7 @@ writes, for a write through a memory map onto a full disk kills the process.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -224,7 +225,10 @@ def _read_journal(unfinished: Path, n_blocks: int) -> dict[int, Any]:
 def _append(path: Path, line: dict[str, Any]) -> None:
     try:
         with open(path, "ab", buffering=0) as file:
-            file.write(json.dumps(line).encode() + b"\n")
+            content = json.dumps(line).encode() + b"\n"
+            # A nearly full disk takes a part of it without an error.
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
 

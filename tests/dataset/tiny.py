@@ -91,6 +91,6 @@ def write_tiny(
     for row in test.itertuples():
         write_eeg(root / "test_eegs" / f"{row.eeg_id}.parquet", random_eeg(rng))
         write_spectrogram(root / "test_spectrograms" / f"{row.spectrogram_id}.parquet", random_spectrogram(rng))
-    sample = test[["eeg_id"]].assign(**{name: 1 / 6 for name in VOTE_COLUMNS})
+    sample = test[["eeg_id"]].assign(**dict.fromkeys(VOTE_COLUMNS, 1 / 6))
     sample.to_csv(root / "sample_submission.csv", index=False)
     return train

@@ -1,0 +1,100 @@
+"""The reader: quick, and strict on what belongs together."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hbaclib.artefacts import digest_json
+from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
+from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.inputs.store import open_inputs
+from tests.dataset.tiny import write_tiny
+
+Folders = tuple[Path, Path, Path]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    root = tmp_path_factory.mktemp("set")
+    write_tiny(root / "data", n_eegs=8)
+    port = port_data(root / "data", root, n_folds=2, n_jobs=1)
+    return port, store_eeg_products(root / "data", port, root, n_jobs=1), store_kaggle_images(port, root, n_jobs=1)
+
+
+@pytest.fixture
+def copies(folders: Folders, tmp_path: Path) -> Folders:
+    port, eeg, images = (Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in folders)
+    return port, eeg, images
+
+
+def test_gather_copies_the_rows_asked_for(folders: Folders) -> None:
+    inputs = open_inputs(*folders)
+    rows = np.array([5, 0, 5, 3])
+    both = inputs.gather(rows)
+    assert both.shape == (4, 128, 256, 8) and both.dtype == np.float32 and both.flags.c_contiguous
+    np.testing.assert_array_equal(both[..., :4], np.load(folders[2] / "kaggle_images.npy")[rows])
+    np.testing.assert_array_equal(both[..., 4:], np.load(folders[1] / "eeg_spectrograms.npy")[rows])
+    np.testing.assert_array_equal(inputs.gather(rows, "kaggle"), both[..., :4])
+    np.testing.assert_array_equal(inputs.gather(rows, "eeg"), both[..., 4:])
+    raw = inputs.gather(rows, "raw")
+    assert raw.shape == (4, 2000, 8) and raw.dtype == np.float32
+    np.testing.assert_array_equal(raw, np.load(folders[1] / "raw_signals.npy")[rows])
+    raw[:] = 0  # a copy: what is stored stays
+    assert inputs.gather(rows, "raw").any()
+    with pytest.raises(ConfigError, match="inputs is 'image', expected one of both, kaggle, eeg, raw"):
+        inputs.gather(rows, "image")
+
+
+def test_every_sample_has_a_fold(folders: Folders) -> None:
+    inputs = open_inputs(*folders)
+    assert inputs.samples["patient_id"].map(inputs.folds).notna().all()
+    assert inputs.folds.index.name == "patient_id"
+
+
+def test_opens_in_milliseconds(folders: Folders) -> None:
+    open_inputs(*folders)
+    begin = time.perf_counter()
+    for _ in range(5):
+        open_inputs(*folders)
+    assert (time.perf_counter() - begin) / 5 < 0.2
+
+
+def test_the_digest_changes_with_the_content_only(folders: Folders, copies: Folders) -> None:
+    assert open_inputs(*copies).digest == open_inputs(*folders).digest != digest_json([])
+
+
+def test_unfinished_stages_are_not_read(copies: Folders) -> None:
+    (copies[1] / "manifest.json").unlink()
+    with pytest.raises(ArtefactError, match="02_eeg_spectrograms has not finished"):
+        open_inputs(*copies)
+
+
+def test_stages_made_from_other_samples_are_refused(folders: Folders, copies: Folders) -> None:
+    root = copies[0].parent
+    other = port_data(folders[0].parent / "data", root / "other", n_folds=2, sampling="non_overlapping", n_jobs=1)
+    with pytest.raises(ArtefactError, match="02_eeg_spectrograms: made from another 01_port_data"):
+        open_inputs(other, copies[1], copies[2])
+    images = store_kaggle_images(other, root / "other", n_jobs=1)
+    with pytest.raises(ArtefactError, match="03_assemble_inputs: made from another 01_port_data"):
+        open_inputs(copies[0], copies[1], images)
+
+
+def test_cut_or_missing_arrays_are_refused(copies: Folders) -> None:
+    path = copies[2] / "kaggle_images.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ArtefactError, match=r"kaggle_images\.npy: not a whole array"):
+        open_inputs(*copies)
+    path.unlink()
+    with pytest.raises(ArtefactError, match=r"kaggle_images\.npy: not a whole array"):
+        open_inputs(*copies)
+    np.save(path, np.zeros((3, 128, 256, 4), np.float16))
+    with pytest.raises(ArtefactError, match=r"3 rows, the samples table has"):
+        open_inputs(*copies)
+    (copies[0] / "samples.parquet").unlink()
+    with pytest.raises(ArtefactError, match="run 01_port_data again"):
+        open_inputs(*copies)
