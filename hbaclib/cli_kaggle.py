@@ -25,10 +25,22 @@ def kaggle() -> None:
 @click.option("--dataset", type=click.Choice(["arrays"]), default=None,
               help="Publish finished stages 01-03 as a data set, read in place of those kernels.")  # fmt: skip
 @click.option("--from", "source", type=FOLDER, default=None, help="With --dataset: the run that holds the stages.")
+@click.option("--weights", type=FOLDER, default=None,
+              help="Published weights (*_notop.h5) to attach; training needs no internet then.")  # fmt: skip
+@click.option("--split-folds", "parts", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Kernels that each network's folds are split over, to fit into 12 hours.")  # fmt: skip
 @click.option("--data", type=FOLDER, default=None, help="Compute sizes from this folder in the competition's format.")
 @click.option("--check", is_flag=True, help="Check the build by the Kaggle client's own rules, without a network.")
 def build(
-    suite: str, user: str, out: Path, dataset: str | None, source: Path | None, data: Path | None, check: bool
+    suite: str,
+    user: str,
+    out: Path,
+    dataset: str | None,
+    source: Path | None,
+    weights: Path | None,
+    parts: int,
+    data: Path | None,
+    check: bool,
 ) -> None:
     """Make kernel folders and data sets for SUITE (full without it) in the folder --out."""
     from hbaclib.suite import sizes
@@ -37,7 +49,7 @@ def build(
 
     if (dataset is None) != (source is None):
         raise click.UsageError("--dataset and --from go together")
-    plan = make(suite, user=user, out=out, arrays=source, data=data)
+    plan = make(suite, user=user, out=out, arrays=source, weights=weights, data=data, parts=parts)
     width = max(len(kernel.ref) for kernel in plan.kernels)
     for planned in plan.datasets:
         click.echo(f"{planned.ref:<{width}}  data set")

@@ -181,8 +181,14 @@ def find_stage(stage: str, out: str | Path) -> Path | None:
     Returns:
         The folder that holds the stage's manifest, or None.
     """
-    folders = itertools.chain([Path(out) / stage], (mount / stage for mount in _artefact_mounts()))
-    return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
+    own = Path(out) / stage
+    return own if (own / MANIFEST).is_file() else next(iter(mounted_stages(stage)), None)
+
+
+def mounted_stages(stage: str) -> list[Path]:
+    """Folders of a finished stage in all attached inputs, those of notebooks first."""
+    folders = (mount / stage for mount in _artefact_mounts())
+    return [folder for folder in folders if (folder / MANIFEST).is_file()]
 
 
 def find_stages(prefix: str, out: str | Path) -> list[Path]:

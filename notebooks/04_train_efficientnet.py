@@ -70,18 +70,19 @@ from hbaclib.evaluation import plots
 from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import default_recipe, eeg_products, images, ported
+from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.runtime import configure
 
-settings = {"model": backbone} | ({} if weights is None else {"weights": weights})
+settings = {"backbone": backbone} | ({} if weights is None else {"weights": weights})
 plan = load_recipe(recipe or default_recipe(), **settings)
 configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
 stage = stage or f"04_train_efficientnet-{backbone.rpartition('_')[2]}"
+adopt_fits(stage, out)  # folds that other Kaggle kernels have trained, where they are split over several
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
 
@@ -89,8 +90,8 @@ plan
 # ## The network
 
 # %%
-network = build_model(plan.model, layout=plan.layout, inputs=plan.inputs, downsample=plan.downsample)
-print(f"{plan.model}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
+network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, downsample=plan.downsample)
+print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
 del network
 
 # %% [markdown]

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ class PlannedKernel:
     """A kernel to push.
 
     Attributes:
-        name: stage, and folder below ``kernels``.
+        name: folder below ``kernels``: the stage's name, with "-partN" where its folds are split over kernels.
+        stage: the stage; the last of its kernels bears the same name and joins the parts.
         ref: ``owner/slug``.
         after: names of the kernels whose outputs it reads.
         gpu: whether it takes one of the two GPU sessions.
@@ -68,6 +69,7 @@ class PlannedKernel:
     """
 
     name: str
+    stage: str
     ref: str
     after: tuple[str, ...]
     gpu: bool
@@ -125,8 +127,37 @@ def kernel_title(suite: Suite, stage: Stage) -> str:
     """Title of a stage's kernel: the notebook's, what sets the stage apart, and the suite unless it is the full one."""
     base = stage.notebook.name
     part = stage.name[len(base) :] if stage.name.startswith(base) else stage.name
-    words = [stage.notebook.title, part.strip("-_ "), "" if suite.name == DEFAULT_SUITE else suite.name]
+    words = [stage.notebook.title, *part.strip("-_ ").split("-"), "" if suite.name == DEFAULT_SUITE else suite.name]
     return " ".join(word for word in words if word)
+
+
+def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
+    """The suite with every training stage's folds shared out over kernels.
+
+    The first kernels train some folds each; the last, which bears the stage's name, reads them, trains the rest, and
+    writes the whole stage.
+
+    Args:
+        suite: the suite.
+        parts: kernels for each training stage.
+        n_folds: number of folds.
+
+    Raises:
+        ConfigError: more parts than folds.
+    """
+    if not 1 <= parts <= n_folds:
+        raise ConfigError(f"suite {suite.name}: folds split over {parts} kernels, expected 1 to {n_folds}, its folds")
+    stages: list[Stage] = []
+    for stage in suite.stages:
+        shared = parts > 1 and "folds" in known_parameters(stage)
+        first = []
+        for number in range(1, parts if shared else 1):
+            folds = [fold for fold in range(n_folds) if fold % parts == number - 1]
+            values = {**stage.parameters, "folds": folds, "stage": stage.name}
+            first.append(Stage(f"{stage.name}-part{number}", stage.notebook, values, stage.after))
+        last = replace(stage, after=(*stage.after, *(part.name for part in first))) if first else stage
+        stages += [*first, last]
+    return replace(suite, stages=tuple(stages))
 
 
 def _slugs(suite: Suite, stages: Iterable[Stage], table: SuiteTable) -> dict[str, str]:
@@ -176,7 +207,15 @@ def render(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kernel_metadata(
-    ref: str, title: str, code_file: str, *, accelerator: str, datasets: list[str], kernels: list[str], competition: str
+    ref: str,
+    title: str,
+    code_file: str,
+    *,
+    accelerator: str,
+    internet: bool,
+    datasets: list[str],
+    kernels: list[str],
+    competition: str,
 ) -> dict[str, Any]:
     """All keys of ``kernel-metadata.json``; none is left to the client's defaults (internet's would be on)."""
     gpu = accelerator != "none"
@@ -189,7 +228,7 @@ def kernel_metadata(
         "is_private": True,
         "enable_gpu": gpu,
         "enable_tpu": False,
-        "enable_internet": False,
+        "enable_internet": internet,
         "machine_shape": accelerator if gpu else None,
         "dataset_sources": datasets,
         "competition_sources": [competition] if competition else [],
@@ -247,10 +286,30 @@ def _arrays(folder: Path, source: Path, user: str) -> PlannedDataset:
     )
 
 
+def _weights(folder: Path, source: Path, user: str) -> PlannedDataset:
+    """Data set of published weights, so that training needs no internet."""
+    files = sorted(source.glob("*_notop.h5"))
+    if not files:
+        raise ConfigError(f"{source}: no *_notop.h5 file; expected the published weights of the networks")
+    folder.mkdir(parents=True)
+    for file in files:
+        _link(str(file), str(folder / file.name))
+    return _dataset(
+        folder,
+        user,
+        "HBAC weights",
+        "Published EfficientNet weights",
+        "Weights from the releases of the package efficientnet, as published there.",
+        "other",
+    )
+
+
 def _parameters(suite: Suite) -> dict[str, dict[str, Any]]:
+    """What each kernel's parameters cell is given: the suite's values, and the stage's own name."""
     filled = fill_parameters(suite, {}, Path(), None)
+    given = {stage.name: stage.parameters for stage in suite.stages}
     return {
-        stage: {name: value for name, value in values.items() if name not in PLACEHOLDERS}
+        stage: {**{name: value for name, value in values.items() if name not in PLACEHOLDERS}, **given[stage]}
         for stage, values in filled.items()
     }
 
@@ -264,13 +323,12 @@ def _first_parameters(suite: Suite) -> dict[str, Any]:
     return {}
 
 
-def _sizes(suite: Suite, data: str | Path | None) -> dict[str, int]:
+def _sizes(suite: Suite, first: dict[str, Any], data: str | Path | None) -> dict[str, int]:
     """Bytes per stage.
 
     Raises:
         ConfigError: a stage writes more than a Kaggle session keeps.
     """
-    first = _first_parameters(suite)
     counts = sizes.suite_counts(suite, first, data)
     found = {stage.name: sizes.stage_bytes(stage, counts, int(first.get("n_folds", 5))) for stage in suite.stages}
     over = [f"{name} {sizes.show_bytes(size)}" for name, size in found.items() if size > sizes.LIMIT]
@@ -288,7 +346,9 @@ def build(
     user: str,
     out: str | Path,
     arrays: str | Path | None = None,
+    weights: str | Path | None = None,
     data: str | Path | None = None,
+    parts: int = 1,
     root: str | Path | None = None,
 ) -> Plan:
     """Make the kernel folders, the data sets and the plan.
@@ -298,7 +358,10 @@ def build(
         user: Kaggle user name that will own everything.
         out: folder to make it in; what an earlier build made there is replaced, what is known of pushes stays.
         arrays: output folder of a run whose stages 01-03 are published as a data set and read in place of the kernels.
+        weights: folder of published weights (``*_notop.h5``) that becomes a data set; without it the kernels that need
+            them get internet.
         data: folder in the competition's format, to compute sizes from; without it the known counts serve.
+        parts: kernels that the folds of each training stage are split over, so that each fits into 12 hours.
         root: folder of the project, found without it.
 
     Returns:
@@ -312,10 +375,12 @@ def build(
     suite = table.suite(suite_name)
     check_user(user)
     _check_sources(suite, table)
+    first = _first_parameters(suite)
+    suite = split_folds(suite, parts, int(first.get("n_folds", 5)))
     kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
     slugs = _slugs(suite, kept, table)
     parameters = _parameters(suite)
-    size = _sizes(suite, data)
+    size = _sizes(suite, first, data)
     out = Path(out).expanduser().resolve()
     new = out / ".new"
     try:
@@ -334,6 +399,8 @@ def build(
         ]
         if arrays:
             datasets.append(_arrays(new / "datasets" / "arrays", Path(arrays).expanduser().resolve(), user))
+        if weights:
+            datasets.append(_weights(new / "datasets" / "weights", Path(weights).expanduser().resolve(), user))
         kernels = []
         for stage in kept:
             folder = new / "kernels" / stage.name
@@ -344,6 +411,7 @@ def build(
                 kernel_title(suite, stage),
                 f"{stage.name}.ipynb",
                 accelerator=stage.notebook.accelerator,
+                internet=stage.notebook.name in suite.downloads and not weights,
                 datasets=[dataset.ref for dataset in datasets],
                 kernels=[f"{user}/{slugs[name]}" for name in after],
                 competition=suite.competition,
@@ -353,6 +421,7 @@ def build(
             kernels.append(
                 PlannedKernel(
                     stage.name,
+                    str(parameters[stage.name].get("stage") or stage.name),
                     metadata["id"],
                     tuple(after),
                     metadata["enable_gpu"],

@@ -46,7 +46,7 @@ def status(folder: str | Path) -> bool:
 
 def _chosen(kernels: Iterable[PlannedKernel], stages: Iterable[str]) -> list[PlannedKernel]:
     known = {kernel.name: kernel for kernel in kernels}
-    wanted = list(stages) or list(known)
+    wanted = list(stages) or [kernel.name for kernel in known.values() if kernel.name == kernel.stage]
     for name in wanted:
         if name not in known:
             raise unknown("stage", name, list(known))
@@ -66,7 +66,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
     Args:
         folder: what `build` made.
         to: where stages go, side by side as a run here leaves them.
-        stages: names of stages; all without.
+        stages: names of kernels; all that make a whole stage without.
 
     Raises:
         PlatformError: a kernel is not complete, or a download failed.
@@ -79,7 +79,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
         state, message = kaggle.kernel_status(kernel.ref)
         if state != "COMPLETE":
             raise PlatformError(f"kernel {kernel.ref}: {state.lower()} {message}".strip() + ", expected complete")
-        if (to / kernel.name / MANIFEST).is_file() and _same(kaggle, kernel, to):
+        if (to / kernel.stage / MANIFEST).is_file() and _same(kaggle, kernel, to):
             click.echo(f"{kernel.name}: unchanged")
             continue
         new = to / f".{kernel.name}.new"
@@ -112,13 +112,13 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
 
 def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
     """Whether the stage here is whole and is the one that Kaggle holds, by its manifest alone."""
-    address = dict(kaggle.output_files(kernel.ref)).get(f"{kernel.name}/{MANIFEST}")
+    address = dict(kaggle.output_files(kernel.ref)).get(f"{kernel.stage}/{MANIFEST}")
     if address is None:
         return False
-    probe = to / f".{kernel.name}.probe" / kernel.name
+    probe = to / f".{kernel.name}.probe" / kernel.stage
     try:
         kaggle.download(address, probe / MANIFEST)
-        return read_manifest(probe) == verify(to / kernel.name)
+        return read_manifest(probe) == verify(to / kernel.stage)
     except ArtefactError:
         return False
     finally:

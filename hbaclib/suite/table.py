@@ -61,12 +61,14 @@ class Suite:
         about: what it is for.
         stages: its stages, each after those that it reads.
         competition: slug of the Kaggle competition whose files it reads, "" where it makes a synthetic set.
+        downloads: names of the notebooks that download pretrained weights where no data set of them is attached.
     """
 
     name: str
     about: str
     stages: tuple[Stage, ...] = field(default_factory=tuple)
     competition: str = ""
+    downloads: tuple[str, ...] = ()
 
 
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
@@ -184,4 +186,9 @@ class SuiteTable:
         }
         rank = {notebook: index for index, notebook in enumerate(self._order())}
         ordered = sorted(done.values(), key=lambda stage: (rank[stage.notebook.name], list(done).index(stage.name)))
-        return Suite(name, suites[name].get("about", ""), tuple(ordered), suites[name].get("competition", ""))
+        row = suites[name]
+        downloads = tuple(row.get("downloads", ()))
+        for notebook_name in downloads:
+            if notebook_name not in self.notebooks:
+                raise ConfigError(f"{where}: downloads: {unknown('notebook', notebook_name, self.order())}")
+        return Suite(name, row.get("about", ""), tuple(ordered), row.get("competition", ""), downloads)

@@ -6,10 +6,20 @@ has none: then the missing ones are computed by the same library calls with thei
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from hbaclib.errors import PlatformError
-from hbaclib.platform import COMPETITION, SYNTHETIC, accelerators, find_data, find_mount, find_stage, find_stages
+from hbaclib.platform import (
+    COMPETITION,
+    SYNTHETIC,
+    accelerators,
+    find_data,
+    find_mount,
+    find_stage,
+    find_stages,
+    mounted_stages,
+)
 
 PORT, EEG, IMAGES, ENSEMBLE, SUBMIT = (
     "01_port_data",
@@ -92,6 +102,23 @@ def images(out: str | Path, data: str = "") -> Path:
 
     _announce(IMAGES)
     return store_kaggle_images(port, out)
+
+
+def adopt_fits(stage: str, out: str | Path) -> None:
+    """Take over the fits of a training stage that attached kernels have finished, where its folds were split over them.
+
+    Each fit carries a digest of its recipe, data and code, by which training recognises it or does it again.
+
+    Args:
+        stage: name of the stage's folder.
+        out: this run's output folder.
+    """
+    target = Path(out) / stage
+    for folder in mounted_stages(stage):
+        for file in sorted(folder.glob("fold-*")):
+            if not (target / file.name).exists():
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / file.name)
 
 
 def default_recipe() -> str:
