@@ -298,9 +298,10 @@ class _TrainedNetwork:
     def __call__(self, eeg: np.ndarray, spectrogram: np.ndarray | None, shared: dict[str, Any]) -> np.ndarray:
         from hbaclib.training.predict import _prepare
 
-        if self.inputs not in shared:
-            shared |= _prepare({self.inputs}, eeg, spectrogram)
-        return self._predictor.predict(shared[self.inputs])
+        missing = set(self._predictor.kinds) - set(shared)
+        if missing:
+            shared |= _prepare(missing, eeg, spectrogram)
+        return self._predictor.predict(shared)
 
 
 def _trained_network(folder: Path) -> Member:

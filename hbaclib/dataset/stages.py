@@ -9,10 +9,11 @@ from pathlib import Path
 
 from hbaclib.artefacts import digest_bytes, digest_file, digest_json
 
-PORT, EEG, IMAGES = "01_port_data", "02_eeg_spectrograms", "03_assemble_inputs"
+PORT, EEG, IMAGES, WIDE = "01_port_data", "02_eeg_spectrograms", "03_assemble_inputs", "06_wide_signals"
 SAMPLES, FOLDS, QUALITY, FAULTS = "samples.parquet", "folds.parquet", "quality.parquet", "faults.parquet"
 SPECTROGRAM_ROWS, SPECTROGRAM_INDEX = "spectrogram_rows.npy", "spectrogram_index.parquet"
 EEG_SPECTROGRAMS, RAW_SIGNALS, KAGGLE_IMAGES = "eeg_spectrograms.npy", "raw_signals.npy", "kaggle_images.npy"
+WIDE_SIGNALS = "wide_signals.npy"
 
 _FOOTER = 64 * 1024
 

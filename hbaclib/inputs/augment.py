@@ -24,6 +24,7 @@ from hbaclib.errors import ConfigError, DataError
 Augmentation = Callable[..., np.ndarray]
 TIME = -2
 FREQUENCY = 1
+_STARTER = (400, 300, 3)
 
 
 def _chosen(n: int, p: float, rng: np.random.Generator) -> np.ndarray:
@@ -48,7 +49,12 @@ def left_right_order(batch: np.ndarray) -> list[int]:
 def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
     """Exchange the hemispheres: LL with RL and LP with RP, in each half of the channels."""
     rows = _chosen(len(batch), p, rng)
-    batch[rows] = batch[rows][..., left_right_order(batch)]
+    if batch.shape[1:] == _STARTER:
+        # The starter's image has the four regions one above the other, in place of channels.
+        regions = batch[rows].reshape(len(rows), len(REGION_SWAP), -1, *_STARTER[1:])
+        batch[rows] = regions[:, list(REGION_SWAP)].reshape(len(rows), *_STARTER)
+    else:
+        batch[rows] = batch[rows][..., left_right_order(batch)]
     return batch
 
 
@@ -62,6 +68,21 @@ def time_flip(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) ->
 def horizontal_flip(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
     """Mirror the image's width, as computer vision calls it; on these images this is the time flip."""
     return time_flip(batch, rng, p=p)
+
+
+def _stripes(
+    batch: np.ndarray, rows: np.ndarray, rng: np.random.Generator, axis: int, masks: tuple[int, int], width: int
+) -> None:
+    """Set stripes across all channels to 0: between the least and the greatest number of masks, up to so wide."""
+    size = batch.shape[axis]
+    width = min(width, size)
+    numbers = rng.integers(masks[0], masks[1] + 1, len(rows))
+    widths = rng.integers(1, width + 1, (len(rows), max(masks[1], 1)))
+    starts = (rng.random(widths.shape) * (size - widths + 1)).astype(int)
+    for row, number, first, wide in zip(rows, numbers, starts, widths, strict=True):
+        sample = np.moveaxis(batch[row], axis if axis < 0 else axis - 1, 0)
+        for k in range(number):
+            sample[first[k] : first[k] + wide[k]] = 0
 
 
 def xy_masking(
@@ -79,17 +100,33 @@ def xy_masking(
     Source: SpecAugment (Park et al., 2019), without time warping.
     """
     rows = _chosen(len(batch), p, rng)
-    for axis, count, width in ((TIME, time_masks, time_width), (FREQUENCY, frequency_masks, frequency_width)):
-        if axis == FREQUENCY and batch.ndim != 4:
-            continue
-        size = batch.shape[axis]
-        numbers = rng.integers(0, count + 1, len(rows))
-        widths = rng.integers(1, width + 1, (len(rows), max(count, 1)))
-        starts = (rng.random(widths.shape) * (size - widths + 1)).astype(int)
-        for row, number, first, wide in zip(rows, numbers, starts, widths, strict=True):
-            sample = np.moveaxis(batch[row], axis if axis < 0 else axis - 1, 0)
-            for k in range(number):
-                sample[first[k] : first[k] + wide[k]] = 0
+    _stripes(batch, rows, rng, TIME, (0, time_masks), time_width)
+    if batch.ndim == 4:
+        _stripes(batch, rows, rng, FREQUENCY, (0, frequency_masks), frequency_width)
+    return batch
+
+
+def time_masking(
+    batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5, masks: int = 1, width: int = 32
+) -> np.ndarray:
+    """Set ``masks`` stripes of time to 0, each up to ``width`` steps wide, in all channels alike.
+
+    Source: SpecAugment (Park et al., 2019).
+    """
+    _stripes(batch, _chosen(len(batch), p, rng), rng, TIME, (masks, masks), width)
+    return batch
+
+
+def frequency_masking(
+    batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5, masks: int = 1, width: int = 16
+) -> np.ndarray:
+    """Set ``masks`` stripes of frequency to 0, each up to ``width`` pixels high, in all planes; signals stay.
+
+    Source: SpecAugment (Park et al., 2019).
+    """
+    rows = _chosen(len(batch), p, rng)
+    if batch.ndim == 4:
+        _stripes(batch, rows, rng, FREQUENCY, (masks, masks), width)
     return batch
 
 
@@ -125,6 +162,8 @@ def coarse_dropout(
     Source: DeVries and Taylor, Cutout (2017), in the form of albumentations' CoarseDropout.
     """
     rows = _chosen(len(batch), p, rng)
+    if batch.ndim != 4:
+        return batch
     high, wide = batch.shape[1] - height, batch.shape[2] - width
     tops = rng.integers(0, high + 1, (len(rows), holes))
     lefts = rng.integers(0, wide + 1, (len(rows), holes))
@@ -132,6 +171,66 @@ def coarse_dropout(
         for y, x in zip(top, left, strict=True):
             batch[row, y : y + height, x : x + width] = 0
     return batch
+
+
+def random_cutout(
+    batch: np.ndarray, rng: np.random.Generator, *, p: float = 1.0, height: float = 0.5, width: float = 0.5
+) -> np.ndarray:
+    """Set one rectangle to 0 in all planes, of random size up to these shares of the image; signals stay.
+
+    The same draw as KerasCV's ``RandomCutout``: centre anywhere, so that the rectangle can reach over the edge, sides
+    uniform from 0. (KerasCV 0.9.0 also limits the width by the image's *height*, a slip that is not repeated here.)
+
+    Source: DeVries and Taylor, Cutout (2017), in the form of keras-cv 0.9.0.
+    """
+    rows = _chosen(len(batch), p, rng)
+    if batch.ndim != 4:
+        return batch
+    shape = np.array(batch.shape[1:3])
+    centres = (rng.random((len(rows), 2)) * shape).astype(int)
+    sides = np.ceil(rng.random((len(rows), 2)) * shape * (height, width)).astype(int)
+    first = centres - sides // 2
+    last = np.minimum(first + sides, shape)
+    for row, (top, left), (bottom, right) in zip(rows, np.maximum(first, 0), last, strict=True):
+        batch[row, top:bottom, left:right] = 0
+    return batch
+
+
+def mixup(
+    parts: tuple[np.ndarray, ...],
+    targets: np.ndarray,
+    weights: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    p: float = 1.0,
+    alpha: float = 0.2,
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """Blend samples with others of the batch, their labels and their weights in the same shares.
+
+    The same draw as KerasCV's ``MixUp`` (a share from Beta(alpha, alpha) for every sample, partners by a shuffle). That
+    layer is not used: it draws its shares without its seed, so that a resumed fit would not repeat them, it takes no
+    second input, and it leaves loss weights alone.
+
+    Args:
+        parts: arrays (b, ...) of the batch's inputs, all blended alike.
+        targets: (b, 6) distributions; they stay distributions.
+        weights: (b,) loss weights.
+        rng: source of every draw.
+        p: probability that a sample is blended.
+        alpha: of the Beta distribution; small values leave most samples nearly as they are.
+
+    Source: Zhang et al., mixup (2018), in the form of keras-cv 0.9.0.
+    """
+    n = len(targets)
+    rows = rng.random(n) < p
+    share = np.where(rows, rng.beta(alpha, alpha, n), 1.0).astype(np.float32)
+    partner = rng.permutation(n)
+
+    def blend(values: np.ndarray) -> np.ndarray:
+        own = share.reshape(-1, *[1] * (values.ndim - 1))
+        return own * values + (1 - own) * values[partner]
+
+    return tuple(blend(part) for part in parts), blend(targets), blend(weights)
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
@@ -143,10 +242,16 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         band_shift,
         time_shift,
         xy_masking,
+        frequency_masking,
+        time_masking,
         coarse_dropout,
+        random_cutout,
     )
 }
 """Name -> function; a batch passes through the chosen ones in this order, whatever the recipe's own order is."""
+
+MIXING = {"mixup": mixup}
+"""Name -> function of what blends samples with each other; it comes last, behind all of the above."""
 
 ALBUMENTATIONS = ("coarse_dropout", "horizontal_flip")
 """Names that the albumentations path offers as well."""
@@ -158,19 +263,22 @@ def check_augmentation(settings: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         ConfigError: an unknown augmentation or option, or a value out of range.
     """
+    functions: dict[str, Callable[..., Any]] = {**AUGMENTATIONS, **MIXING}
     for name, options in settings.items():
-        if name not in AUGMENTATIONS:
-            raise ConfigError(f"augmentation {name!r} is unknown; known are {', '.join(AUGMENTATIONS)}")
+        if name not in functions:
+            raise ConfigError(f"augmentation {name!r} is unknown; known are {', '.join(functions)}")
         if not isinstance(options, Mapping):
             raise ConfigError(f"augmentation.{name} is {options!r}, expected a table of options")
-        known = AUGMENTATIONS[name].__kwdefaults__ or {}
+        known = getattr(functions[name], "__kwdefaults__", None) or {}
         for key, value in options.items():
             if key not in known:
                 raise ConfigError(f"augmentation.{name}.{key} is unknown; known are {', '.join(known)}")
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if key == "p" and not (number and 0 <= value <= 1):
                 raise ConfigError(f"augmentation.{name}.p is {value!r}, expected a probability")
-            if key != "p" and not (isinstance(value, int) and number and value >= 1):
+            if key != "p" and isinstance(known[key], float) and not (number and value > 0):
+                raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected a positive number")
+            if key != "p" and isinstance(known[key], int) and not (isinstance(value, int) and number and value >= 1):
                 raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected a whole number of at least 1")
 
 
@@ -196,6 +304,30 @@ def augment(
         if name in settings:
             batch = function(batch, rng, **settings[name])
     return batch
+
+
+def augment_parts(
+    parts: tuple[np.ndarray, ...],
+    rng: np.random.Generator,
+    settings: Mapping[str, Mapping[str, Any]],
+    *,
+    library: str = "batched",
+) -> tuple[np.ndarray, ...]:
+    """Augment the inputs of a network that has several: the same samples are swapped, flipped or masked in each.
+
+    Args:
+        parts: (b, ...) arrays, for instance images and the raw signals of the same windows.
+        rng: source of every draw.
+        settings: as for `augment`.
+        library: as for `augment`; several parts can only be ``batched``.
+    """
+    if len(parts) == 1:
+        return (augment(parts[0], rng, settings, library=library),)
+    for name, function in AUGMENTATIONS.items():
+        if name in settings:
+            seed = rng.integers(2**63)
+            parts = tuple(function(part, np.random.default_rng(seed), **settings[name]) for part in parts)
+    return parts
 
 
 def _with_albumentations(

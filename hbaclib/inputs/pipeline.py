@@ -7,12 +7,14 @@ maps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hbaclib.inputs.augment import augment
+from hbaclib.conventions import EEG_RATE
+from hbaclib.inputs.augment import MIXING, augment_parts
+from hbaclib.inputs.signals import NARROW_RATE, view_signals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,15 +25,26 @@ if TYPE_CHECKING:
 READ_AHEAD = 2
 """Batches that are prepared while the network works."""
 
-_ORDER, _BATCH = 0, 1
+_ORDER, _BATCH, _MIX = 0, 1, 2
 
 
 class Arrays(Protocol):
     """What training reads: `hbaclib.inputs.store.InputArrays`, or anything with the same attributes."""
 
-    samples: pd.DataFrame
-    folds: pd.Series
-    digest: str
+    @property
+    def samples(self) -> pd.DataFrame:
+        """The samples table."""
+        ...
+
+    @property
+    def folds(self) -> pd.Series:
+        """Fold of every patient."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the arrays hold."""
+        ...
 
     def gather(self, rows: np.ndarray, inputs: str = "both") -> np.ndarray:
         """Copy the inputs of some rows, float32."""
@@ -63,7 +76,7 @@ def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
 
     Args:
         images: (b, 128, 256, 4 or 8), or raw signals for layout ``raw``.
-        layout: ``stem`` and ``raw`` leave them as they are, ``tiled`` puts the planes side by side.
+        layout: ``tiled`` puts the planes side by side; the others leave them as they are.
 
     Returns:
         (b, ...) float32 of the layout's shape.
@@ -75,7 +88,49 @@ def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
     return images
 
 
-def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[int, ...]) -> np.ndarray:
+def image_kind(recipe: Recipe) -> str:
+    """Which stored array holds the recipe's images, as `Arrays.gather` knows it; empty for a network without images."""
+    return "starter" if recipe.layout == "starter" else "" if recipe.inputs == "raw" else recipe.inputs
+
+
+def signal_kind(recipe: Recipe) -> str:
+    """Which stored array holds the recipe's signals: ``raw`` (40 Hz), ``wide`` (200 Hz), or empty for none."""
+    return "" if not recipe.reads_signals else "wide" if recipe.crop_seconds else "raw"
+
+
+def input_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """The kinds of arrays that a recipe's network reads, in the order of its inputs."""
+    return tuple(kind for kind in (image_kind(recipe), signal_kind(recipe)) if kind)
+
+
+def gather_parts(
+    gather: Callable[[str], np.ndarray], recipe: Recipe, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, ...]:
+    """The inputs of a recipe's network, before augmentation and layout.
+
+    Args:
+        gather: from a kind of array to the batch's rows of it.
+        recipe: says which kinds, which band and which crop.
+        rng: draws where crops begin; None takes the middle.
+    """
+    parts = [gather(kind) for kind in (image_kind(recipe),) if kind]
+    kind = signal_kind(recipe)
+    if kind:
+        wide = kind == "wide"
+        crop = round(recipe.crop_seconds * EEG_RATE) if wide else 0
+        rate = EEG_RATE if wide else NARROW_RATE
+        parts.append(view_signals(gather(kind), rate=rate, band=recipe.band, crop=crop, rng=rng))
+    return tuple(parts)
+
+
+def lay_out_parts(parts: tuple[np.ndarray, ...], layout: str) -> tuple[np.ndarray, ...]:
+    """`lay_out` for all inputs of a network: images get their layout, signals stay."""
+    return tuple(
+        np.ascontiguousarray(lay_out(part, layout) if part.ndim == 4 else part, dtype=np.float32) for part in parts
+    )
+
+
+def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """Gather, augment and lay out one batch.
 
     Args:
@@ -85,12 +140,12 @@ def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[
         key: (seed, fold, stage, epoch, batch).
 
     Returns:
-        (b, ...) float32.
+        (b, ...) float32, one array for each input of the network.
     """
     rng = np.random.default_rng([*key, _BATCH])
-    images = inputs.gather(rows, recipe.inputs)
-    images = augment(images, rng, recipe.augmentation, library=recipe.augment_with)
-    return np.ascontiguousarray(lay_out(images, recipe.layout), dtype=np.float32)
+    parts = gather_parts(lambda kind: inputs.gather(rows, kind), recipe, rng)
+    parts = augment_parts(parts, rng, recipe.augmentation, library=recipe.augment_with)
+    return lay_out_parts(parts, recipe.layout)
 
 
 def training_batches(
@@ -100,7 +155,7 @@ def training_batches(
     weights: np.ndarray,
     recipe: Recipe,
     key: tuple[int, ...],
-    shape: tuple[int, ...],
+    shapes: list[tuple[int, ...]],
 ) -> tf.data.Dataset:
     """The batches of one epoch, prepared ahead of the network.
 
@@ -111,20 +166,24 @@ def training_batches(
         weights: (n,) loss weights of all rows.
         recipe: see `training_batch`.
         key: (seed, fold, stage, epoch).
-        shape: shape of one sample in the network's layout.
+        shapes: shape of one sample, for each input of the network.
 
     Returns:
-        A data set of (step, images, targets, weights).
+        A data set of (step, inputs ..., targets, weights).
     """
 
-    def batch_of(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = order[step]
-        images = training_batch(inputs, rows, recipe, (*key, int(step)))
-        return images, targets[rows].astype(np.float32), weights[rows].astype(np.float32)
+    def batch_of(step: int) -> tuple[np.ndarray, ...]:
+        rows, place = order[step], (*key, int(step))
+        parts = training_batch(inputs, rows, recipe, place)
+        labels, importance = targets[rows].astype(np.float32), weights[rows].astype(np.float32)
+        for name, mix in MIXING.items():
+            if name in recipe.augmentation:
+                rng = np.random.default_rng([*place, _MIX])
+                parts, labels, importance = mix(parts, labels, importance, rng, **recipe.augmentation[name])
+        return *parts, labels, importance
 
-    return _dataset(
-        batch_of, len(order), [(order.shape[1], *shape), (order.shape[1], targets.shape[1]), (order.shape[1],)]
-    )
+    batch = order.shape[1]
+    return _dataset(batch_of, len(order), [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)])
 
 
 def _dataset(batch_of: Any, steps: int, shapes: list[tuple[int, ...]]) -> tf.data.Dataset:

@@ -9,11 +9,22 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import Manifest, digest_json, read_manifest
-from hbaclib.conventions import SAMPLE_COLUMNS
-from hbaclib.dataset.stages import EEG_SPECTROGRAMS, FOLDS, KAGGLE_IMAGES, PORT, RAW_SIGNALS, SAMPLES
+from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
+from hbaclib.dataset.stages import (
+    EEG_SPECTROGRAMS,
+    FOLDS,
+    KAGGLE_IMAGES,
+    PORT,
+    RAW_SIGNALS,
+    SAMPLES,
+    SPECTROGRAM_INDEX,
+    SPECTROGRAM_ROWS,
+    WIDE_SIGNALS,
+)
 from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.inputs.images import starter_layout
 
-KINDS = ("both", "kaggle", "eeg", "raw")
+KINDS = ("both", "kaggle", "eeg", "raw", "starter", "wide")
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,9 @@ class InputArrays:
         kaggle: (n, 128, 256, 4) float16, memory-mapped.
         eeg: (n, 128, 256, 4) float16, memory-mapped.
         raw: (n, 2000, 8) float16, memory-mapped.
+        wide: (n, 10000, 8) float16, memory-mapped, where that stage has run.
+        spectrogram_rows: (all rows, 400) float16 logarithm of the power, memory-mapped.
+        spectrogram_starts: (n,) first row of each sample's ten minutes.
     """
 
     samples: pd.DataFrame
@@ -35,6 +49,9 @@ class InputArrays:
     kaggle: np.ndarray
     eeg: np.ndarray
     raw: np.ndarray
+    wide: np.ndarray | None = None
+    spectrogram_rows: np.ndarray | None = None
+    spectrogram_starts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -44,10 +61,11 @@ class InputArrays:
 
         Args:
             rows: (b,) row numbers, in any order.
-            inputs: ``both`` halves of the image, ``kaggle`` or ``eeg`` alone, or the ``raw`` signals.
+            inputs: ``both`` halves of the image, ``kaggle`` or ``eeg`` alone, the ``starter`` image, the ``raw``
+                signals at 40 Hz or the ``wide`` ones at 200 Hz.
 
         Returns:
-            float32: (b, 128, 256, 8), (b, 128, 256, 4) or (b, 2000, 8).
+            float32: (b, 128, 256, 8), (b, 128, 256, 4), (b, 400, 300, 3), (b, 2000, 8) or (b, 10000, 8).
 
         Raises:
             ConfigError: there is no such kind of input.
@@ -55,6 +73,10 @@ class InputArrays:
         if inputs not in KINDS:
             raise ConfigError(f"inputs is {inputs!r}, expected one of {', '.join(KINDS)}")
         rows = np.asarray(rows)
+        if inputs == "starter":
+            return self._starter(rows)
+        if inputs == "wide" and self.wide is None:
+            raise ConfigError("the signals at 200 Hz are not stored; run `store_wide_signals` and open its folder too")
         if inputs != "both":
             return np.asarray(getattr(self, inputs)[rows], np.float32)
         half = self.kaggle.shape[-1]
@@ -63,8 +85,22 @@ class InputArrays:
         joined[..., half:] = self.eeg[rows]
         return joined
 
+    def _starter(self, rows: np.ndarray) -> np.ndarray:
+        if self.spectrogram_rows is None or self.spectrogram_starts is None:
+            raise ConfigError("the spectrograms' rows are not open; the starter image is made from them")
+        windows = [
+            self.spectrogram_rows[start : start + SPECTROGRAM_WINDOW].astype(np.float32)
+            for start in self.spectrogram_starts[rows]
+        ]
+        return np.stack([starter_layout(np.exp(window)) for window in windows])
 
-def open_inputs(port_folder: str | Path, eeg_folder: str | Path, images_folder: str | Path) -> InputArrays:
+
+def open_inputs(
+    port_folder: str | Path,
+    eeg_folder: str | Path,
+    images_folder: str | Path,
+    wide_folder: str | Path | None = None,
+) -> InputArrays:
     """Open the folders of stages 01 to 03.
 
     Only manifests, shapes and the two small tables are read: whether a file still has the content that its manifest
@@ -74,14 +110,16 @@ def open_inputs(port_folder: str | Path, eeg_folder: str | Path, images_folder: 
         port_folder: of stage 01.
         eeg_folder: of stage 02, made from this stage 01.
         images_folder: of stage 03, made from this stage 01.
+        wide_folder: of the signals at 200 Hz, made from this stage 01; None where no recipe crops them.
 
     Raises:
         ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows.
     """
     port_folder, eeg_folder, images_folder = Path(port_folder), Path(eeg_folder), Path(images_folder)
+    wide_folders = [Path(wide_folder)] if wide_folder else []
     port = read_manifest(port_folder)
     manifests = [port]
-    for folder in (eeg_folder, images_folder):
+    for folder in (eeg_folder, images_folder, *wide_folders):
         manifest = read_manifest(folder)
         made_from = manifest.inputs.get(PORT)
         if made_from != port.digest:
@@ -93,6 +131,8 @@ def open_inputs(port_folder: str | Path, eeg_folder: str | Path, images_folder: 
     try:
         samples = pd.read_parquet(port_folder / SAMPLES)[list(SAMPLE_COLUMNS)]
         folds = pd.read_parquet(port_folder / FOLDS).set_index("patient_id")["fold"]
+        index = pd.read_parquet(port_folder / SPECTROGRAM_INDEX).set_index("spectrogram_id")["start"]
+        spectrogram_rows = np.load(port_folder / SPECTROGRAM_ROWS, mmap_mode="r")
     except OSError as error:
         raise ArtefactError(f"{port_folder}: {error}; run {PORT} again") from error
     return InputArrays(
@@ -102,6 +142,9 @@ def open_inputs(port_folder: str | Path, eeg_folder: str | Path, images_folder: 
         kaggle=_open(images_folder, KAGGLE_IMAGES, manifests[2], len(samples)),
         eeg=_open(eeg_folder, EEG_SPECTROGRAMS, manifests[1], len(samples)),
         raw=_open(eeg_folder, RAW_SIGNALS, manifests[1], len(samples)),
+        wide=_open(wide_folders[0], WIDE_SIGNALS, manifests[3], len(samples)) if wide_folders else None,
+        spectrogram_rows=spectrogram_rows,
+        spectrogram_starts=index.loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy(),
     )
 
 

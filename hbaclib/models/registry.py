@@ -96,9 +96,9 @@ def register_model(
     Raises:
         ConfigError: the name belongs to a network of the library, or a layout does not exist.
     """
-    unknown = sorted(set(layouts) - {layout for layout, _ in INPUT_SHAPES})
-    if unknown or not layouts:
-        raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(dict(INPUT_SHAPES))}")
+    known = list(dict.fromkeys(layout for layout, _ in INPUT_SHAPES))
+    if not layouts or set(layouts) - set(known):
+        raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(known)}")
     family = Family(features, tuple(layouts), load_weights, find_weights, with_signal)
     # A user's own network may be registered again: a notebook's cell is run more than once.
     if name in _FAMILIES and _FAMILIES[name].built_in:

@@ -104,3 +104,18 @@ def _one(recording: np.ndarray, gains: tuple[Gain, ...], slow: bool, kept: slice
     rows = rows[:, kept.start : kept.stop] if kept.step is None else rows
     # A steep edge overshoots in the filter: the promised range is restored last.
     return np.clip(rows, -CLIP / SCALE, CLIP / SCALE)
+
+
+def wide_signals(eeg: np.ndarray) -> np.ndarray:
+    """Give the eight bipolar signals at the full 200 Hz, unfiltered, for crops and bands that are chosen in training.
+
+    Args:
+        eeg: as for `raw_signals`.
+
+    Returns:
+        float32 within ±32, (n_samples, 8) or (n, n_samples, 8).
+
+    Raises:
+        DataError: malformed EEG.
+    """
+    return raw_signals(eeg, None, seconds=np.asarray(eeg).shape[-2] / EEG_RATE)

@@ -7,6 +7,7 @@ after a kill ends with the same weights as one that was never stopped.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterator
@@ -22,7 +23,14 @@ from hbaclib.artefacts import atomic_path, code_digest, digest_file, digest_json
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.errors import PlatformError, TrainingError, list_some
 from hbaclib.evaluation.metric import kl_divergence
-from hbaclib.inputs.pipeline import Arrays, epoch_order, lay_out, padded_batches, training_batches
+from hbaclib.inputs.pipeline import (
+    Arrays,
+    epoch_order,
+    gather_parts,
+    lay_out_parts,
+    padded_batches,
+    training_batches,
+)
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.losses import kl_loss, smooth_labels, vote_weights
@@ -181,10 +189,8 @@ class _Trainer:
                 recipe.layout,
                 recipe.inputs,
                 recipe.weights or None,
-                downsample=recipe.downsample,
                 bn_momentum=recipe.batch_norm_momentum,
-                dropout=recipe.dropout,
-                **recipe.model_options,
+                **recipe.network_options(),
             )
         self.history: list[dict[str, Any]] = []
         self._compile_forward()
@@ -238,18 +244,18 @@ class _Trainer:
         targets = smooth_labels(self.targets, recipe.label_smoothing)
         weights = np.zeros(len(self.votes), np.float32)
         weights[rows] = vote_weights(self.votes[rows], stage.vote_weights)
-        shape = tuple(self.model.input_shape[1:])
+        shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
         for epoch in range(stored.epoch if stored is not None else 0, stage.epochs):
             key = (fit.seed, fit.fold, number, epoch)
             self._seed_dropout((*key, _DROPOUT))
             order = epoch_order(rows, steps, recipe.batch, key)
             losses = np.zeros(steps)
-            for step, *batch in training_batches(self.inputs, order, targets, weights, recipe, key, shape):
+            for step, *batch in training_batches(self.inputs, order, targets, weights, recipe, key, shapes):
                 step = int(step)
                 optimizer.learning_rate.assign(rates[epoch, step])
                 losses[step] = float(step_function(*self._share(*batch)))
                 if not np.isfinite(losses[step]):
-                    self._stop_at_nan(order[step], batch[0].numpy(), number, epoch, step)
+                    self._stop_at_nan(order[step], [part.numpy() for part in batch[:-2]], number, epoch, step)
                 yield losses[step]
             self._end_epoch(number, stage, epoch, rows, optimizer, losses, rates)
 
@@ -330,17 +336,18 @@ class _Trainer:
 
         model, strategy, batch = self.model, self.strategy, self.recipe.batch
 
-        def replica(images: Any, targets: Any, weights: Any) -> Any:
+        def replica(*given: Any) -> Any:
+            *parts, targets, weights = given
             with tf.GradientTape() as tape:
                 # Over the global batch, because the devices' gradients are summed.
-                loss = tf.reduce_sum(weights * kl_loss(targets, model(images, training=True))) / batch
+                loss = tf.reduce_sum(weights * kl_loss(targets, model(_alone(parts), training=True))) / batch
                 scaled = optimizer.scale_loss(loss)
             optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
             return loss
 
         @tf.function(jit_compile=False)
-        def step(images: Any, targets: Any, weights: Any) -> Any:
-            losses = strategy.run(replica, args=(images, targets, weights))
+        def step(*given: Any) -> Any:
+            losses = strategy.run(replica, args=given)
             return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
         return step
@@ -351,20 +358,20 @@ class _Trainer:
         model, strategy = self.model, self.strategy
 
         @tf.function(jit_compile=False)
-        def infer(images: Any) -> Any:
-            return model(images, training=False)
+        def infer(*parts: Any) -> Any:
+            return model(_alone(parts), training=False)
 
         @tf.function(jit_compile=False)
-        def look(images: Any) -> Any:
-            return strategy.run(lambda part: model(part, training=True), args=(images,))
+        def look(*parts: Any) -> Any:
+            return strategy.run(lambda *shares: model(_alone(shares), training=True), args=parts)
 
         self._infer, self._look = infer, look
 
     def _predict(self, rows: np.ndarray) -> np.ndarray:
         parts = []
         for places, n in padded_batches(len(rows), self.recipe.batch):
-            images = lay_out(self.inputs.gather(rows[places], self.recipe.inputs), self.recipe.layout)
-            parts.append(self._infer(np.ascontiguousarray(images, np.float32)).numpy()[:n])
+            given = gather_parts(functools.partial(self.inputs.gather, rows[places]), self.recipe)
+            parts.append(self._infer(*lay_out_parts(given, self.recipe.layout)).numpy()[:n])
         return np.concatenate(parts) if parts else np.zeros((0, len(VOTE_COLUMNS)), np.float32)
 
     def _estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
@@ -378,13 +385,13 @@ class _Trainer:
         squares = [np.zeros(variable.shape, np.float64) for variable in variables]
         left = [1 - layer.momentum for layer in layers for _ in range(2)]
         empty = np.zeros(len(self.votes), np.float32)
-        shape = tuple(self.model.input_shape[1:])
-        batches = training_batches(self.inputs, order, self.targets, empty, self.recipe, (*key, _BATCH_NORM), shape)
-        for _, images, _, _ in batches:
+        shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
+        batches = training_batches(self.inputs, order, self.targets, empty, self.recipe, (*key, _BATCH_NORM), shapes)
+        for _, *parts, _, _ in batches:
             # From zero, the moving value after one batch is (1 - momentum) times the batch's own.
             for variable in variables:
                 variable.assign(np.zeros(variable.shape, np.float32))
-            self._look(*self._share(images))
+            self._look(*self._share(*parts))
             for i, value in enumerate(values_of(variables)):
                 scaled = value.astype(np.float64) / left[i]
                 sums[i] += scaled
@@ -404,9 +411,9 @@ class _Trainer:
                 seed = np.random.SeedSequence([*key, number]).generate_state(1)[0] % 2**31
                 generator.state.assign(np.array([seed, 0], dtype=generator.state.dtype))
 
-    def _stop_at_nan(self, rows: np.ndarray, images: np.ndarray, stage: int, epoch: int, step: int) -> None:
+    def _stop_at_nan(self, rows: np.ndarray, parts: list[np.ndarray], stage: int, epoch: int, step: int) -> None:
         table = self.inputs.samples.iloc[rows][[*SAMPLE_ID, "patient_id"]].copy()
-        table["finite_input"] = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+        table["finite_input"] = np.all([np.isfinite(part).reshape(len(part), -1).all(axis=1) for part in parts], axis=0)
         path = self.fit.path("nan.csv")
         with atomic_path(path) as partial:
             table.to_csv(partial, index=False)
@@ -416,6 +423,11 @@ class _Trainer:
             f"{self.fit.name}: the loss is not a number at stage {stage + 1}, epoch {epoch + 1}, step {step + 1} "
             f"({cause}); the batch's ids are in {path}"
         )
+
+
+def _alone(parts: Any) -> Any:
+    """What a network is called with: a list where it has several inputs."""
+    return parts[0] if len(parts) == 1 else list(parts)
 
 
 class _Clock:

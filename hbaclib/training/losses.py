@@ -22,6 +22,25 @@ def smooth_labels(targets: np.ndarray, amount: float) -> np.ndarray:
     return (targets * (1 - amount) + amount / len(CLASSES)).astype(np.float32)
 
 
+def smooth_votes(targets: np.ndarray, n_votes: np.ndarray, added: float, up_to: int = 0) -> np.ndarray:
+    """Add pseudo-votes to every class before the votes are made shares: few votes are smoothed more than many.
+
+    Args:
+        targets: (n, 6) shares that sum to 1.
+        n_votes: (n,) votes behind each row.
+        added: pseudo-votes for each class, 0 or more.
+        up_to: only rows with at most so many votes; 0 is all rows.
+
+    Returns:
+        (n, 6) shares that sum to 1.
+
+    Source: label smoothing of the public ResNet1D-GRU notebooks of the competition (2024).
+    """
+    n_votes = np.asarray(n_votes, np.float64)[:, None]
+    smoothed = (targets * n_votes + added) / (n_votes + added * len(CLASSES))
+    return np.where((n_votes <= up_to) | (not up_to), smoothed, targets)
+
+
 def vote_weights(n_votes: np.ndarray, mode: str) -> np.ndarray:
     """Weight of every row in the loss, with mean 1.
 

@@ -18,14 +18,14 @@ from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, SPECTROGRAM_CO
 from hbaclib.errors import ArtefactError, DataError, list_some
 from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
 from hbaclib.inputs.augment import left_right_swap, time_flip
-from hbaclib.inputs.pipeline import lay_out, padded_batches
+from hbaclib.inputs.pipeline import gather_parts, input_kinds, lay_out_parts, padded_batches
 from hbaclib.models.registry import build_model
 from hbaclib.training.cross_validate import trained_recipe
 from hbaclib.training.fit import fit_name
 from hbaclib.training.recipe import Recipe
 
-WITH_SPECTROGRAMS = {"both", "kaggle"}
-"""Inputs that need the ten-minute spectrograms."""
+WITH_SPECTROGRAMS = {"both", "kaggle", "starter"}
+"""Kinds of inputs that need the ten-minute spectrograms."""
 _CHUNK = 128
 _VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
 
@@ -63,33 +63,42 @@ class Predictor:
                     recipe.backbone,
                     recipe.layout,
                     recipe.inputs,
-                    downsample=recipe.downsample,
-                    dropout=recipe.dropout,
-                    **recipe.model_options,
+                    **recipe.network_options(),
                 )
                 model.load_weights(path)
                 models.append(_compiled(model))
         keras.utils.clear_session(free_memory=False)
         return cls(recipe, models)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of arrays that the networks read, as `InputArrays.gather` knows them."""
+        return input_kinds(self.recipe)
+
+    def predict(self, arrays: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
         """Mean over folds, seeds and views.
 
         Args:
-            images: (n, ...) inputs as `InputArrays.gather` gives them for the recipe's ``inputs``.
+            arrays: kind -> (n, ...) inputs as `InputArrays.gather` gives them, of all ``kinds``; or the array alone
+                where the networks read one.
 
         Returns:
             (n, 6) float32, rows sum to 1.
         """
-        total = np.zeros((len(images), len(CLASSES)), np.float64)
-        rng = np.random.default_rng(0)  # for views of probability 1: nothing is left to chance
-        for rows, n in padded_batches(len(images), self.recipe.batch):
-            batch = np.asarray(images[rows], np.float32)
-            views = [batch] + [_VIEWS[name](batch.copy(), rng, p=1.0) for name in self.recipe.tta]
+        given = arrays if isinstance(arrays, Mapping) else dict.fromkeys(self.kinds, arrays)
+        size = len(given[self.kinds[0]])
+        total = np.zeros((size, len(CLASSES)), np.float64)
+        for rows, n in padded_batches(size, self.recipe.batch):
+            parts = gather_parts(lambda kind, rows=rows: np.asarray(given[kind][rows], np.float32), self.recipe)  # type: ignore[misc]
+            views = [parts]
+            for name in self.recipe.tta:
+                # Of probability 1: nothing is left to chance.
+                rng = np.random.default_rng(0)
+                views.append(tuple(_VIEWS[name](part.copy(), rng, p=1.0) for part in parts))
             for view in views:
-                given = np.ascontiguousarray(lay_out(view, self.recipe.layout), np.float32)
+                laid_out = lay_out_parts(view, self.recipe.layout)
                 for model in self.models:
-                    total[rows[:n]] += model(given).numpy()[:n]
+                    total[rows[:n]] += model(*laid_out).numpy()[:n]
         shares = total / max(len(self.models) * (1 + len(self.recipe.tta)), 1)
         return (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
@@ -142,7 +151,7 @@ def predict_members(
     """
     predictors = {}
     for name, folder in folders.items():
-        if spectrogram is not None or trained_recipe(folder).inputs not in WITH_SPECTROGRAMS:
+        if spectrogram is not None or not WITH_SPECTROGRAMS & set(input_kinds(trained_recipe(folder))):
             predictors[name] = Predictor.load(folder)
     if not predictors:
         raise DataError(
@@ -151,12 +160,12 @@ def predict_members(
     return _predict_all(predictors, eeg, spectrogram)
 
 
-def predict_arrays(artefacts: str | Path, images: np.ndarray) -> np.ndarray:
+def predict_arrays(artefacts: str | Path, images: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     """Predict from one trained folder and prepared inputs.
 
     Args:
         artefacts: a trained folder.
-        images: (n, ...) inputs as `InputArrays.gather` gives them for the recipe's ``inputs``.
+        images: as `Predictor.predict` takes them.
 
     Returns:
         (n, 6) float32, rows sum to 1.
@@ -169,20 +178,21 @@ def _predict_all(
 ) -> dict[str, np.ndarray]:
     """Predictions of several folders in one pass over the recordings."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in predictors}
-    kinds: set[str] = {predictor.recipe.inputs for predictor in predictors.values()}
+    kinds: set[str] = {kind for predictor in predictors.values() for kind in predictor.kinds}
     for start in range(0, len(eeg), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         prepared = _prepare(kinds, eeg[chunk], None if spectrogram is None else spectrogram[chunk])
         for name, predictor in predictors.items():
-            parts[name].append(predictor.predict(prepared[predictor.recipe.inputs]))
+            parts[name].append(predictor.predict(prepared))
     empty = np.zeros((0, len(CLASSES)), np.float32)
     return {name: np.concatenate(found) if found else empty for name, found in parts.items()}
 
 
 def _prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -> dict[str, np.ndarray]:
     """Inputs of every kind that is asked for, from windows of EEG and spectrogram."""
-    from hbaclib.inputs.images import spectrogram_image
+    from hbaclib.inputs.images import spectrogram_image, starter_layout
     from hbaclib.signal.mel import eeg_spectrogram
+    from hbaclib.signal.raw import raw_signals, wide_signals
 
     prepared: dict[str, np.ndarray] = {}
     if kinds & {"both", "eeg"}:
@@ -190,6 +200,12 @@ def _prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -
     if kinds & {"both", "kaggle"}:
         assert spectrogram is not None
         prepared["kaggle"] = np.stack([spectrogram_image(rows) for rows in spectrogram])
+    if "starter" in kinds:
+        assert spectrogram is not None
+        prepared["starter"] = np.stack([starter_layout(rows) for rows in spectrogram])
+    for kind, function in {"raw": raw_signals, "wide": wide_signals}.items():
+        if kind in kinds:
+            prepared[kind] = np.asarray(function(eeg), np.float32)
     if "both" in kinds:
         prepared["both"] = np.concatenate([prepared["kaggle"], prepared["eeg"]], axis=-1)
     return prepared
@@ -205,4 +221,6 @@ def _checked(values: np.ndarray, shape: tuple[int, int], what: str) -> np.ndarra
 def _compiled(model: Any) -> Any:
     import tensorflow as tf
 
-    return tf.function(lambda images: model(images, training=False), jit_compile=False)
+    return tf.function(
+        lambda *parts: model(parts[0] if len(parts) == 1 else list(parts), training=False), jit_compile=False
+    )

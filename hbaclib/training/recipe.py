@@ -14,6 +14,7 @@ from typing import Any, Literal
 import tomli_w
 
 from hbaclib.artefacts import digest_json, write_text
+from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 
@@ -80,6 +81,15 @@ class Recipe:
         batch: rows of one step, over all devices together.
         augmentation: name -> options (see ``hbaclib.inputs.augment``); every one has its probability ``p``.
         augment_with: ``batched`` (NumPy, whole batches) or ``albumentations`` (image by image).
+        band: (low, high) of a filter on the raw signals, Hz; empty for none. Without a crop they are sampled at 40 Hz
+            and hold what lies below 16 Hz.
+        crop_seconds: length of a stretch of the raw signals at 200 Hz: a random one in training, the middle one
+            otherwise; 0 takes the whole window at 40 Hz.
+        label_smoothing_votes: pseudo-votes added to every class of a label before its votes are made shares.
+        label_smoothing_up_to: ``label_smoothing_votes`` only for rows with at most so many votes; 0 is all rows.
+        pseudo_weight: share of pseudo-labels in the labels that have one (see ``hbaclib.training.pseudo_labels``).
+        pseudo_up_to: pseudo-labels only for rows with at most so many votes.
+        start_from: trained folders whose weights the parts of the network start from, fold by fold.
         label_smoothing: share of every label that is spread evenly over the classes.
         weight_decay: decoupled weight decay of the optimizer; 0 is plain Adam.
         dropout: rate before the last layer.
@@ -105,6 +115,13 @@ class Recipe:
     batch: int = 32
     augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     augment_with: Literal["batched", "albumentations"] = "batched"
+    band: tuple[float, ...] = ()
+    crop_seconds: float = 0.0
+    label_smoothing_votes: float = 0.0
+    label_smoothing_up_to: int = 0
+    pseudo_weight: float = 0.0
+    pseudo_up_to: int = 9
+    start_from: tuple[str, ...] = ()
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
     dropout: float = 0.0
@@ -145,6 +162,17 @@ class Recipe:
             self.batch_norm_batches,
             "at least 1 with ema, because the averaged weights have no batch-norm statistics of their own",
         )
+        for key in ("label_smoothing_votes", "label_smoothing_up_to", "crop_seconds"):
+            _check(getattr(self, key) >= 0, key, getattr(self, key), "0 or more")
+        _check(0 <= self.pseudo_weight <= 1, "pseudo_weight", self.pseudo_weight, "0 to 1")
+        _check(self.crop_seconds <= EEG_WINDOW / EEG_RATE, "crop_seconds", self.crop_seconds, "at most the 50 s window")
+        nyquist = EEG_RATE / 2 if self.crop_seconds else EEG_RATE / 10
+        _check(
+            not self.band or (len(self.band) == 2 and 0 <= self.band[0] < self.band[1] < nyquist),
+            "band",
+            self.band,
+            f"[low, high] with 0 <= low < high < {nyquist:g} Hz, the Nyquist frequency of the signals",
+        )
         check_augmentation(self.augmentation)
         slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))
         _check(
@@ -153,6 +181,21 @@ class Recipe:
             ", ".join(slow),
             f"only {', '.join(sorted(ALBUMENTATIONS))} with augment_with = 'albumentations'",
         )
+
+    @property
+    def reads_signals(self) -> bool:
+        """Whether the network reads the raw signals, alone or beside an image."""
+        from hbaclib.models.registry import check_model
+
+        return self.inputs == "raw" or check_model(self.backbone, self.layout, self.inputs).with_signal
+
+    def network_options(self) -> dict[str, Any]:
+        """Keyword arguments for `hbaclib.build_model`, apart from name, layout, inputs and weights."""
+        options = {"downsample": self.downsample, "dropout": self.dropout, **self.model_options}
+        if self.crop_seconds:
+            shape = (round(self.crop_seconds * EEG_RATE), len(RAW_PAIRS))
+            options["shape" if self.inputs == "raw" else "signal_shape"] = shape
+        return options
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values (JSON and TOML know all of them)."""

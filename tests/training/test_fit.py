@@ -25,7 +25,7 @@ def test_batch_norm_statistics_are_those_of_the_training_batches(tmp_path):
     made._estimate_batch_norm(rows, key)
     (layer,) = batch_norm_layers(made.model)
     order = epoch_order(rows, 5, made.recipe.batch, (*key, 1_000_001))
-    batches = [training_batch(made.inputs, order[i], made.recipe, (*key, 1_000_001, i)) for i in range(5)]
+    batches = [training_batch(made.inputs, order[i], made.recipe, (*key, 1_000_001, i))[0] for i in range(5)]
     features = next(part for part in made.model.layers if hasattr(part, "layers"))
     inside = keras.Model(features.input, layer.input)(np.concatenate(batches)).numpy()
     seen = inside.astype(np.float64).reshape(-1, layer.moving_mean.shape[0])

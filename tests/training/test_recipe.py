@@ -74,7 +74,7 @@ def test_file_and_overrides(tmp_path):
         ({"seeds": []}, "different numbers"),
         ({"tta": ["up"]}, "one of left_right_swap"),
         ({"ema": 0.9, "batch_norm_batches": 0}, "averaged weights have no batch-norm statistics"),
-        ({"augmentation": {"mixup": {}}}, "augmentation 'mixup' is unknown"),
+        ({"augmentation": {"cutmix": {}}}, "augmentation 'cutmix' is unknown"),
         ({"augmentation": {"time_flip": {"q": 1}}}, "augmentation.time_flip.q is unknown"),
         ({"augmentation": {"time_flip": {"p": 2}}}, "expected a probability"),
         ({"augmentation": {"time_shift": {"most": 0.5}}}, "whole number"),

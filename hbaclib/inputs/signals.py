@@ -1,0 +1,59 @@
+"""The raw networks' view of the stored signals: a frequency band, and a crop at the full rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hbaclib.conventions import EEG_RATE
+from hbaclib.errors import DataError
+from hbaclib.signal.filters import band_pass_gain, zero_phase
+from hbaclib.signal.raw import CLIP, FILTER_ORDER, SCALE, STEP
+
+NARROW_RATE = EEG_RATE / STEP
+"""Rate of the stored raw signals, Hz; they hold what lies below 16 Hz."""
+
+_LIMIT = CLIP / SCALE
+
+
+def view_signals(
+    signals: np.ndarray,
+    *,
+    rate: float = NARROW_RATE,
+    band: tuple[float, ...] = (),
+    crop: int = 0,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Filter and crop signals.
+
+    Args:
+        signals: (b, n, 8) float32, in units of 32 µV, at ``rate``.
+        rate: 40 Hz (the stored raw signals) or 200 Hz (the wide ones).
+        band: (low, high) in Hz of a zero-phase Butterworth filter of order 4 (low = 0: a low-pass); empty: none. The
+            gain is that of a filter run at 200 Hz, whatever the rate.
+        crop: samples to keep; 0 keeps all.
+        rng: draws where each crop begins; None takes the middle.
+
+    Returns:
+        (b, n or crop, 8) float32 within ±32. The filter has run over the whole signal before the crop.
+
+    Raises:
+        DataError: the band reaches the Nyquist frequency, or the crop is longer than the signals.
+    """
+    n = signals.shape[1]
+    if band and not band[1] < rate / 2:
+        raise DataError(f"band {band[0]}..{band[1]} Hz, expected an edge below {rate / 2} Hz, the Nyquist frequency")
+    if crop > n:
+        raise DataError(f"crop of {crop} samples, the signals have {n}")
+    if band:
+        rows = np.ascontiguousarray(signals.transpose(0, 2, 1))
+        gain = band_pass_gain(band[0], band[1], FILTER_ORDER, EEG_RATE)
+        rows = zero_phase(rows, gain, sampling_rate=rate, reflection=min(n - 1, round(5 * rate)))
+        signals = np.clip(rows, -_LIMIT, _LIMIT).transpose(0, 2, 1)
+    if crop and crop < n:
+        if rng is None:
+            first = (n - crop) // 2
+            signals = signals[:, first : first + crop]
+        else:
+            starts = rng.integers(0, n - crop + 1, len(signals))
+            signals = np.stack([part[start : start + crop] for part, start in zip(signals, starts, strict=True)])
+    return np.ascontiguousarray(signals, np.float32)
