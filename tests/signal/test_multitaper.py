@@ -117,7 +117,7 @@ def test_a_sine_gives_its_analytic_density() -> None:
     assert abs(gain - 1) < 1e-4
     expected *= gain**4  # forward and backward, squared
     near = np.abs(frequencies - frequency) < 3
-    np.testing.assert_allclose(rows[:, 0, near], np.broadcast_to(expected[near], (len(rows), near.sum())), rtol=1e-6)
+    np.testing.assert_allclose(rows[:, 0, near], np.broadcast_to(expected[near], (len(rows), near.sum())), rtol=1e-5)
     np.testing.assert_allclose(kaggle_spectrogram(eeg)[3:-3, :100][:, near], rows[:, 0, near], rtol=1e-3)
     # Both halves of the two-sided density together hold the sine's power.
     power = 2 * rows[:, 0].sum(axis=-1) * 200 / 1024
