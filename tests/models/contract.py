@@ -1,0 +1,63 @@
+"""What every network of the registry promises, checked on one that was just built."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from hbaclib.models.registry import batch_norm_layers
+
+SAMPLES = 5
+
+
+def check_contract(model, shapes, precision="float32") -> None:
+    """Shapes and dtypes, rows that sum to 1, batch-invariance, and the round trip through the configuration.
+
+    Args:
+        model: fresh from `build_model`.
+        shapes: shape of a sample of each of its inputs.
+        precision: the policy that it was built under.
+    """
+    found = [given.shape[1:] for given in model.inputs]
+    assert found == [tuple(shape) for shape in shapes]
+    assert model.output_shape == (None, 6) and not model.compiled and model.output.dtype == "float32"
+    inputs = distinct_samples(model, shapes)
+    images = inputs if len(shapes) > 1 else inputs[0]
+    logits = logits_of(model)
+    together = logits(images)
+    assert together.std(axis=0).max() > 3e-3, "the samples must differ far more than the tolerance"
+    cut = [[part[i : i + 1] for part in inputs] for i in range(SAMPLES)]
+    alone = np.concatenate([logits(one if len(shapes) > 1 else one[0]) for one in cut])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6 if precision == "float32" else 2e-3)
+    shares = model(images).numpy()
+    assert shares.dtype == np.float32
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    again = type(model).from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    assert again.name == model.name
+    np.testing.assert_array_equal(again(images).numpy(), shares)
+
+
+def distinct_samples(model, shapes) -> list[np.ndarray]:
+    """Samples that a fresh network tells apart, once its batch-norm statistics are set to such samples."""
+    rng = np.random.default_rng(0)
+    inputs = []
+    for shape in shapes:
+        part = rng.standard_normal((SAMPLES, *shape)).astype(np.float32)
+        inputs.append(part * np.linspace(0.2, 3, SAMPLES, dtype=np.float32).reshape(-1, *[1] * len(shape)))
+    momenta = [layer.momentum for layer in batch_norm_layers(model)]
+    for layer in batch_norm_layers(model):
+        layer.momentum = 0.5
+    for _ in range(4):
+        model(inputs if len(shapes) > 1 else inputs[0], training=True)
+    for layer, momentum in zip(batch_norm_layers(model), momenta, strict=True):
+        layer.momentum = momentum
+    return inputs
+
+
+def logits_of(model):
+    """The network without its softmax, as a function from inputs to a NumPy array."""
+    head = model.get_layer("head")
+    kernel, bias = head.get_weights()
+    features = keras.Model(model.inputs if len(model.inputs) > 1 else model.input, head.input)
+    return lambda images: features(images).numpy().astype(np.float32) @ kernel + bias
