@@ -2,7 +2,8 @@
 
 Detrending, tapering and the Fourier sums of the 100 kept bins are linear in a window of 800 samples, so they are one
 constant matrix. DPSS tapers are even or odd about the window's centre, and so are cosine and sine: the sum of the
-window with its mirror image feeds half of the columns, the difference the other half, which halves the work.
+window with its mirror image feeds half of the columns, the difference the other half. A window of 4 s holds only about
+90 independent functions of either kind up to 20 Hz: each product goes through a basis of these.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy import signal
 from hbaclib.conventions import CHAINS, EEG_RATE, REGIONS, SPECTROGRAM_BINS, SPECTROGRAM_NFFT, SPECTROGRAM_STEP
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, electrode_index, pair_table
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, pair_table
 
 WINDOW = 4 * EEG_RATE
 STEP = SPECTROGRAM_STEP * EEG_RATE
@@ -28,31 +29,37 @@ LONGEST_INTERPOLATED_GAP = 3
 """Missing samples in a row that are interpolated; longer blocks make the rows of the region NaN."""
 
 LOWEST_RATE = 100.0
+N_PAIRS = len(LONGITUDINAL_PAIRS) // len(REGIONS)
 _BAND = (0.5, 40.0)
 _ORDER = 3
+# Relative to the largest: what is left out stays below the rounding of the precision.
+_LEAST_SINGULAR_VALUE = {"<f4": 1e-8, "<f8": 1e-14}
 
 
 @cache
-def _projections(dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices for the even and the odd half of a window, (400, 3 x 100) each, in the units of a chain's mean density.
+def _projections(dtype: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Factors for the even and the odd half of a window: (400, rank) and (rank, 3 x 100).
 
-    Together their squared products, summed over the tapers and the four pairs, are the region's power density.
+    Their products' squares, summed over both halves, the tapers and the four pairs, are a region's power density.
     """
     tapers = signal.windows.dpss(WINDOW, TIME_BANDWIDTH, N_TAPERS)
     time = np.arange(WINDOW) - (WINDOW - 1) / 2
     phase = 2 * np.pi * np.outer(time, SPECTROGRAM_BINS) / SPECTROGRAM_NFFT
     waves = (np.cos(phase), np.sin(phase))
-    n_pairs = len(LONGITUDINAL_PAIRS) // len(REGIONS)
-    scale = 1 / np.sqrt(EEG_RATE * N_TAPERS * n_pairs)
-    halves = []
+    scale = 1 / np.sqrt(EEG_RATE * N_TAPERS * N_PAIRS)
+    factors = []
     for parity in (0, 1):
         # Taper k is even for even k: with the cosine (even) or sine (odd) of matching parity the product is even.
         columns = [tapers[k][:, None] * waves[(k + parity) % 2] for k in range(N_TAPERS)]
         full = signal.detrend(np.concatenate(columns, axis=1), axis=0)
-        half = np.ascontiguousarray(full[HALF:] * scale, dtype=dtype)
-        half.setflags(write=False)
-        halves.append(half)
-    return halves[0], halves[1]
+        left, size, right = np.linalg.svd(full[HALF:] * scale, full_matrices=False)
+        rank = np.count_nonzero(size > _LEAST_SINGULAR_VALUE[dtype] * size[0])
+        basis = np.ascontiguousarray(left[:, :rank] * size[:rank], dtype=dtype)
+        spectra = np.ascontiguousarray(right[:rank], dtype=dtype)
+        for factor in (basis, spectra):
+            factor.setflags(write=False)
+        factors.append((basis, spectra))
+    return factors[0], factors[1]
 
 
 def _long_gaps(missing: np.ndarray) -> np.ndarray:
@@ -94,42 +101,42 @@ def _touched(long: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
 
 
 def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
-    """(n_samples, 20) to (n_rows, 400), in the precision given."""
-    electrodes = np.ascontiguousarray(recording.T)
+    """(n_samples, 20) to (n_rows, 4, 100), in the precision given."""
+    electrodes = np.array(recording.T, order="C")
     missing = np.isnan(electrodes)
-    long = None
-    if missing.any():
-        electrodes = electrodes.copy()
-        long = _long_gaps(missing)
-        _fill_gaps(electrodes, missing, long)
-    first, second = pair_table(LONGITUDINAL_PAIRS)
-    rows = electrodes[first] - electrodes[second]
-    # The band-pass takes a constant to exactly nothing; taken away first it costs float32 no digits.
-    rows -= rows.mean(axis=-1, keepdims=True, dtype=np.float64).astype(rows.dtype)
-    rows = zero_phase(_resample(rows, rate), band_pass_gain(*_BAND, _ORDER), notch_gain(), margin=HALF)
-    windows = np.lib.stride_tricks.sliding_window_view(rows, WINDOW, axis=-1)
-    windows = windows[:, starts[0] + HALF :: STEP][:, : len(starts)]
-    power = _power(windows)
+    long = _long_gaps(missing) if missing.any() else None
     if long is not None:
-        power[_touched(long, starts, rate)] = np.nan
-    return power.transpose(1, 0, 2).reshape(len(starts), -1)
-
-
-def _power(windows: np.ndarray) -> np.ndarray:
-    """Density of windows (16, n_rows, 800), averaged over tapers and each chain's pairs: (4, n_rows, 100)."""
-    even, odd = _projections(windows.dtype.str)
-    n_pairs = len(windows) // len(REGIONS)
-    power = np.empty((len(REGIONS), windows.shape[1], len(SPECTROGRAM_BINS)), windows.dtype)
-    for region in range(len(REGIONS)):
-        total = np.zeros((windows.shape[1], even.shape[1]), windows.dtype)
-        for pair in windows[region * n_pairs : (region + 1) * n_pairs]:
-            after, before = pair[:, HALF:], pair[:, HALF - 1 :: -1]
-            for half, matrix in ((after + before, even), (after - before, odd)):
-                product = half @ matrix
-                np.square(product, out=product)
-                total += product
-        total.reshape(len(total), N_TAPERS, -1).sum(axis=1, out=power[region])
+        _fill_gaps(electrodes, missing, long)
+    power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), electrodes.dtype)
+    gains = band_pass_gain(*_BAND, _ORDER), notch_gain()
+    for k, region in enumerate(REGIONS):
+        first, second = pair_table(chain_pairs(region))
+        rows = electrodes[first] - electrodes[second]
+        # The band-pass takes a constant to exactly nothing; taken away first it costs float32 no digits.
+        rows -= rows.mean(axis=-1, keepdims=True, dtype=np.float64).astype(rows.dtype)
+        rows = zero_phase(_resample(rows, rate), *gains, margin=HALF)
+        windows = np.lib.stride_tricks.sliding_window_view(rows, WINDOW, axis=-1)
+        power[:, k] = _density(windows[:, starts[0] + HALF :: STEP][:, : len(starts)])
+    if long is not None:
+        power[_touched(long, starts, rate).T] = np.nan
     return power
+
+
+def _density(windows: np.ndarray) -> np.ndarray:
+    """Power density of windows (4, n_rows, 800), averaged over tapers and pairs: (n_rows, 100)."""
+    halves = _projections(windows.dtype.str)
+    n_rows = windows.shape[1]
+    half = np.empty((n_rows, HALF), windows.dtype)
+    product = np.empty((n_rows, N_TAPERS * len(SPECTROGRAM_BINS)), windows.dtype)
+    total = np.zeros_like(product)
+    for window in windows:
+        after, before = window[:, HALF:], window[:, HALF - 1 :: -1]
+        for combine, (basis, waves) in zip((np.add, np.subtract), halves, strict=True):
+            combine(after, before, out=half)
+            np.matmul(half @ basis, waves, out=product)
+            np.square(product, out=product)
+            total += product
+    return total.reshape(n_rows, N_TAPERS, -1).sum(axis=1)
 
 
 def kaggle_spectrogram(
@@ -180,5 +187,5 @@ def kaggle_spectrogram(
     batch = recordings[None] if single else recordings
     spectrograms = np.empty((len(batch), n_rows, len(REGIONS) * len(SPECTROGRAM_BINS)), dtype)
     for spectrogram, recording in zip(spectrograms, batch, strict=True):
-        spectrogram[...] = _one(recording, rate, starts)
+        spectrogram[...] = _one(recording, rate, starts).reshape(spectrogram.shape)
     return spectrograms[0] if single else spectrograms
