@@ -14,18 +14,32 @@ from typing import Any
 import numpy as np
 
 from hbaclib.artefacts import read_manifest
-from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_WINDOW
+from hbaclib.conventions import (
+    CLASSES,
+    EEG_COLUMNS,
+    EEG_WINDOW,
+    RAW_PAIRS,
+    SPECTROGRAM_COLUMNS,
+    SPECTROGRAM_WINDOW,
+)
 from hbaclib.errors import ArtefactError, DataError, list_some
 from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
 from hbaclib.inputs.augment import left_right_swap, time_flip
 from hbaclib.inputs.pipeline import gather_parts, input_kinds, lay_out_parts, padded_batches
-from hbaclib.models.registry import build_model
+from hbaclib.models.registry import INPUT_SHAPES, build_model
 from hbaclib.training.cross_validate import trained_recipe
 from hbaclib.training.fit import fit_name
 from hbaclib.training.recipe import Recipe
 
 WITH_SPECTROGRAMS = {"both", "kaggle", "starter"}
 """Kinds of inputs that need the ten-minute spectrograms."""
+SHAPES = {
+    **{kind: INPUT_SHAPES["stem", kind] for kind in ("both", "kaggle", "eeg")},
+    "starter": INPUT_SHAPES["starter", "kaggle"],
+    "raw": INPUT_SHAPES["raw", "raw"],
+    "wide": (EEG_WINDOW, len(RAW_PAIRS)),
+}
+"""Kind of prepared input -> shape of one sample."""
 _CHUNK = 128
 _VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
 
@@ -49,8 +63,6 @@ class Predictor:
         Raises:
             ArtefactError: the folder holds no finished training run, or a weight file is missing.
         """
-        import keras
-
         folder = Path(folder)
         recipe = trained_recipe(folder)
         models = []
@@ -67,7 +79,6 @@ class Predictor:
                 )
                 model.load_weights(path)
                 models.append(_compiled(model))
-        keras.utils.clear_session(free_memory=False)
         return cls(recipe, models)
 
     @property
@@ -86,6 +97,10 @@ class Predictor:
             (n, 6) float32, rows sum to 1.
         """
         given = arrays if isinstance(arrays, Mapping) else dict.fromkeys(self.kinds, arrays)
+        for kind in self.kinds:
+            if kind not in given or np.shape(given[kind])[1:] != SHAPES[kind]:
+                found = "are missing" if kind not in given else f"have shape {np.shape(given[kind])}"
+                raise DataError(f"{kind!r} inputs {found}, expected (n, {', '.join(map(str, SHAPES[kind]))})")
         size = len(given[self.kinds[0]])
         total = np.zeros((size, len(CLASSES)), np.float64)
         for rows, n in padded_batches(size, self.recipe.batch):
