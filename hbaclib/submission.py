@@ -25,6 +25,7 @@ from hbaclib.artefacts import (
 )
 from hbaclib.conventions import (
     CLASSES,
+    EEG_COLUMNS,
     EEG_WINDOW,
     MANY_VOTES,
     SPECTROGRAM_COLUMNS,
@@ -290,6 +291,12 @@ class _TrainedNetwork:
         from hbaclib.training.predict import Predictor
 
         self._predictor = Predictor.load(folder)
+        # The first prediction traces the network; done here, it does not count as a recording's time.
+        self(
+            np.zeros((1, EEG_WINDOW, len(EEG_COLUMNS)), np.float32),
+            np.ones((1, SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.float32),
+            {},
+        )
 
     @property
     def inputs(self) -> str:
@@ -402,7 +409,7 @@ def _read(
             log.append((int(eeg_id), message))
     found = np.array([index for index, (eeg, _, _) in enumerate(read) if eeg is not None], dtype=int)
     if not len(found):
-        return found, np.empty((0, EEG_WINDOW, 20), np.float32), None
+        return found, np.empty((0, EEG_WINDOW, len(EEG_COLUMNS)), np.float32), None
     eegs = np.stack([read[index][0] for index in found])
     return found, eegs, np.stack([read[index][1] for index in found]) if spectrograms else None
 
