@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, digest_json, is_current, write_manifest
+from hbaclib.artefacts import atomic_path, digest_json, is_current, stage_lock, write_manifest
 from hbaclib.conventions import SPECTROGRAM_COLUMNS
 from hbaclib.dataset.competition import Competition, examine, faults_table, needed_recordings, open_competition
 from hbaclib.dataset.folds import patient_folds
@@ -85,53 +85,54 @@ def port_data(
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
     competition = open_competition(source)
     folder = Path(out) / PORT
-    inputs = {"source": digest_source(source)}
-    parameters = {
-        "sampling": sampling,
-        "n_folds": n_folds,
-        "seed": seed,
-        "spectrograms": spectrograms,
-        "on_bad_file": on_bad_file,
-    }
-    if is_current(folder, inputs=inputs, parameters=parameters):
+    with stage_lock(folder):
+        inputs = {"source": digest_source(source)}
+        parameters = {
+            "sampling": sampling,
+            "n_folds": n_folds,
+            "seed": seed,
+            "spectrograms": spectrograms,
+            "on_bad_file": on_bad_file,
+        }
+        if is_current(folder, inputs=inputs, parameters=parameters):
+            return folder
+        from_files = spectrograms == "files" and competition.has_spectrograms()
+        folds = patient_folds(competition.train, n_folds, seed)
+        examined = examine(
+            competition,
+            needed_recordings(competition, spectrograms=from_files),
+            n_jobs=n_jobs,
+            journal=folder / ".checked",
+            key=digest_json([inputs, from_files]),
+        )
+        _warn_of_notes(examined)
+        faults = faults_table(examined)
+        _write_table(faults, folder / FAULTS)
+        if len(faults) and on_bad_file == "error":
+            raise DataFileError(_list_faults(Path(source), faults))
+        train = _without(competition.train, examined)
+        if train.empty:
+            raise DataFileError(_list_faults(Path(source), faults, "no sample is left without them"))
+        index = _store_spectrograms(competition, train, examined, from_files, folder, digest_json(inputs), n_jobs)
+        tables = {
+            SAMPLES: SAMPLINGS[sampling](train),
+            FOLDS: folds.reset_index(),
+            QUALITY: pd.DataFrame([{"eeg_id": row["id"]} | row["quality"] for row in examined if "quality" in row]),
+            SPECTROGRAM_INDEX: index,
+        }
+        for name, table in tables.items():
+            _write_table(table, folder / name)
+        facts = {
+            "samples": len(tables[SAMPLES]),
+            "recordings": len(tables[QUALITY]),
+            "faulty_files": len(faults),
+            "spectrograms": "files" if from_files else "from_eeg",
+        }
+        write_manifest(
+            folder, PORT, inputs=inputs, parameters=parameters, outputs=[*tables, FAULTS, SPECTROGRAM_ROWS], facts=facts
+        )
+        shutil.rmtree(folder / ".checked", ignore_errors=True)
         return folder
-    from_files = spectrograms == "files" and competition.has_spectrograms()
-    folds = patient_folds(competition.train, n_folds, seed)
-    examined = examine(
-        competition,
-        needed_recordings(competition, spectrograms=from_files),
-        n_jobs=n_jobs,
-        journal=folder / ".checked",
-        key=digest_json([inputs, from_files]),
-    )
-    _warn_of_notes(examined)
-    faults = faults_table(examined)
-    _write_table(faults, folder / FAULTS)
-    if len(faults) and on_bad_file == "error":
-        raise DataFileError(_list_faults(Path(source), faults))
-    train = _without(competition.train, examined)
-    if train.empty:
-        raise DataFileError(_list_faults(Path(source), faults, "no sample is left without them"))
-    index = _store_spectrograms(competition, train, examined, from_files, folder, digest_json(inputs), n_jobs)
-    tables = {
-        SAMPLES: SAMPLINGS[sampling](train),
-        FOLDS: folds.reset_index(),
-        QUALITY: pd.DataFrame([{"eeg_id": row["id"]} | row["quality"] for row in examined if "quality" in row]),
-        SPECTROGRAM_INDEX: index,
-    }
-    for name, table in tables.items():
-        _write_table(table, folder / name)
-    facts = {
-        "samples": len(tables[SAMPLES]),
-        "recordings": len(tables[QUALITY]),
-        "faulty_files": len(faults),
-        "spectrograms": "files" if from_files else "from_eeg",
-    }
-    write_manifest(
-        folder, PORT, inputs=inputs, parameters=parameters, outputs=[*tables, FAULTS, SPECTROGRAM_ROWS], facts=facts
-    )
-    shutil.rmtree(folder / ".checked", ignore_errors=True)
-    return folder
 
 
 def _file_block(paths: list[str]) -> tuple[dict[str, np.ndarray], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
+from hbaclib.artefacts import digest_json, is_current, stage_lock, verify, write_manifest
 from hbaclib.conventions import EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS, SPECTROGRAM_WINDOW
 from hbaclib.dataset.recordings import load_eeg
 from hbaclib.dataset.stages import (
@@ -59,45 +59,46 @@ def store_eeg_products(
     port = verify(port_folder)
     samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["eeg_id", "eeg_start"])
     folder, root = Path(out) / EEG, Path(source)
-    files = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"].unique()]
-    inputs = {PORT: port.digest, "eegs": digest_recordings(root, files)}
-    if is_current(folder, inputs=inputs, parameters={}):
-        return folder
-    n = len(samples)
-    arrays = [
-        StoredArray(EEG_SPECTROGRAMS, (n, *IMAGE_SHAPE, len(REGIONS)), "float16"),
-        StoredArray(RAW_SIGNALS, (n, EEG_WINDOW // 5, len(RAW_PAIRS)), "float16"),
-    ]
-    starts = samples["eeg_start"].to_numpy()
-    # The samples of one recording lie together: the bounds of each recording, then blocks of several recordings.
-    first = np.flatnonzero(np.r_[True, samples["eeg_id"].to_numpy()[1:] != samples["eeg_id"].to_numpy()[:-1]])
-    bounds = np.append(first, n)
-    blocks = [
-        Block(
-            int(bounds[begin]),
-            int(bounds[end]),
-            [(str(files[i]), starts[bounds[i] : bounds[i + 1]].tolist()) for i in range(begin, end)],
+    with stage_lock(folder):
+        files = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"].unique()]
+        inputs = {PORT: port.digest, "eegs": digest_recordings(root, files)}
+        if is_current(folder, inputs=inputs, parameters={}):
+            return folder
+        n = len(samples)
+        arrays = [
+            StoredArray(EEG_SPECTROGRAMS, (n, *IMAGE_SHAPE, len(REGIONS)), "float16"),
+            StoredArray(RAW_SIGNALS, (n, EEG_WINDOW // 5, len(RAW_PAIRS)), "float16"),
+        ]
+        starts = samples["eeg_start"].to_numpy()
+        # The samples of one recording lie together: the bounds of each recording, then blocks of several recordings.
+        first = np.flatnonzero(np.r_[True, samples["eeg_id"].to_numpy()[1:] != samples["eeg_id"].to_numpy()[:-1]])
+        bounds = np.append(first, n)
+        blocks = [
+            Block(
+                int(bounds[begin]),
+                int(bounds[end]),
+                [(str(files[i]), starts[bounds[i] : bounds[i + 1]].tolist()) for i in range(begin, end)],
+            )
+            for begin, end in spans(len(files), _PER_BLOCK)
+        ]
+        run_blocks(
+            _eeg_block,
+            blocks,
+            arrays=arrays,
+            folder=folder,
+            key=digest_json(inputs),
+            n_jobs=n_jobs,
+            description="EEG spectrograms",
         )
-        for begin, end in spans(len(files), _PER_BLOCK)
-    ]
-    run_blocks(
-        _eeg_block,
-        blocks,
-        arrays=arrays,
-        folder=folder,
-        key=digest_json(inputs),
-        n_jobs=n_jobs,
-        description="EEG spectrograms",
-    )
-    write_manifest(
-        folder,
-        EEG,
-        inputs=inputs,
-        parameters={},
-        outputs=[array.name for array in arrays],
-        facts={"samples": n, "recordings": len(files)},
-    )
-    return folder
+        write_manifest(
+            folder,
+            EEG,
+            inputs=inputs,
+            parameters={},
+            outputs=[array.name for array in arrays],
+            facts={"samples": n, "recordings": len(files)},
+        )
+        return folder
 
 
 def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int | None = None) -> Path:
@@ -118,27 +119,31 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
     """
     port = verify(port_folder)
     folder, inputs = Path(out) / IMAGES, {PORT: port.digest}
-    if is_current(folder, inputs=inputs, parameters={}):
+    with stage_lock(folder):
+        if is_current(folder, inputs=inputs, parameters={}):
+            return folder
+        samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["spectrogram_id", "spectrogram_row"])
+        index = pd.read_parquet(Path(port_folder) / SPECTROGRAM_INDEX).set_index("spectrogram_id")
+        starts = index["start"].loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy()
+        path = str(Path(port_folder) / SPECTROGRAM_ROWS)
+        blocks = [
+            Block(begin, end, (path, starts[begin:end].tolist()))
+            for begin, end in spans(len(samples), _IMAGES_PER_BLOCK)
+        ]
+        array = StoredArray(KAGGLE_IMAGES, (len(samples), *IMAGE_SHAPE, len(REGIONS)), "float16")
+        run_blocks(
+            _image_block,
+            blocks,
+            arrays=[array],
+            folder=folder,
+            key=digest_json(inputs),
+            n_jobs=n_jobs,
+            description="Kaggle images",
+        )
+        write_manifest(
+            folder, IMAGES, inputs=inputs, parameters={}, outputs=[array.name], facts={"samples": len(samples)}
+        )
         return folder
-    samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["spectrogram_id", "spectrogram_row"])
-    index = pd.read_parquet(Path(port_folder) / SPECTROGRAM_INDEX).set_index("spectrogram_id")
-    starts = index["start"].loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy()
-    path = str(Path(port_folder) / SPECTROGRAM_ROWS)
-    blocks = [
-        Block(begin, end, (path, starts[begin:end].tolist())) for begin, end in spans(len(samples), _IMAGES_PER_BLOCK)
-    ]
-    array = StoredArray(KAGGLE_IMAGES, (len(samples), *IMAGE_SHAPE, len(REGIONS)), "float16")
-    run_blocks(
-        _image_block,
-        blocks,
-        arrays=[array],
-        folder=folder,
-        key=digest_json(inputs),
-        n_jobs=n_jobs,
-        description="Kaggle images",
-    )
-    write_manifest(folder, IMAGES, inputs=inputs, parameters={}, outputs=[array.name], facts={"samples": len(samples)})
-    return folder
 
 
 def _eeg_block(work: list[tuple[str, list[int]]]) -> tuple[dict[str, np.ndarray], None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, is_current, read_manifest, write_json, write_manifest
+from hbaclib.artefacts import atomic_path, is_current, read_manifest, stage_lock, write_json, write_manifest
 from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, list_some
 from hbaclib.evaluation.ensemble_data import EnsembleData, ensemble_data, implausible, without_duplicates
@@ -231,28 +231,31 @@ def ensemble_stage(
         ``folder``. If it is current already, nothing is computed.
     """
     folder, places = Path(folder), [Path(member) for member in members]
-    inputs = {place.name: read_manifest(place).digest for place in places}
-    parameters = {"weights": dict(weights) if weights else None}
-    if is_current(folder, inputs=inputs, parameters=parameters):
+    with stage_lock(folder):
+        inputs = {place.name: read_manifest(place).digest for place in places}
+        parameters = {"weights": dict(weights) if weights else None}
+        if is_current(folder, inputs=inputs, parameters=parameters):
+            return folder
+        oof = load_oof(places)
+        fit = fit_ensemble(
+            oof.predictions, oof.targets, oof.folds, oof.patients, oof.names, oof.n_votes, weights=weights
+        )
+        save_ensemble(fit, folder, dict(zip(oof.names, places, strict=True)))
+        nested = oof_table(oof.ids, oof.patients, oof.n_votes, oof.folds, oof.targets, fit.oof)
+        with atomic_path(folder / OOF_FILE) as partial:
+            nested.to_parquet(partial, index=False)
+        for name, table in ((TABLE_FILE, fit.table), (CANDIDATES_FILE, fit.candidates)):
+            with atomic_path(folder / name) as partial:
+                table.to_csv(partial, index=False)
+        write_manifest(
+            folder,
+            folder.name,
+            inputs=inputs,
+            parameters=parameters,
+            outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
+            facts={"score": fit.score, "tier": fit.tier, "kind": fit.kind, "members": len(oof.names)},
+        )
         return folder
-    oof = load_oof(places)
-    fit = fit_ensemble(oof.predictions, oof.targets, oof.folds, oof.patients, oof.names, oof.n_votes, weights=weights)
-    save_ensemble(fit, folder, dict(zip(oof.names, places, strict=True)))
-    nested = oof_table(oof.ids, oof.patients, oof.n_votes, oof.folds, oof.targets, fit.oof)
-    with atomic_path(folder / OOF_FILE) as partial:
-        nested.to_parquet(partial, index=False)
-    for name, table in ((TABLE_FILE, fit.table), (CANDIDATES_FILE, fit.candidates)):
-        with atomic_path(folder / name) as partial:
-            table.to_csv(partial, index=False)
-    write_manifest(
-        folder,
-        folder.name,
-        inputs=inputs,
-        parameters=parameters,
-        outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
-        facts={"score": fit.score, "tier": fit.tier, "kind": fit.kind, "members": len(oof.names)},
-    )
-    return folder
 
 
 def save_ensemble(ensemble: EnsembleFit, folder: str | Path, members: Mapping[str, str | Path]) -> Path:
