@@ -149,7 +149,7 @@ def test_seizures_are_fast_or_evolve():
 
 
 def test_a_seizure_of_the_whole_recording_shows_as_a_flame():
-    """Over a long recording the dominant frequency of an evolving seizure moves steadily, that of rhythmic delta not."""
+    """The dominant frequency of an evolving seizure moves steadily, that of rhythmic delta does not."""
 
     def steadiness(kind: str) -> float:
         values = []

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hbaclib.conventions import EEG_WINDOW
+from hbaclib.conventions import EEG_RATE, EEG_WINDOW
 from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, make_mimic
 from hbaclib.dataset.synthetic.background import Traits, background, draw_traits
 from hbaclib.dataset.synthetic.patterns import Pattern, continued, draw_pattern
-from hbaclib.dataset.synthetic.plan import EEG_LEAD, RecordingPlan
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS, RecordingPlan
 from hbaclib.dataset.synthetic.votes import appearance
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
 
@@ -106,7 +106,7 @@ def render(scenes: Sequence[Scene], traits: Traits, n_samples: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Segment:
-    """A 50-s window: signal (10000, 20) µV, its scene, and the class probabilities (6,) of an attentive reader."""
+    """A stand-alone window: signal (n_samples, 20) µV, its scene, class probabilities (6,) for an attentive reader."""
 
     eeg: np.ndarray
     scene: Scene
@@ -124,8 +124,18 @@ def make_segment(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
     Returns:
         The segment; its labelled moment is second 25.
     """
+    return _alone(meant, seed, difficulty, EEG_WINDOW)
+
+
+def make_recording(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
+    """Make one stand-alone recording of ten minutes, (120000, 20); its labelled moment is second 300."""
+    return _alone(meant, seed, difficulty, SPECTROGRAM_SECONDS * EEG_RATE)
+
+
+def _alone(meant: str, seed: int, difficulty: float, n_samples: int) -> Segment:
     rng = np.random.default_rng(seed)
     traits = draw_traits(rng)
-    scene = draw_scene(meant, 25.0, None, rng, difficulty)
-    eeg = render([scene], traits, EEG_WINDOW, rng)
-    return Segment(eeg, scene, appearance(scene.patterns, 25.0))
+    centre = n_samples / EEG_RATE / 2
+    scene = draw_scene(meant, centre, None, rng, difficulty)
+    eeg = render([scene], traits, n_samples, rng)
+    return Segment(eeg, scene, appearance(scene.patterns, centre))
