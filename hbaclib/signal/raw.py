@@ -19,7 +19,9 @@ STEP = 5
 """Every so many samples are kept of a whole recording (40 Hz)."""
 
 FILTER_ORDER = 4
-_REFLECTION_LOW_PASS = 200  # a low-pass of 1 Hz and more has forgotten everything after a second
+# From 6 Hz up a filter has forgotten everything within a second, and less need be mirrored.
+_FAST_EDGE = 6.0
+_FAST_REFLECTION = 200
 
 
 def _gains(low_pass: float | None, band: tuple[float, float] | None, rate: float) -> tuple[Gain, ...]:
@@ -70,6 +72,8 @@ def raw_signals(
     recordings = as_eeg(eeg, min_samples=EEG_RATE)
     n_samples = recordings.shape[-2]
     gains = _gains(low_pass, band, EEG_RATE / STEP if seconds is None else EEG_RATE)
+    lowest_edge = band[0] if band is not None else low_pass
+    reflection = REFLECTION if lowest_edge is not None and lowest_edge < _FAST_EDGE else _FAST_REFLECTION
     if seconds is None:
         if start is not None:
             raise DataError(f"start = {start} without seconds; expected the length of the stretch too")
@@ -87,11 +91,11 @@ def raw_signals(
     n_kept = len(range(*kept.indices(n_samples)))
     signals = np.empty((len(batch), n_kept, len(RAW_PAIRS)), np.float32)
     for signal, recording in zip(signals, batch, strict=True):
-        signal[...] = _one(recording, gains, band is not None, kept).T
+        signal[...] = _one(recording, gains, reflection, kept).T
     return signals[0] if single else signals
 
 
-def _one(recording: np.ndarray, gains: tuple[Gain, ...], slow: bool, kept: slice) -> np.ndarray:
+def _one(recording: np.ndarray, gains: tuple[Gain, ...], reflection: int, kept: slice) -> np.ndarray:
     """(n_samples, 20) to (8, n_kept)."""
     rows = pair_rows(recording, RAW_PAIRS)
     rows[np.isnan(rows)] = 0
@@ -100,7 +104,7 @@ def _one(recording: np.ndarray, gains: tuple[Gain, ...], slow: bool, kept: slice
     if not gains:
         return rows[:, kept]
     # Filtered over the whole recording, so that a stretch has no ends of its own.
-    rows = zero_phase(rows, *gains, reflection=REFLECTION if slow else _REFLECTION_LOW_PASS, step=kept.step or 1)
+    rows = zero_phase(rows, *gains, reflection=reflection, step=kept.step or 1)
     rows = rows[:, kept.start : kept.stop] if kept.step is None else rows
     # A steep edge overshoots in the filter: the promised range is restored last.
     return np.clip(rows, -CLIP / SCALE, CLIP / SCALE)

@@ -16,8 +16,8 @@ def librosa_spectrogram(eeg: np.ndarray) -> np.ndarray:
     Returns:
         (128, 256, 4) float32, channels LL, RL, LP, RP.
 
-    Source: recipe of the public notebook "How To Make Spectrogram from EEG" (C. Deotte, 2024), with the chains' order of
-    this library.
+    Source: recipe of the public notebook "How To Make Spectrogram from EEG" (C. Deotte, 2024), with the chains' order
+    of this library.
     """
     import librosa
 

@@ -33,7 +33,7 @@ def _wild() -> np.ndarray:
     return eeg
 
 
-@pytest.mark.parametrize("cutoff", [16.0, 20.0, 8.0])
+@pytest.mark.parametrize("cutoff", [16.0, 20.0, 8.0, 4.0, 1.0])
 def test_whole_recording_at_40_hz(cutoff: float) -> None:
     eeg = _wild()
     signals = raw_signals(eeg, cutoff)
