@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import digest_json, is_current, stage_lock, verify, write_manifest
-from hbaclib.conventions import EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS, SPECTROGRAM_WINDOW
-from hbaclib.dataset.recordings import load_eeg
+from hbaclib.conventions import EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS
 from hbaclib.dataset.stages import (
     EEG,
     EEG_SPECTROGRAMS,
@@ -24,10 +23,7 @@ from hbaclib.dataset.stages import (
     spans,
 )
 from hbaclib.dataset.store import Block, StoredArray, run_blocks
-from hbaclib.errors import DataFileError
-from hbaclib.inputs.images import spectrogram_image
-from hbaclib.signal.mel import eeg_spectrogram
-from hbaclib.signal.raw import raw_signals
+from hbaclib.dataset.windows import eeg_block, image_block
 
 _PER_BLOCK = 16
 _IMAGES_PER_BLOCK = 128
@@ -82,7 +78,7 @@ def store_eeg_products(
             for begin, end in spans(len(files), _PER_BLOCK)
         ]
         run_blocks(
-            _eeg_block,
+            eeg_block,
             blocks,
             arrays=arrays,
             folder=folder,
@@ -132,7 +128,7 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
         ]
         array = StoredArray(KAGGLE_IMAGES, (len(samples), *IMAGE_SHAPE, len(REGIONS)), "float16")
         run_blocks(
-            _image_block,
+            image_block,
             blocks,
             arrays=[array],
             folder=folder,
@@ -144,28 +140,3 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
             folder, IMAGES, inputs=inputs, parameters={}, outputs=[array.name], facts={"samples": len(samples)}
         )
         return folder
-
-
-def _eeg_block(work: list[tuple[str, list[int]]]) -> tuple[dict[str, np.ndarray], None]:
-    n = sum(len(starts) for _, starts in work)
-    images = np.empty((n, *IMAGE_SHAPE, len(REGIONS)), np.float16)
-    signals = np.empty((n, EEG_WINDOW // 5, len(RAW_PAIRS)), np.float16)
-    row = 0
-    for path, starts in work:
-        eeg, _ = load_eeg(path)
-        for start in starts:
-            window = eeg[start : start + EEG_WINDOW]
-            if len(window) < EEG_WINDOW:
-                raise DataFileError(f"{path}: {len(eeg)} rows; a window at {start} needs {start + EEG_WINDOW}")
-            images[row], signals[row] = eeg_spectrogram(window), raw_signals(window)
-            row += 1
-    return {EEG_SPECTROGRAMS: images, RAW_SIGNALS: signals}, None
-
-
-def _image_block(work: tuple[str, list[int]]) -> tuple[dict[str, np.ndarray], None]:
-    path, starts = work
-    rows = np.load(path, mmap_mode="r")
-    images = [
-        spectrogram_image(np.exp(rows[start : start + SPECTROGRAM_WINDOW].astype(np.float32))) for start in starts
-    ]
-    return {KAGGLE_IMAGES: np.stack(images)}, None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hbaclib.conventions import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
-from hbaclib.dataset.tables import reorder
+from hbaclib.dataset.columns import reorder
 from hbaclib.errors import DataFileError, list_some
 
 

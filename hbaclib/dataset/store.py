@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import joblib
 import numpy as np
 from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hbaclib.artefacts import MANIFEST, code_digest, digest_json
 from hbaclib.errors import ArtefactError
@@ -110,7 +111,11 @@ def run_blocks(
     facts = {} if unfinished is None else _read_journal(unfinished, len(blocks))
     missing = [index for index in range(len(blocks)) if index not in facts]
     files = () if unfinished is None else tuple((str(unfinished / array.name), array) for array in arrays)
-    with tqdm(total=len(blocks), initial=len(facts), desc=description, unit="block", disable=None) as bar:
+    # A notebook's stream is no terminal, but shows the bar all the same.
+    hidden = False if "ipykernel" in sys.modules else None
+    with tqdm(
+        total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden
+    ) as bar:
         for index, found in _map(compute, blocks, missing, files, n_jobs):
             if unfinished is not None:
                 _append(unfinished / _JOURNAL, {"block": index, "facts": found})
@@ -134,7 +139,7 @@ def _map(
     calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
     if n_jobs is not None:
         n_jobs = max(1, min(n_jobs, len(missing))) if n_jobs > 0 else n_jobs
-    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
+    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(calls)
 
 
 def _do_block(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import CLASSES, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
+from hbaclib.dataset.columns import reorder
 from hbaclib.errors import DataFileError, list_some
 
 _IDS = ("eeg_id", "eeg_sub_id", "spectrogram_id", "spectrogram_sub_id", "label_id", "patient_id")
@@ -64,33 +65,6 @@ def read_test_csv(path: str | Path) -> pd.DataFrame:
     faults = [fault for name in TEST_COLUMNS for fault in _make_whole(table, name)]
     faults += _at_rows(table["eeg_id"].duplicated(keep=False), "eeg_id: occurs more than once, expected unique ids")
     return _without_faults(path, table, faults)
-
-
-def reorder(found: Sequence[str], expected: Sequence[str], path: Path) -> str | None:
-    """Compare column names with the expected ones.
-
-    Returns:
-        None where they are the same, else a note that they have another order or that further ones are left out.
-
-    Raises:
-        DataFileError: columns are missing or repeated.
-    """
-    if list(found) == list(expected):
-        return None
-    missing = [name for name in expected if name not in found]
-    unknown = [name for name in found if name not in expected]
-    if missing:
-        hint = f"; not expected: {list_some(unknown)}" if unknown else ""
-        raise DataFileError(
-            f"{path}: column {list_some(missing)} missing{hint}; "
-            f"expected {len(expected)} columns: {list_some(expected, 20)}"
-        )
-    repeated = [name for name in expected if list(found).count(name) > 1]
-    if repeated:
-        raise DataFileError(f"{path}: column {list_some(repeated)} occurs more than once")
-    if unknown:
-        return f"{path}: columns not expected and left out: {list_some(unknown)}"
-    return f"{path}: columns in another order than the competition's ({list_some(found, 3)}, ...); reordered by name"
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -94,3 +94,19 @@ def write_tiny(
     sample = test[["eeg_id"]].assign(**dict.fromkeys(VOTE_COLUMNS, 1 / 6))
     sample.to_csv(root / "sample_submission.csv", index=False)
     return train
+
+
+def link_copies(source: Path, target: Path, copies: int) -> None:
+    """A set of ``copies`` times as many recordings and patients, its files hard links to the source's."""
+    train = pd.read_csv(source / "train.csv")
+    tables = []
+    for kind in ("train_eegs", "train_spectrograms"):
+        (target / kind).mkdir(parents=True)
+    for copy in range(copies):
+        shift = 100_000 * (copy + 1)
+        ids = ["eeg_id", "spectrogram_id", "label_id", "patient_id"]
+        tables.append(train.assign(**{name: train[name] + shift for name in ids}))
+        for kind in ("train_eegs", "train_spectrograms"):
+            for path in (source / kind).iterdir():
+                (target / kind / f"{int(path.stem) + shift}.parquet").hardlink_to(path)
+    pd.concat(tables).to_csv(target / "train.csv", index=False)
