@@ -16,19 +16,22 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, atomic_path, is_current, read_manifest, stage_lock, write_manifest
+from hbaclib.artefacts import Manifest, atomic_path, digest_json, is_current, read_manifest, stage_lock, write_manifest
 from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
 from hbaclib.dataset.folds import audit_folds
-from hbaclib.errors import ArtefactError, ConfigError, DataError
+from hbaclib.errors import ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.models.registry import check_model
 from hbaclib.training.fit import Fit, run_fit
+from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.runtime import visible_gpus
+from hbaclib.training.trained import STAGE, audit_trained, trained_recipe
 
 log = logging.getLogger(__name__)
 
-STAGE = "train"
+__all__ = ["check_training", "train", "trained_recipe"]
+
 RECIPE, OOF, HISTORY = "recipe.toml", "oof.parquet", "history.csv"
 
 
@@ -42,6 +45,7 @@ def train(
     session_hours: float | None = None,
     devices: tuple[str, ...] | None = None,
     mirrored: bool = False,
+    pseudo_labels: str | Path | None = None,
 ) -> Path:
     """Train a recipe on all folds but one, for each fold, and predict the fold that was left out.
 
@@ -58,6 +62,7 @@ def train(
         devices: devices of this host, one for each fit at a time: GPU numbers, or TensorFlow's names such as
             ``CPU:1``. None takes the GPUs that are visible.
         mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
+        pseudo_labels: folder of `hbaclib.training.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
 
     Returns:
         The folder.
@@ -65,37 +70,47 @@ def train(
     Raises:
         ConfigError: the recipe does not fit the data or names something that does not exist; a fold out of range.
         DataError: the samples table is not as promised.
-        LeakError: a patient in two folds.
+        LeakError: a patient in two folds; pseudo-labels or starting weights made with a patient that is scored.
         TrainingError: a loss that is not a number.
         PlatformError: too little time or memory.
     """
     folder = Path(out_folder)
-    chosen = check_training(recipe, inputs, folds)
-    needed = {"arrays": inputs.digest}
+    chosen = check_training(recipe, inputs, folds, pseudo_labels)
+    needed = {"arrays": inputs.digest} | {f"from {path}": read_manifest(path).digest for path in recipe.start_from}
+    if pseudo_labels is not None:
+        needed["pseudo_labels"] = read_manifest(pseudo_labels).digest
+    data = inputs.digest if len(needed) == 1 else digest_json(needed)
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
     family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
     folder.mkdir(parents=True, exist_ok=True)
     recipe.save(folder / RECIPE)
+    labels = None if pseudo_labels is None else Path(pseudo_labels)
     fits = [
-        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=inputs.digest, family=family)
+        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data, family=family, pseudo_labels=labels)
         for fold in chosen
         for seed in recipe.seeds
     ]
     with stage_lock(folder):
         _map_fits(fits, inputs, progress, session_hours, devices, mirrored)
-        _combine(recipe, inputs, folder, needed)
+        _combine(recipe, data, folder, needed)
     return folder
 
 
-def check_training(recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None = None) -> tuple[int, ...]:
+def check_training(
+    recipe: Recipe,
+    inputs: Arrays,
+    folds: Iterable[int] | None = None,
+    pseudo_labels: str | Path | None = None,
+) -> tuple[int, ...]:
     """Check everything that can be checked before any training starts.
 
     Args:
         recipe: what is to be trained.
         inputs: samples, folds and arrays.
         folds: folds to leave out, in turn; None is all.
+        pseudo_labels: folder of pseudo-labels, or None.
 
     Returns:
         The folds.
@@ -106,6 +121,13 @@ def check_training(recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None =
     family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
     if recipe.weights and family.find_weights:
         family.find_weights(recipe.weights)
+    if (recipe.band or recipe.crop_seconds) and not recipe.reads_signals:
+        raise ConfigError(f"recipe {recipe.name!r}: band and crop_seconds are for networks that read the raw signals")
+    if family.with_signal and recipe.augment_with == "albumentations":
+        raise ConfigError(f"recipe {recipe.name!r}: albumentations cannot change images and raw signals alike")
+    if bool(recipe.pseudo_weight) != (pseudo_labels is not None):
+        given = "no pseudo-labels" if pseudo_labels is None else f"the pseudo-labels {pseudo_labels}"
+        raise ConfigError(f"recipe {recipe.name!r} has pseudo_weight = {recipe.pseudo_weight}, but {given} given")
     samples, table = inputs.samples, inputs.folds
     missing = [column for column in SAMPLE_COLUMNS if column not in samples.columns]
     if missing:
@@ -127,6 +149,10 @@ def check_training(recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None =
     fold_of = samples["patient_id"].map(table).to_numpy()
     audit_folds(samples, table, {fold: fold_of != fold for fold in chosen})
     for fold in chosen:
+        for path in recipe.start_from:
+            audit_trained(path, fold, samples, table)
+        if pseudo_labels is not None:
+            load_pseudo_labels(pseudo_labels, samples, table, fold)
         if not (fold_of == fold).any():
             raise DataError(f"fold {fold} has no samples")
         for number, stage in enumerate(recipe.stages, 1):
@@ -172,10 +198,10 @@ def _map_fits(
     )
 
 
-def _combine(recipe: Recipe, inputs: Arrays, folder: Path, needed: dict[str, str]) -> Manifest:
+def _combine(recipe: Recipe, data: str, folder: Path, needed: dict[str, str]) -> Manifest:
     """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
     fits = [
-        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=inputs.digest)
+        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data)
         for fold in range(recipe.folds)
         for seed in recipe.seeds
     ]
@@ -214,15 +240,3 @@ def _combine(recipe: Recipe, inputs: Arrays, folder: Path, needed: dict[str, str
             "precision": sorted({fact["precision"] for fact in facts}),
         },
     )
-
-
-def trained_recipe(folder: str | Path) -> Recipe:
-    """The recipe of a trained folder.
-
-    Raises:
-        ArtefactError: the folder does not hold a finished training run.
-    """
-    manifest = read_manifest(folder)
-    if manifest.stage != STAGE:
-        raise ArtefactError(f"{folder}: holds stage {manifest.stage!r}, expected {STAGE!r}")
-    return Recipe.from_dict(manifest.parameters["recipe"], str(folder))

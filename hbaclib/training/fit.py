@@ -33,10 +33,13 @@ from hbaclib.inputs.pipeline import (
 )
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
-from hbaclib.training.losses import kl_loss, smooth_labels, vote_weights
+from hbaclib.training.labels import training_labels
+from hbaclib.training.losses import kl_loss, vote_weights
 from hbaclib.training.recipe import Recipe, Stage
 from hbaclib.training.runtime import claim_device, configure, make_strategy, seed_everything
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
+from hbaclib.training.trained import fit_name
+from hbaclib.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +57,9 @@ class Fit:
         fold: the fold that is left out.
         seed: one of the recipe's seeds.
         folder: where its files go.
-        data: digest of the arrays.
+        data: digest of the arrays, and of pseudo-labels and trained folders where the fit uses any.
         family: the network's registry entry; it travels with the fit, so that worker processes know it.
+        pseudo_labels: folder of pseudo-labels, where the recipe mixes them in.
     """
 
     recipe: Recipe
@@ -64,6 +68,7 @@ class Fit:
     folder: Path
     data: str
     family: Any = field(default=None, compare=False)
+    pseudo_labels: Path | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -97,11 +102,6 @@ class Fit:
 
     def _digests(self) -> dict[str, str]:
         return {path.name: digest_file(path) for path in self.outputs() if path.is_file()}
-
-
-def fit_name(recipe: Recipe, fold: int, seed: int) -> str:
-    """``fold-K``, with the seed behind it where the recipe has several."""
-    return f"fold-{fold}" if len(recipe.seeds) == 1 else f"fold-{fold}-seed-{seed}"
 
 
 def run_fit(
@@ -192,6 +192,9 @@ class _Trainer:
                 bn_momentum=recipe.batch_norm_momentum,
                 **recipe.network_options(),
             )
+            if recipe.start_from:
+                start_from(self.model, recipe.start_from, fit.fold, fit.seed, samples, inputs.folds)
+        self.labels = training_labels(recipe, samples, inputs.folds, fit.fold, fit.pseudo_labels)
         self.history: list[dict[str, Any]] = []
         self._compile_forward()
 
@@ -241,7 +244,6 @@ class _Trainer:
             assign_values(self.model.variables, stored.weights)
             assign_values(optimizer.variables, stored.optimizer)
         rates = learning_rates(stage, steps)
-        targets = smooth_labels(self.targets, recipe.label_smoothing)
         weights = np.zeros(len(self.votes), np.float32)
         weights[rows] = vote_weights(self.votes[rows], stage.vote_weights)
         shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
@@ -250,7 +252,7 @@ class _Trainer:
             self._seed_dropout((*key, _DROPOUT))
             order = epoch_order(rows, steps, recipe.batch, key)
             losses = np.zeros(steps)
-            for step, *batch in training_batches(self.inputs, order, targets, weights, recipe, key, shapes):
+            for step, *batch in training_batches(self.inputs, order, self.labels, weights, recipe, key, shapes):
                 step = int(step)
                 optimizer.learning_rate.assign(rates[epoch, step])
                 losses[step] = float(step_function(*self._share(*batch)))

@@ -6,7 +6,7 @@ batches of one fixed size, so that a prediction does not depend on how many rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,8 @@ from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
 from hbaclib.inputs.augment import left_right_swap, time_flip
 from hbaclib.inputs.pipeline import gather_parts, input_kinds, lay_out_parts, padded_batches
 from hbaclib.models.registry import INPUT_SHAPES, build_model
-from hbaclib.training.cross_validate import trained_recipe
-from hbaclib.training.fit import fit_name
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.trained import fit_name, trained_recipe
 
 WITH_SPECTROGRAMS = {"both", "kaggle", "starter"}
 """Kinds of inputs that need the ten-minute spectrograms."""
@@ -57,8 +56,12 @@ class Predictor:
     models: list[Any]
 
     @classmethod
-    def load(cls, folder: str | Path) -> Predictor:
+    def load(cls, folder: str | Path, folds: Sequence[int] | None = None) -> Predictor:
         """Load the networks of a trained folder.
+
+        Args:
+            folder: the folder.
+            folds: take only the networks that left these folds out; None takes all.
 
         Raises:
             ArtefactError: the folder holds no finished training run, or a weight file is missing.
@@ -66,7 +69,7 @@ class Predictor:
         folder = Path(folder)
         recipe = trained_recipe(folder)
         models = []
-        for fold in read_manifest(folder).facts["folds"]:
+        for fold in read_manifest(folder).facts["folds"] if folds is None else folds:
             for seed in recipe.seeds:
                 path = folder / f"{fit_name(recipe, fold, seed)}.weights.h5"
                 if not path.is_file():
