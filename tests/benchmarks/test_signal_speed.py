@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mne
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -111,6 +110,8 @@ def _columns(by_pair: np.ndarray) -> np.ndarray:
 
 
 def test_kaggle_spectrogram(benchmark: Callable) -> None:
+    import mne  # slow to import, and this file is collected with all tests
+
     eeg = noise(1, 120_000)
     windows = _windows(eeg)
     contiguous = np.ascontiguousarray(windows.reshape(-1, 800))

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from hbaclib import kaggle_spectrogram
-from hbaclib.conventions import CHAINS, EEG_COLUMNS, ELECTRODE_SWAP, REGION_SWAP, REGIONS, SPECTROGRAM_FREQUENCIES
+from hbaclib.conventions import (
+    CHAINS,
+    CLASSES,
+    EEG_COLUMNS,
+    ELECTRODE_SWAP,
+    REGION_SWAP,
+    REGIONS,
+    SPECTROGRAM_FREQUENCIES,
+)
+from hbaclib.dataset.synthetic.recording import make_segment
 from hbaclib.errors import ConfigError, DataError
 from tests.signal.recordings import chain_differences, column, noise
 
@@ -59,6 +68,11 @@ def test_equals_a_slow_implementation_with_offsets_and_mains_noise() -> None:
     eeg = noise(1, 6000) + np.linspace(-5000, 5000, len(EEG_COLUMNS), dtype=np.float32)
     mains = 500 * np.sin(2 * np.pi * 60 * np.arange(6000) / 200)
     _check(eeg + (mains[:, None] * np.linspace(-1, 1, len(EEG_COLUMNS))).astype(np.float32))
+
+
+@pytest.mark.parametrize("meant", CLASSES)
+def test_equals_a_slow_implementation_on_synthetic_recordings(meant: str) -> None:
+    _check(make_segment(meant, seed=2).eeg, 2.0)
 
 
 def test_equals_a_slow_implementation_on_real_recordings(real_data: Path) -> None:
