@@ -330,7 +330,7 @@ def _sizes(suite: Suite, first: dict[str, Any], data: str | Path | None) -> dict
         ConfigError: a stage writes more than a Kaggle session keeps.
     """
     counts = sizes.suite_counts(suite, first, data)
-    found = {stage.name: sizes.stage_bytes(stage, counts, int(first.get("n_folds", 5))) for stage in suite.stages}
+    found = {stage.name: sizes.stage_bytes(stage, counts) for stage in suite.stages}
     over = [f"{name} {sizes.show_bytes(size)}" for name, size in found.items() if size > sizes.LIMIT]
     if over:
         raise ConfigError(

@@ -88,13 +88,15 @@ def suite_counts(suite: Suite, defaults: dict[str, Any], data: str | Path | None
     return count_synthetic(int(defaults.get("synthetic_patients", 40)))
 
 
-def stage_bytes(stage: Stage, counts: Counts, n_folds: int = 5) -> int:
+def stage_bytes(stage: Stage, counts: Counts) -> int:
     """Bytes that a stage writes, at most.
 
     Args:
         stage: the stage.
         counts: what it works on.
-        n_folds: networks that a training stage keeps.
+
+    Raises:
+        ConfigError: a training stage names a recipe that does not exist.
     """
     image = counts.samples * IMAGE_SHAPE[0] * IMAGE_SHAPE[1] * 4 * 2
     name = stage.notebook.name
@@ -105,9 +107,13 @@ def stage_bytes(stage: Stage, counts: Counts, n_folds: int = 5) -> int:
     if name == "03_assemble_inputs":
         return SMALL + image
     if name.startswith("04_"):
-        # A fit that was stopped also leaves its checkpoint: weights once, the optimizer's state twice.
-        parameters = PARAMETERS.get(str(stage.parameters.get("backbone", "b4")).rpartition("_")[2], PARAMETERS["b4"])
-        return SMALL + parameters * 4 * (n_folds + 3)
+        from hbaclib.training.recipe import load_recipe
+
+        recipe = load_recipe(str(stage.parameters.get("recipe") or "gold"))
+        backbone = str(stage.parameters.get("backbone", recipe.backbone))
+        parameters = PARAMETERS.get(backbone.rpartition("_")[2], PARAMETERS["b4"])
+        # Fits that were stopped, one on each GPU, also leave a checkpoint: weights, their mean, the optimizer's two.
+        return SMALL + parameters * 4 * (recipe.folds * len(recipe.seeds) + 2 * 4)
     return SMALL
 
 

@@ -268,3 +268,35 @@ def test_from_goes_with_dataset(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["kaggle", "build", "--user", "a", "--out", str(tmp_path), "--from", "x"])
     assert result.exit_code == 2
     assert "--dataset and --from go together" in result.output
+
+
+def test_folds_split_over_kernels(tmp_path: Path) -> None:
+    plan = build("full", user="someone", out=tmp_path, parts=2)
+    by_name = {kernel.name: kernel for kernel in plan.kernels}
+    assert len(plan.kernels) == 15
+    first, last = by_name["04_train_efficientnet-b4-part1"], by_name["04_train_efficientnet-b4"]
+    assert first.stage == last.stage == "04_train_efficientnet-b4"
+    assert last.after == (*first.after, first.name)
+    assert first.name not in by_name["07_ensemble"].after
+    notebook = nbformat.read(tmp_path / "kernels" / first.name / f"{first.name}.ipynb", as_version=4)
+    values: dict[str, object] = {}
+    exec(next(each.source for each in notebook.cells if "injected-parameters" in each.metadata.get("tags", [])), values)
+    assert (values["folds"], values["stage"]) == ([0, 2, 4], "04_train_efficientnet-b4")
+    with pytest.raises(ConfigError, match="folds split over 6 kernels, expected 1 to 5"):
+        build("full", user="someone", out=tmp_path, parts=6)
+
+
+def test_internet_only_where_weights_are_downloaded(tmp_path: Path) -> None:
+    def online() -> set[str]:
+        found = [json.loads(path.read_text()) for path in (tmp_path / "build" / "kernels").glob("*/*.json")]
+        return {metadata["id"] for metadata in found if metadata["enable_internet"]}
+
+    build("full", user="someone", out=tmp_path / "build")
+    assert online() == {f"someone/hbac-04-train-efficientnet-b{number}" for number in range(5)}
+    with pytest.raises(ConfigError, match=r"no \*_notop\.h5 file"):
+        build("full", user="someone", out=tmp_path / "build", weights=tmp_path)
+    write_text(tmp_path / "published" / "efficientnet-b0_noisy-student_notop.h5", "stands for weights")
+    plan = build("full", user="someone", out=tmp_path / "build", weights=tmp_path / "published")
+    assert online() == set()
+    assert [dataset.ref for dataset in plan.datasets] == ["someone/hbac-wheels", "someone/hbac-weights"]
+    check(tmp_path / "build")

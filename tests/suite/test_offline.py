@@ -81,7 +81,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 @pytest.fixture(scope="module")
 def plan(image: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
     folder = tmp_path_factory.mktemp("build")
-    return folder, build("smoke", user="someone", out=folder, root=ROOT)
+    # Two folds over two kernels, so that the join of parts is run too.
+    return folder, build("smoke", user="someone", out=folder, root=ROOT, parts=2)
 
 
 def make_session(python: str, packages: Path, folder: Path) -> Path:
@@ -171,9 +172,11 @@ def test_built_kernels_run_from_first_to_submission(
             env=environment,
         )
         assert done.returncode == 0, f"{kernel.name}:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
-        assert verify(working / kernel.name).stage
+        assert verify(working / kernel.stage).stage
         after = {str(path): digest_file(path) for path in inputs.rglob("*") if path.is_file()}
         assert after == before
+        if kernel.name != kernel.stage:
+            assert not list((working / kernel.stage).glob("fold-1*"))  # a part trains its own folds alone
         written = sum(path.stat().st_size for path in working.rglob("*") if path.is_file())
         assert written <= kernel.bytes, f"{kernel.name} wrote {written} bytes, computed beforehand: {kernel.bytes}"
         worked[kernel.ref] = working
