@@ -69,7 +69,7 @@ from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.evaluation import plots
 from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
-from hbaclib.platform import output_root
+from hbaclib.platform import on_kaggle, output_root
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import load_recipe
@@ -113,10 +113,10 @@ for draw in range(2):
 # ## Train
 #
 # One fit per fold. A run that was killed continues with the epoch after the last finished one; finished folds are not
-# trained again.
+# trained again. On Kaggle a run that would not end within the session's 12 hours is refused after its first steps.
 
 # %%
-folder = train(plan, inputs, out / stage, folds=folds or None)
+folder = train(plan, inputs, out / stage, folds=folds or None, session_hours=11.5 if on_kaggle() else None)
 
 # %% [markdown]
 # ## Learning curves
