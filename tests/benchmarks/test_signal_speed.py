@@ -1,6 +1,7 @@
 """Speed of the signal transforms beside their rivals, in one run and with one thread each.
 
-Every figure is the minimum over rounds in which all rivals take turns, so that a busy machine burdens them alike.
+Every figure is the least processor time over rounds in which all rivals take turns: with one thread it is the wall time
+of an idle machine, and a busy one does not put a long call, which is interrupted, behind a short one, which is not.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ def _one_thread() -> Iterator[None]:
 
 
 def _milliseconds(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Least time of each, taking turns, after one unmeasured call each."""
+    """Least processor time of each, taking turns, after one unmeasured call each."""
     for call in rivals.values():
         call()
     least = dict.fromkeys(rivals, np.inf)
     for _ in range(rounds):
         for name, call in rivals.items():
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            least[name] = min(least[name], time.perf_counter() - start)
+            least[name] = min(least[name], time.process_time() - start)
     return {name: 1e3 * seconds for name, seconds in least.items()}
 
 
