@@ -200,7 +200,7 @@ def test_reordered_files_are_taken_and_said_once(tmp_path: Path) -> None:
 
 def test_an_unwritable_output_folder(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(ArtefactError, match="cannot be written"):
+    with pytest.raises(ArtefactError, match="out: cannot write there"):
         port_data(tiny, tmp_path / "out", n_folds=3, n_jobs=1)
 
 
