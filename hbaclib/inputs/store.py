@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,11 @@ from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.inputs.images import starter_layout
 
 KINDS = ("both", "kaggle", "eeg", "raw", "starter", "wide")
+
+
+@dataclass(frozen=True)
+class _Map:
+    path: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,20 @@ class InputArrays:
     wide: np.ndarray | None = None
     spectrogram_rows: np.ndarray | None = None
     spectrogram_starts: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory map would travel to a worker process as gigabytes of content; its file's name is enough.
+        return {
+            name: _Map(str(value.filename)) if isinstance(value, np.memmap) else value
+            for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        opened = {
+            name: np.load(value.path, mmap_mode="r") if isinstance(value, _Map) else value
+            for name, value in state.items()
+        }
+        vars(self).update(opened)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -22,7 +22,7 @@ from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.models.registry import check_model
-from hbaclib.training.fit import Fit, run_fit
+from hbaclib.training.fit import HERE, Fit, run_fit
 from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.runtime import visible_gpus
@@ -172,6 +172,9 @@ def _map_fits(
     devices: tuple[str, ...] | None,
     mirrored: bool,
 ) -> None:
+    # On a cluster, which hosts have which devices is known there only: each fit claims one where it runs.
+    cluster = "Dask" in type(joblib.parallel.get_active_backend()[0]).__name__
+    claim = () if not cluster else HERE if devices is None else devices
     devices = visible_gpus() if devices is None else devices
     deadline = None if session_hours is None else time.time() + 3600 * session_hours
     fits = [fit for fit in fits if not fit.finished()]
@@ -180,19 +183,20 @@ def _map_fits(
         for number, fit in enumerate(fits):
             run_fit(fit, inputs, devices=names, progress=progress, deadline=deadline, rounds=len(fits) - number)
         return
-    # One device (or none) is used by this process; several get a process each. Under a Dask configuration joblib
-    # takes its number of jobs from there.
-    several = len(devices) > 1
+    # One device (or none) is used by this process; several get a process each.
+    several = len(devices) > 1 and not cluster
+    claim = devices if several else claim
     workers = min(len(devices), len(fits)) if several else None
-    rounds = -(-len(fits) // (workers or 1))
+    at_once = workers or (joblib.effective_n_jobs(-1) if cluster else 1)
+    rounds = -(-len(fits) // at_once) if fits else 0
     joblib.Parallel(n_jobs=workers)(
         joblib.delayed(run_fit)(
             fit,
             inputs,
-            claim=devices if several else (),
-            progress=progress and not several,
+            claim=claim,
+            progress=progress and at_once == 1,
             deadline=deadline,
-            rounds=rounds if several else len(fits) - number,
+            rounds=rounds if at_once > 1 else len(fits) - number,
         )
         for number, fit in enumerate(fits)
     )

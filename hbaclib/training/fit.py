@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,12 +37,14 @@ from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoi
 from hbaclib.training.labels import training_labels
 from hbaclib.training.losses import kl_loss, vote_weights
 from hbaclib.training.recipe import Recipe, Stage
-from hbaclib.training.runtime import claim_device, configure, make_strategy, seed_everything
+from hbaclib.training.runtime import claim_device, configure, make_strategy, seed_everything, visible_gpus
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
 from hbaclib.training.trained import fit_name
 from hbaclib.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
+
+HERE = ("here",)
 
 _DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
 _STEPS_TO_MEASURE = 8
@@ -119,7 +122,8 @@ def run_fit(
     Args:
         fit: which one.
         inputs: the stored arrays.
-        claim: devices of this host of which the process takes one for itself; numbers are GPUs.
+        claim: devices of this host of which the process takes one for itself; numbers are GPUs. ``HERE`` stands for
+            the GPUs of the host that the fit runs on.
         devices: devices that share every batch (`MirroredStrategy`) where there is more than one.
         progress: show a bar with the time left.
         deadline: Unix time by which the session ends.
@@ -134,8 +138,13 @@ def run_fit(
     """
     if fit.finished():
         return fit
-    if claim:
-        devices = _take(claim)
+    claim = visible_gpus() if claim == HERE else claim
+    device = claim_device(claim) if claim else ", ".join(devices) or "default"
+    if claim and device.isdigit():
+        # TensorFlow starts after this, so it sees this GPU alone, as its number 0.
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    elif claim:
+        devices = (device,)
     facts = configure(fit.recipe)
     begin = time.time()
     if fit.family is not None and not fit.family.built_in:
@@ -148,20 +157,9 @@ def run_fit(
             f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
             "choose a smaller batch, downsample, or a smaller model"
         ) from error
-    fit.record({**facts, "device": ", ".join(devices) or "default", "begin": begin, "end": time.time()})
+    fit.record({**facts, "device": device, "begin": begin, "end": time.time()})
     fit.path("checkpoint.npz").unlink(missing_ok=True)
     return fit
-
-
-def _take(claim: tuple[str, ...]) -> tuple[str, ...]:
-    import os
-
-    device = claim_device(claim)
-    if device.isdigit():
-        # TensorFlow starts after this, so it sees this GPU alone, as its number 0.
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-        return ()
-    return (device,)
 
 
 def _out_of_memory() -> type[Exception]:
@@ -182,21 +180,33 @@ class _Trainer:
         self.targets = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
         self.valid = np.flatnonzero(self.folds == fit.fold)
         self.strategy = make_strategy(devices, recipe.batch)
-        seed_everything(fit.seed, fit.fold)
-        with self.strategy.scope():
-            self.model = build_model(
-                recipe.backbone,
-                recipe.layout,
-                recipe.inputs,
-                recipe.weights or None,
-                bn_momentum=recipe.batch_norm_momentum,
-                **recipe.network_options(),
-            )
-            if recipe.start_from:
-                start_from(self.model, recipe.start_from, fit.fold, fit.seed, samples, inputs.folds)
+        with make_strategy(devices[:1]).scope():
+            self.model = self._build()
+        if self.strategy.num_replicas_in_sync > 1:
+            # A strategy draws other initial weights from the same seed; a fit starts from the same ones on any number
+            # of devices.
+            first = self.model.get_weights()
+            with self.strategy.scope():
+                self.model = self._build()
+                self.model.set_weights(first)
         self.labels = training_labels(recipe, samples, inputs.folds, fit.fold, fit.pseudo_labels)
         self.history: list[dict[str, Any]] = []
         self._compile_forward()
+
+    def _build(self) -> Any:
+        fit, recipe = self.fit, self.recipe
+        seed_everything(fit.seed, fit.fold)
+        model = build_model(
+            recipe.backbone,
+            recipe.layout,
+            recipe.inputs,
+            recipe.weights or None,
+            bn_momentum=recipe.batch_norm_momentum,
+            **recipe.network_options(),
+        )
+        if recipe.start_from:
+            start_from(model, recipe.start_from, fit.fold, fit.seed, self.inputs.samples, self.inputs.folds)
+        return model
 
     def rows_of(self, stage: Stage) -> np.ndarray:
         """Rows that a stage trains on."""

@@ -139,8 +139,7 @@ def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribut
 
     if not devices:
         return tf.distribute.get_strategy()
-    known = {device.name.removeprefix("/physical_device:") for device in tf.config.list_logical_devices()}
-    known |= {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
+    known = {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
     missing = [device for device in devices if device.removeprefix("/") not in known]
     if missing:
         raise PlatformError(f"devices {', '.join(missing)} do not exist; here are {', '.join(sorted(known))}")

@@ -1,0 +1,126 @@
+"""The whole way from synthetic files to scores: networks learn the classes, not the labels' order and not the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hbaclib.conventions import MANY_VOTES, PREDICTION_COLUMNS, VOTE_COLUMNS
+from hbaclib.evaluation.metric import kl_divergence
+from hbaclib.evaluation.oof import load_oof
+from hbaclib.evaluation.tiers import class_mean_predictions
+
+pytestmark = pytest.mark.slow
+
+
+def small_features(shape, **options):
+    """A network that trains in seconds."""
+    import keras
+
+    given = keras.Input(shape)
+    x = keras.layers.AveragePooling2D(4)(given)
+    for filters in (16, 32, 48):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.Activation("relu")(x)
+        x = keras.layers.MaxPooling2D(2)(x)
+    return keras.Model(given, keras.layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    from hbaclib.models.registry import register_model
+    from hbaclib.training.recipe import Recipe, Stage
+
+    register_model("small", small_features)
+    stage = Stage(epochs=14, schedule="cosine", peak=6e-3, warmup=1.0, floor=1e-5, vote_weights="votes")
+    return Recipe(
+        name="small",
+        backbone="small",
+        stages=(stage,),
+        batch=16,
+        folds=2,
+        augmentation={"left_right_swap": {"p": 0.5}},
+        batch_norm_batches=10,
+    )
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a synthetic set, its truth beside it, and stages 01 to 03."""
+    from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
+    from hbaclib.dataset.synthetic import make_synthetic_dataset
+
+    folder = tmp_path_factory.mktemp("learning")
+    source = make_synthetic_dataset(folder / "set", n_patients=36, seed=5, n_test=1, progress=False)
+    port = port_data(source, folder, n_folds=2)
+    store_eeg_products(source, port, folder)
+    store_kaggle_images(port, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arrays(work: Path):
+    from hbaclib.inputs.store import open_inputs
+
+    return open_inputs(work / "01_port_data", work / "02_eeg_spectrograms", work / "03_assemble_inputs")
+
+
+def share_of_baseline(folder: Path) -> float:
+    """Out-of-fold score on the rows of many votes, over that of the training folds' class means."""
+    oof = load_oof(folder)
+    many = oof.n_votes >= MANY_VOTES
+    baseline = class_mean_predictions(oof.targets, oof.folds, oof.n_votes)
+    return kl_divergence(oof.targets[many], oof.predictions[0][many]) / kl_divergence(oof.targets[many], baseline[many])
+
+
+def test_learns_the_classes_and_nothing_from_shuffled_labels(work: Path, arrays, recipe) -> None:
+    from hbaclib.training.cross_validate import train
+
+    learned = share_of_baseline(train(recipe, arrays, work / "04_train_small", progress=False))
+    shares = arrays.samples[list(VOTE_COLUMNS)].to_numpy().copy()
+    rng = np.random.default_rng(0)
+    for group in (arrays.samples["n_votes"] >= MANY_VOTES, arrays.samples["n_votes"] < MANY_VOTES):
+        rows = np.flatnonzero(group)
+        shares[rows] = shares[rng.permutation(rows)]
+    samples = arrays.samples.assign(**dict(zip(VOTE_COLUMNS, shares.T, strict=True)))
+    shuffled = dataclasses.replace(arrays, samples=samples, digest="shuffled labels")
+    nothing = share_of_baseline(train(recipe, shuffled, work / "04_train_shuffled", progress=False))
+    assert learned < 0.85
+    assert nothing > 0.95
+
+
+def test_training_does_not_open_the_truth(work: Path, arrays, recipe, tmp_path: Path) -> None:
+    """The same predictions with the truth there and with it gone, and no file of that name is opened."""
+    import pandas as pd
+
+    from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
+    from hbaclib.inputs.store import open_inputs
+    from hbaclib.training.cross_validate import train
+
+    assert (work / "set-truth.parquet").is_file()
+    opened: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple) -> None:
+        if watching and event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            opened.append(os.fsdecode(arguments[0]))
+
+    sys.addaudithook(watch)
+    shutil.copytree(work / "set", tmp_path / "alone")  # no truth beside it
+    port = port_data(tmp_path / "alone", tmp_path, n_folds=2)
+    eeg = store_eeg_products(tmp_path / "alone", port, tmp_path)
+    alone = open_inputs(port, eeg, store_kaggle_images(port, tmp_path))
+    short = recipe.override({"stages": [{"epochs": 1, "steps": 2}]})
+    first = train(short, arrays, tmp_path / "with", progress=False)
+    second = train(short, alone, tmp_path / "without", progress=False)
+    watching = False
+    tables = [pd.read_parquet(folder / "oof.parquet")[list(PREDICTION_COLUMNS)] for folder in (first, second)]
+    pd.testing.assert_frame_equal(*tables)
+    assert opened and not [path for path in opened if "truth" in Path(path).name]

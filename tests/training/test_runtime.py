@@ -1,0 +1,124 @@
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import pytest
+
+from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.training.runtime import (
+    claim_device,
+    configure,
+    make_strategy,
+    release_devices,
+    seed_everything,
+    visible_gpus,
+)
+from tests.training.tiny import tiny_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def claims(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    yield
+    release_devices()
+
+
+def claiming(devices):
+    """A process that claims a device and holds it until its input closes."""
+    code = f"""
+        from hbaclib.training.runtime import claim_device
+        print(claim_device({devices!r}, patience=20), flush=True)
+        input()
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def test_no_device_is_given_twice_and_a_killed_process_gives_its_own_back(claims):
+    devices = ("0", "1")
+    other = claiming(devices)
+    try:
+        theirs = other.stdout.readline().strip()
+        ours = claim_device(devices)
+        assert {theirs, ours} == set(devices)
+        assert claim_device(devices) == ours  # a process keeps what it has
+        with pytest.raises(PlatformError, match=f"no free device among {theirs} "):
+            claim_device((theirs,), patience=0.3)
+    finally:
+        other.kill()
+        other.communicate()
+    assert claim_device((theirs,), patience=10) == theirs
+
+
+def test_gpus_are_counted_without_touching_them(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert visible_gpus() == ("0", "3")
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert visible_gpus() == ()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", os.devnull)
+    assert visible_gpus() == ()
+
+
+def test_gpus_as_nvidia_smi_lists_them(tmp_path, monkeypatch):
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\necho 'GPU 0: Tesla T4 (UUID: a)'\necho 'GPU 1: Tesla T4 (UUID: b)'\n")
+    script.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert visible_gpus() == ("0", "1")
+
+
+def test_precision_of_the_recipe_is_in_force():
+    try:
+        assert configure(tiny_recipe(precision="mixed_float16"))["precision"] == "mixed_float16"
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        assert configure(tiny_recipe())["precision"] == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_threads_are_set_before_tensorflow_starts_and_a_late_wish_is_said():
+    code = """
+        import logging
+        logging.basicConfig()
+        from hbaclib.training.runtime import configure
+        from tests.training.tiny import tiny_recipe
+        print(configure(tiny_recipe(threads=3))["threads"])
+        import tensorflow as tf
+        tf.zeros(1)
+        print(configure(tiny_recipe(threads=2))["threads"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.split() == ["3", "3"]
+    assert "TensorFlow had started with 3 threads, the recipe asks for 2" in done.stderr
+
+
+def test_seeds():
+    drawn = []
+    for key in [(0, 1), (0, 1), (1, 0), (0, 2)]:
+        seed_everything(*key)
+        drawn.append(float(keras.random.normal((1,))[0]))
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
+
+
+def test_strategies_that_cannot_be():
+    assert make_strategy().num_replicas_in_sync == 1
+    with pytest.raises(PlatformError, match=r"devices GPU:7 do not exist; here are CPU:0"):
+        make_strategy(("GPU:7",))
+    with pytest.raises(ConfigError, match="batch is 9, expected a multiple of the 2 devices"):
+        make_strategy(("CPU:0", "CPU:0"), batch=9)
