@@ -15,78 +15,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import digest_file, digest_json, verify, write_json
+from hbaclib.artefacts import write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
-from hbaclib.platform import SYNTHETIC
 from hbaclib.suite import sizes
+from hbaclib.suite.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
+from hbaclib.suite.plan import PLAN, Plan, PlannedKernel, digest_folder
 from hbaclib.suite.runner import fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
-from hbaclib.suite.wheels import wheel_folder
 
-PLAN = "plan.json"
 KERNEL_METADATA = "kernel-metadata.json"
-DATASET_METADATA = "dataset-metadata.json"
 DEFAULT_SUITE = "full"
-ARRAY_STAGES = ("01_port_data", "02_eeg_spectrograms", "03_assemble_inputs")
-"""Stages whose output can be published as the data set "arrays", for kernels to read in their place."""
 USER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
-TITLE_LENGTHS = {"kernel": (5, 50), "data set": (6, 50)}
 PLACEHOLDERS = ("out", "data")
 """Parameters that keep their defaults on Kaggle, where the platform's folders are found."""
-
-
-@dataclass(frozen=True)
-class PlannedDataset:
-    """A data set to upload.
-
-    Attributes:
-        name: folder below ``datasets``.
-        ref: ``owner/slug``.
-        digest: digest of its files' content.
-    """
-
-    name: str
-    ref: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class PlannedKernel:
-    """A kernel to push.
-
-    Attributes:
-        name: folder below ``kernels``: the stage's name, with "-partN" where its folds are split over kernels.
-        stage: the stage; the last of its kernels bears the same name and joins the parts.
-        ref: ``owner/slug``.
-        after: names of the kernels whose outputs it reads.
-        gpu: whether it takes one of the two GPU sessions.
-        bytes: upper bound of what it writes.
-        digest: digest of the notebook and its metadata.
-    """
-
-    name: str
-    stage: str
-    ref: str
-    after: tuple[str, ...]
-    gpu: bool
-    bytes: int
-    digest: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a build made: data sets, then kernels in an order in which they can run."""
-
-    suite: str
-    user: str
-    competition: str
-    datasets: tuple[PlannedDataset, ...]
-    kernels: tuple[PlannedKernel, ...]
-    schema: int = field(default=1)
 
 
 def cell() -> str:
@@ -94,19 +39,6 @@ def cell() -> str:
     text = (Path(__file__).parent / "bootstrap.py").read_text(encoding="utf-8")
     end = ast.parse(text).body[0].end_lineno or 0
     return "\n".join(text.splitlines()[end:]).strip()
-
-
-def slug_of(title: str) -> str:
-    """Slug that Kaggle makes of a title in ASCII."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-
-
-def _check_title(kind: str, title: str, where: str) -> str:
-    """Return the title's slug; a title that Kaggle refuses is an error."""
-    low, high = TITLE_LENGTHS[kind]
-    if not title.isascii() or not low <= len(title) <= high or len(slug_of(title)) < low:
-        raise ConfigError(f"{where}: title {title!r} of the {kind}; expected {low} to {high} ASCII letters or digits")
-    return slug_of(title)
 
 
 def check_user(user: str) -> str:
@@ -164,7 +96,7 @@ def _slugs(suite: Suite, stages: Iterable[Stage], table: SuiteTable) -> dict[str
     owner: dict[str, str] = {}
     for stage in stages:
         where = f"{table.path}: suite {suite.name}: stage {stage.name}"
-        slug = _check_title("kernel", kernel_title(suite, stage), where)
+        slug = check_title("kernel", kernel_title(suite, stage), where)
         if slug in owner:
             raise ConfigError(
                 f"{where}: its kernel's slug {slug!r} is also that of stage {owner[slug]}; change a title"
@@ -238,70 +170,6 @@ def kernel_metadata(
         "docker_image": None,
         "docker_image_pinning_type": "original",
     }
-
-
-def _digest_folder(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest_json([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
-
-
-def _dataset(folder: Path, user: str, title: str, subtitle: str, description: str, licence: str) -> PlannedDataset:
-    ref = f"{user}/{_check_title('data set', title, folder.name)}"
-    metadata = {
-        "id": ref,
-        "title": title,
-        "subtitle": subtitle,
-        "description": description,
-        "licenses": [{"name": licence}],
-        "keywords": [],
-    }
-    write_json(folder / DATASET_METADATA, metadata)
-    return PlannedDataset(folder.name, ref, _digest_folder(folder))
-
-
-def _link(source: str, target: str) -> str:
-    """Put a file in place without a second copy of it where the file system can."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
-
-
-def _arrays(folder: Path, source: Path, user: str) -> PlannedDataset:
-    """Data set of the finished stages 01-03 of a run, and of the synthetic set they were made from."""
-    folder.mkdir(parents=True)
-    for name in ARRAY_STAGES:
-        verify(source / name)
-        shutil.copytree(source / name, folder / name, copy_function=_link)
-    if (source / SYNTHETIC).is_dir():
-        shutil.copytree(source / SYNTHETIC, folder / SYNTHETIC, copy_function=_link)
-    return _dataset(
-        folder,
-        user,
-        "HBAC arrays",
-        "Prepared EEG and spectrogram inputs",
-        "Outputs of the notebooks 01-03 of hbac. Made from the competition's files: its rules hold for them.",
-        "other",
-    )
-
-
-def _weights(folder: Path, source: Path, user: str) -> PlannedDataset:
-    """Data set of published weights, so that training needs no internet."""
-    files = sorted(source.glob("*_notop.h5"))
-    if not files:
-        raise ConfigError(f"{source}: no *_notop.h5 file; expected the published weights of the networks")
-    folder.mkdir(parents=True)
-    for file in files:
-        _link(str(file), str(folder / file.name))
-    return _dataset(
-        folder,
-        user,
-        "HBAC weights",
-        "Published EfficientNet weights",
-        "Weights from the releases of the package efficientnet, as published there.",
-        "other",
-    )
 
 
 def _parameters(suite: Suite) -> dict[str, dict[str, Any]]:
@@ -386,21 +254,12 @@ def build(
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        wheel_folder(table.root, table.wheels(), new / "datasets" / "wheels")
-        datasets = [
-            _dataset(
-                new / "datasets" / "wheels",
-                user,
-                "HBAC wheels",
-                "hbaclib and the packages it needs",
-                "Wheels for offline notebooks. Their licences are listed in LICENSES.md.",
-                "other",
-            )
-        ]
+        sets = new / "datasets"
+        datasets = [wheels_dataset(sets / "wheels", table.root, table.wheels(), user)]
         if arrays:
-            datasets.append(_arrays(new / "datasets" / "arrays", Path(arrays).expanduser().resolve(), user))
+            datasets.append(arrays_dataset(sets / "arrays", Path(arrays).expanduser().resolve(), user))
         if weights:
-            datasets.append(_weights(new / "datasets" / "weights", Path(weights).expanduser().resolve(), user))
+            datasets.append(weights_dataset(sets / "weights", Path(weights).expanduser().resolve(), user))
         kernels = []
         for stage in kept:
             folder = new / "kernels" / stage.name
@@ -426,7 +285,7 @@ def build(
                     tuple(after),
                     metadata["enable_gpu"],
                     size[stage.name],
-                    _digest_folder(folder),
+                    digest_folder(folder),
                 )
             )
         plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))
@@ -438,23 +297,4 @@ def build(
         raise ArtefactError(f"{out}: cannot write there ({error.strerror}); expected a writable folder") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    return plan
-
-
-def read_plan(folder: str | Path) -> Plan:
-    """Read what a build made.
-
-    Raises:
-        ArtefactError: there is no plan, or it is not readable by this version.
-    """
-    path = Path(folder) / PLAN
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        datasets = tuple(PlannedDataset(**row) for row in content.pop("datasets"))
-        kernels = tuple(PlannedKernel(**{**row, "after": tuple(row["after"])}) for row in content.pop("kernels"))
-        plan = Plan(**content, datasets=datasets, kernels=kernels)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"{path}: not a readable plan ({error}); make it with `hbac kaggle build`") from error
-    if plan.schema != 1:
-        raise ArtefactError(f"{path}: schema {plan.schema}, expected 1; make it again with `hbac kaggle build`")
     return plan

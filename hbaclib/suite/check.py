@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from hbaclib.errors import ConfigError, PlatformError
-from hbaclib.suite.build import DATASET_METADATA, KERNEL_METADATA, read_plan
+from hbaclib.suite.build import KERNEL_METADATA
 from hbaclib.suite.client import INSTALL
+from hbaclib.suite.datasets import DATASET_METADATA
+from hbaclib.suite.plan import read_plan
 
 
 class _Connection:

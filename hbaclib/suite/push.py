@@ -17,8 +17,8 @@ from typing import Any
 from hbaclib.artefacts import digest_json, write_json
 from hbaclib.errors import ConfigError, PlatformError, list_some
 from hbaclib.suite.board import Board
-from hbaclib.suite.build import Plan, PlannedDataset, PlannedKernel, read_plan
 from hbaclib.suite.client import Kaggle
+from hbaclib.suite.plan import Plan, PlannedDataset, PlannedKernel, read_plan
 
 STATE = "push-state.json"
 GPU_SESSIONS = 2

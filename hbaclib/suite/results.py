@@ -13,8 +13,8 @@ import click
 from hbaclib.artefacts import MANIFEST, read_manifest, verify
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError
 from hbaclib.suite import push as pushing
-from hbaclib.suite.build import PlannedKernel, read_plan
 from hbaclib.suite.client import Kaggle
+from hbaclib.suite.plan import PlannedKernel, read_plan
 from hbaclib.suite.table import unknown
 
 SUBMIT_NOTEBOOK = "08_submit"

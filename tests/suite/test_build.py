@@ -17,8 +17,10 @@ from hbaclib.cli import main
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.suite import build as building
 from hbaclib.suite import sizes
-from hbaclib.suite.build import ARRAY_STAGES, Plan, build, cell, read_plan, slug_of
+from hbaclib.suite.build import build, cell
 from hbaclib.suite.check import check
+from hbaclib.suite.datasets import ARRAY_STAGES, slug_of
+from hbaclib.suite.plan import Plan, read_plan
 from hbaclib.suite.table import SuiteTable
 from hbaclib.suite.wheels import installed_wheel
 from tests.suite.tiny_project import TABLE, make_project

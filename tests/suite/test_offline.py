@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 
 from hbaclib.artefacts import digest_file, verify
-from hbaclib.suite.build import Plan, build
+from hbaclib.suite.build import build
+from hbaclib.suite.plan import Plan
 from hbaclib.suite.table import SuiteTable
 
 ROOT = Path(__file__).parents[2]
