@@ -147,7 +147,9 @@ def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribut
         return tf.distribute.OneDeviceStrategy(devices[0])
     if batch % len(devices):
         raise ConfigError(f"batch is {batch}, expected a multiple of the {len(devices)} devices, so that none is idle")
-    return tf.distribute.MirroredStrategy(list(devices))
+    # The default way of summing numbers its sums anew for each strategy, so that a second fit in the same process meets
+    # the first one's; summing on one device has no such state, and always the same order.
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def seed_everything(*key: int) -> None:
