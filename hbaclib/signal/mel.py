@@ -9,6 +9,8 @@ with 60 Hz noise of several mV.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -113,21 +115,38 @@ def _frame_centres(n_samples: int, centre_seconds: float | None) -> slice | np.n
     return (n_samples - length) // 2 + np.arange(N_FRAMES) * length // N_FRAMES
 
 
-def _mel_power(rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform) -> np.ndarray:
-    """Power of each signal: (n_signals, n_samples) to (n_mels, n_signals, n_frames), zero outside the recording."""
+_memory = threading.local()
+
+
+def _scratch(n_pairs: int, n_frames: int, half: int, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays that one thread uses again and again: fetching them anew costs as much as the products."""
+    key = (n_pairs, n_frames, half, n_bins)
+    if getattr(_memory, "key", None) != key:
+        wide = (n_bins, n_pairs * n_frames)
+        _memory.arrays = np.empty((n_pairs, n_frames, half)), np.empty(wide), np.empty(wide, np.float32)
+        _memory.key = key
+    return _memory.arrays
+
+
+def _chain_powers(
+    rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform
+) -> Iterator[np.ndarray]:
+    """Power of the 16 signals (16, n_samples), chain by chain as (n_mels, 4, n_frames), zero outside the recording."""
     half = window // 2
-    padded = np.pad(rows.astype(np.float64), ((0, 0), (half, half)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, centres]
-    after, before = frames[..., half:], frames[..., half:0:-1]
-    power = _squares(after + before, transform.cosines)
-    power += _squares(after - before, transform.sines)
-    return (transform.mel @ power).reshape(-1, len(rows), frames.shape[1])
-
-
-def _squares(halves: np.ndarray, factors: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    basis, waves = factors
-    product = (waves @ (basis @ halves.reshape(-1, halves.shape[-1]).T)).astype(np.float32)
-    return np.square(product, out=product)
+    for chain in np.split(rows, len(CHAINS)):
+        padded = np.pad(chain.astype(np.float64), ((0, 0), (half, half)))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, centres]
+        after, before = frames[..., half:], frames[..., half:0:-1]
+        halves, product, power = _scratch(len(chain), frames.shape[1], half, len(transform.cosines[1]))
+        for combine, (basis, waves) in ((np.add, transform.cosines), (np.subtract, transform.sines)):
+            combine(after, before, out=halves)
+            np.matmul(waves, basis @ halves.reshape(-1, half).T, out=product)
+            np.square(product, out=product)
+            if combine is np.add:
+                power[...] = product
+            else:
+                power += product
+        yield (transform.mel @ power).reshape(-1, *frames.shape[:2])
 
 
 def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -222,7 +241,7 @@ def eeg_spectrogram(
     for image, recording in zip(images, batch, strict=True):
         rows, constant = _pairs(recording)
         dark = constant & (flat == "dark")
-        for region, chain in enumerate(np.split(np.arange(len(rows)), len(CHAINS))):
-            power = _mel_power(rows[chain], window, centres, transform)
-            image[..., region] = _plane(power, dark[chain], level)
+        powers = _chain_powers(rows, window, centres, transform)
+        for region, (power, darkened) in enumerate(zip(powers, np.split(dark, len(CHAINS)), strict=True)):
+            image[..., region] = _plane(power, darkened, level)
     return images[0] if single else images
