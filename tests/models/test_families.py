@@ -1,0 +1,228 @@
+"""KerasCV's family, the networks on raw signals and the fusions: counts, the contract, learning, faults."""
+
+import keras
+import numpy as np
+import pytest
+
+from hbaclib import build_model, model_names
+from hbaclib.errors import ConfigError
+from hbaclib.models.registry import all_layers, batch_norm_layers, input_shape
+from hbaclib.training.losses import kl_loss
+from tests.models.contract import check_contract
+
+SIGNAL = (256, 8)
+
+# (backbone without a head: parameters as keras-cv 0.9.0 publishes them with its presets; ours with a head of 6)
+PUBLISHED = {
+    "efficientnet_v2_b0": (5_919_312, 1280),
+    "efficientnet_v2_b1": (6_931_124, 1280),
+    "efficientnet_v2_b2": (8_769_374, 1408),
+    "efficientnet_v2_b3": (12_930_622, 1536),
+    "efficientnet_v2_s": (20_331_360, 1280),
+    "resnet50_v2": (23_564_800, 2048),
+    "densenet201": (18_321_984, 1920),
+}
+
+QUICK = [
+    ("wavenet", "raw", "raw", "float32"),
+    ("resnet1d_gru", "raw", "raw", "float32"),
+    ("resnet1d_gru", "raw", "raw", "mixed_float16"),
+    ("mobilenet_v3_large", "starter", "kaggle", "float32"),
+    ("mobilenet_v3_large_wavenet", "stem", "both", "float32"),
+]
+QUICK_NAMES = {case[0] for case in QUICK}
+SLOW = [
+    (name, "stem" if number % 2 else "tiled", "both" if number % 3 else "eeg", "float32")
+    for number, name in enumerate(sorted(model_names()))
+    if name not in QUICK_NAMES and name != "tiny" and (name.endswith("_wavenet") or name in PUBLISHED)
+]
+
+
+@pytest.fixture
+def policy():
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
+
+
+def build(name, layout, inputs, side=64, **options):
+    """The network on small inputs, and the shapes of these."""
+    if layout == "raw":
+        return build_model(name, layout, inputs, shape=SIGNAL, **options), [SIGNAL]
+    shape = (side, side, input_shape(layout, inputs)[-1])
+    fused = name.endswith("_wavenet")
+    if fused:
+        options["signal_shape"] = SIGNAL
+    return build_model(name, layout, inputs, shape=shape, **options), [shape, SIGNAL] if fused else [shape]
+
+
+def test_the_family_is_complete():
+    images = {f"efficientnet_b{n}" for n in range(5)} | {"mobilenet_v3_large", *PUBLISHED}
+    expected = images | {f"{name}_wavenet" for name in images} | {"wavenet", "resnet1d_gru"}
+    assert expected <= set(model_names())
+    assert {case[0] for case in (*QUICK, *SLOW)} >= expected - {f"efficientnet_b{n}" for n in range(5)}
+
+
+def test_parameters_of_mobilenet_v3_large():
+    model = build_model("mobilenet_v3_large", "starter", "kaggle")
+    assert model.count_params() == 3_002_118
+    assert sum(weight.shape.num_elements() for weight in map(_tensor, model.trainable_weights)) == 2_977_718
+    assert model.input_shape == (None, 400, 300, 3) and model.output_shape == (None, 6)
+
+
+def _tensor(weight):
+    return keras.ops.convert_to_tensor(weight)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "resnet50_v2" else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED]
+)
+def test_parameters_are_the_published_ones(name):
+    backbone, width = PUBLISHED[name]
+    model = build_model(name, "tiled", "both", shape=(64, 64, 3))
+    assert model.get_layer(name).count_params() == backbone
+    assert model.count_params() == backbone + 6 * width + 6
+
+
+@pytest.mark.parametrize(("name", "layout", "inputs", "precision"), QUICK)
+def test_contract(name, layout, inputs, precision, policy):
+    policy(precision)
+    check_contract(*build(name, layout, inputs), precision)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layout", "inputs", "precision"), SLOW)
+def test_contract_of_the_larger_networks(name, layout, inputs, precision, policy):
+    policy(precision)
+    check_contract(*build(name, layout, inputs), precision)
+
+
+def losses_on_one_batch(model, shapes, steps=20):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    parts = [rng.standard_normal((6, *shape)).astype(np.float32) for shape in shapes]
+    targets = np.eye(6, dtype=np.float32) * 0.88 + 0.02
+    optimizer = keras.optimizers.Adam(1e-4)
+
+    @tf.function(jit_compile=False)
+    def step():
+        with tf.GradientTape() as tape:
+            given = parts if len(parts) > 1 else parts[0]
+            loss = tf.reduce_mean(kl_loss(targets, model(given, training=True)))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    optimizer.build(model.trainable_variables)
+    return [float(step()) for _ in range(steps)]
+
+
+LEARNERS = [("wavenet", "raw", "raw"), ("resnet1d_gru", "raw", "raw"), ("mobilenet_v3_large_wavenet", "stem", "both")]
+
+
+def check_loss_falls(name, layout, inputs):
+    keras.utils.set_random_seed(5)
+    options = {"block_dropout": 0.0} if name.startswith("efficientnet_v2") else {}
+    model, shapes = build(name, layout, inputs, **options)
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    losses = losses_on_one_batch(model, shapes)
+    assert losses[-1] < 0.97 * losses[0] and losses[-1] == min(losses[-1], *losses[:5])
+
+
+@pytest.mark.parametrize(("name", "layout", "inputs"), LEARNERS)
+def test_loss_falls_on_one_batch(name, layout, inputs):
+    check_loss_falls(name, layout, inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(model_names()) - {case[0] for case in LEARNERS} - {"tiny"}))
+def test_loss_of_the_larger_networks_falls_on_one_batch(name):
+    check_loss_falls(name, "stem", "both")
+
+
+def test_statistics_inside_composite_blocks_are_found():
+    model = build_model("efficientnet_v2_b0", shape=(64, 64, 8), bn_momentum=0.7)
+    layers = batch_norm_layers(model)
+    assert len(layers) == sum(weight.name == "moving_mean" for weight in model.weights) > 40
+    assert {layer.momentum for layer in layers} == {0.7}
+
+
+def test_inputs_are_brought_to_the_scale_of_the_pretrained_weights():
+    rescale = (
+        build_model("mobilenet_v3_large", shape=(64, 64, 8)).get_layer("mobilenet_v3_large").get_layer("to_unit_range")
+    )
+    np.testing.assert_allclose(rescale(np.array([-3.0, 0.0, 3.0], np.float32)), [0, 0.5, 1], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """A preset folder written by keras-cv itself, on colour images, with statistics that are not the initial ones."""
+    from keras_cv.src.utils.preset_utils import save_to_preset
+
+    from hbaclib.models.kerascv import BACKBONES, _package
+
+    keras.utils.set_random_seed(11)
+    config = BACKBONES["mobilenet_v3_large"].config
+    backbone = _package().models.MobileNetV3Backbone(**config, include_rescaling=True, input_shape=(None, None, 3))
+    for layer in batch_norm_layers(backbone):
+        layer.momentum = 0.5
+    images = np.random.default_rng(1).uniform(0, 255, (4, 64, 64, 3)).astype(np.float32)
+    backbone(images, training=True)
+    folder = tmp_path_factory.mktemp("presets") / "mobilenet"
+    save_to_preset(backbone, str(folder))
+    return folder, images, backbone(images).numpy()
+
+
+def test_a_preset_folder_of_keras_cv_loads(preset):
+    folder, images, expected = preset
+    ours = images / 255 * 6 - 3  # the network itself goes back to 0..1
+    model = build_model("mobilenet_v3_large", "tiled", weights=folder, shape=(64, 64, 3))
+    features = model.get_layer("mobilenet_v3_large")(ours).numpy()
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(features, expected.mean(axis=(1, 2)), atol=1e-4, rtol=1e-3)
+    # Found from a folder above too; eight equal planes answer as a grey image does.
+    grey = np.repeat(ours[..., :1], 8, axis=-1)
+    stem = build_model("mobilenet_v3_large", weights=folder.parent, shape=(64, 64, 8)).get_layer("mobilenet_v3_large")
+    tiled = model.get_layer("mobilenet_v3_large")
+    np.testing.assert_allclose(stem(grey), tiled(grey[..., :3]), atol=1e-4, rtol=1e-3)
+    fused = build_model("mobilenet_v3_large_wavenet", weights=folder, shape=(64, 64, 8), signal_shape=SIGNAL)
+    part = fused.get_layer("mobilenet_v3_large_wavenet").get_layer("mobilenet_v3_large")
+    np.testing.assert_array_equal(part(grey), stem(grey))
+
+
+def test_wrong_presets_are_refused(preset, tmp_path):
+    folder, _, _ = preset
+    for name, weights, message in (
+        ("resnet50_v2", folder, "no KerasCV preset folder .* of ResNetV2Backbone there; found MobileNetV3Backbone"),
+        ("resnet50_v2", tmp_path, "no KerasCV preset folder"),
+        ("mobilenet_v3_large", "imagenet", "'imagenet': no KerasCV preset folder"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            build_model(name, weights=weights, shape=(64, 64, 8))
+    wider = tmp_path / "wider"
+    wider.mkdir()
+    text = (folder / "config.json").read_text()
+    (wider / "config.json").write_text(text)
+    (wider / "model.weights.h5").write_bytes(b"not weights")
+    with pytest.raises(ConfigError, match="not a preset with weights of mobilenet_v3_large"):
+        build_model("mobilenet_v3_large", weights=wider, shape=(64, 64, 8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (["wavenett", "raw", "raw"], {}, "did you mean wavenet"),
+        (["wavenet", "stem", "both"], {}, "takes the layouts raw, found 'stem'"),
+        (["wavenet", "raw", "raw"], {"shape": (256, 7)}, "takes pairs of signals"),
+        (["mobilenet_v3_large_wavenet", "raw", "raw"], {}, "takes the layouts stem, tiled, starter, found 'raw'"),
+        (["mobilenet_v3_large_wavenet"], {"shape": (64, 64, 8), "signal_shape": (256,)}, "a fusion joins an image"),
+        (["mobilenet_v3_large_wavenet", "starter", "both"], {}, "layout 'starter' with inputs 'both' does not exist"),
+        (["resnet50_v2"], {"shape": (64, 64, 8), "block_dropout": 0.1}, "drops no residual paths"),
+    ],
+)
+def test_faults_are_named(arguments, options, message):
+    with pytest.raises(ConfigError) as caught:
+        build_model(*arguments, **options)
+    assert message in str(caught.value)
