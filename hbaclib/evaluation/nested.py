@@ -10,7 +10,7 @@ import pandas as pd
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.evaluation.ensemble_data import EnsembleData, clustered_error
 from hbaclib.evaluation.metric import divergence
-from hbaclib.evaluation.pooling import Pool, fit_pool
+from hbaclib.evaluation.pooling import Members, Pool, fit_pool
 
 GIVEN = "given weights"
 
@@ -27,23 +27,23 @@ class Search:
     def __init__(self, data: EnsembleData, kinds: Sequence[str]):
         self.data, self.kinds = data, list(kinds)
         self.all_folds = [int(fold) for fold in np.unique(data.folds)]
-        self._pools: dict[tuple[str, frozenset[int], int], Pool] = {}
-        self._losses: dict[tuple[str, frozenset[int], int], np.ndarray] = {}
+        self.members = Members.of(data.shares)
+        self._pools: dict[tuple[frozenset[int], int], dict[str, Pool]] = {}
 
     def fit(self, kind: str, without: frozenset[int], part: int = -1) -> Pool:
         """Fit on the rows of all folds but some (and but one part of the groups, where ``part`` is not -1)."""
-        key = (kind, without, part)
-        if key not in self._pools:
+        pools = self._pools.setdefault((without, part), {})
+        if kind not in pools:
             rows = self._training_rows(without, part)
-            # A calibrated kind shares its weights with the uncalibrated one.
-            weighted = kind.removesuffix(", calibrated")
-            base = self._pools.get((weighted, without, part))
-            start = base.weights if base is not None else None
-            self._pools[key] = self._fit_rows(kind, rows, start)
-        return self._pools[key]
+            self._fit_rows([kind] if pools else self.kinds, rows, pools)
+        return pools[kind]
 
-    def _fit_rows(self, kind: str, rows: np.ndarray, start: np.ndarray | None) -> Pool:
-        return fit_pool(kind, self.data.shares[:, rows], self.data.targets[rows], start)
+    def _fit_rows(self, kinds: Sequence[str], rows: np.ndarray, pools: dict[str, Pool]) -> None:
+        members, targets = self.members.take(rows), self.data.targets[rows]
+        for kind in kinds:
+            # A calibrated kind starts from the weights of the uncalibrated one, which it shares.
+            start = pools.get(kind.removesuffix(", calibrated"))
+            pools[kind] = fit_pool(kind, members, targets, start)
 
     def choose(self, folds: Sequence[int]) -> tuple[str, pd.DataFrame]:
         """Kind for these folds: the simplest within one paired standard error of the best, cross-fitted over them."""
@@ -56,15 +56,13 @@ class Search:
             inside = self.data.fitted & (self.data.folds == folds[0])
             parts = [(excluded, part, inside & (part_of == part)) for part in np.unique(part_of[inside])]
         rows = np.concatenate([np.flatnonzero(mask) for _, _, mask in parts])
-        losses = {
-            kind: np.concatenate([self._loss(kind, without, part, mask) for without, part, mask in parts])
-            for kind in self.kinds
-        }
+        judged = [self._losses(*part) for part in parts]
+        losses = {kind: np.concatenate([part[kind] for part in judged]) for kind in self.kinds}
         return _simplest_within_one_error(losses, self.data.groups[rows])
 
-    def _loss(self, kind: str, without: frozenset[int], part: int, mask: np.ndarray) -> np.ndarray:
-        pool = self.fit(kind, without, part)
-        return divergence(self.data.targets[mask], pool.apply(self.data.shares[:, mask]))
+    def _losses(self, without: frozenset[int], part: int, mask: np.ndarray) -> dict[str, np.ndarray]:
+        judged, targets = self.members.take(mask), self.data.targets[mask]
+        return {kind: divergence(targets, self.fit(kind, without, part).apply(judged)) for kind in self.kinds}
 
     def _part_of_group(self, parts: int = 5) -> np.ndarray:
         _, group = np.unique(self.data.groups, return_inverse=True)
@@ -82,17 +80,13 @@ class Search:
         for fold in self.all_folds:
             without = frozenset({fold})
             pool, rows = self.fit(kind, without), self._training_rows(without, -1)
-            judged = data.fitted & (data.folds == fold)
-            loss = divergence(data.targets[judged], pool.apply(data.shares[:, judged])).sum()
-            for model in range(len(data.shares)):
-                # A model that the fit gives no weight can be taken away without moving the optimum.
-                if pool.weights[model] == 0:
-                    continue
-                others = np.delete(np.arange(len(data.shares)), model)
-                shares = data.shares[others]
-                start = pool.weights[others] + 1e-9
-                smaller = fit_pool(kind, shares[:, rows], data.targets[rows], start / start.sum())
-                added[model] += divergence(data.targets[judged], smaller.apply(shares[:, judged])).sum() - loss
+            mask = data.fitted & (data.folds == fold)
+            training, judged = self.members.take(rows), self.members.take(mask)
+            loss = divergence(data.targets[mask], pool.apply(judged)).sum()
+            # A model that the fit gives no weight can be taken away without moving the optimum.
+            for model in np.flatnonzero(pool.weights):
+                smaller = fit_pool(kind, training, data.targets[rows], pool, left_out=int(model))
+                added[model] += divergence(data.targets[mask], smaller.apply(judged)).sum() - loss
         return added / total
 
 
@@ -103,8 +97,8 @@ class _Given(Search):
         super().__init__(data, [GIVEN])
         self._given = weights
 
-    def _fit_rows(self, kind: str, rows: np.ndarray, start: np.ndarray | None) -> Pool:
-        return Pool(self._given)
+    def _fit_rows(self, kinds: Sequence[str], rows: np.ndarray, pools: dict[str, Pool]) -> None:
+        pools[GIVEN] = Pool(self._given)
 
     def leave_one_out(self, kind: str) -> np.ndarray:
         data, rows = self.data, self.data.fitted

@@ -7,7 +7,7 @@ model is minimised under the constraints with non-negative least squares. A hand
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -27,7 +27,32 @@ KINDS = (
 )
 """Ways to pool, from the simplest to the most flexible: fitted numbers 0, 0, 7, 7, m - 1, m - 1, m + 6, m + 6."""
 
-_TOLERANCE = 1e-10
+_TOLERANCE = 1e-9
+_CURVATURE_ROWS = 5000
+_LEAST_SLOPE = 0.02
+
+
+@dataclass(frozen=True)
+class Members:
+    """Predictions of m models for n rows.
+
+    Attributes:
+        shares: (m, n, 6) float64.
+        logs: (m, n, 6), their logarithms, computed once for all fits.
+    """
+
+    shares: np.ndarray
+    logs: np.ndarray
+
+    @classmethod
+    def of(cls, shares: np.ndarray) -> Members:
+        """Take the logarithms of (m, n, 6) shares."""
+        shares = np.asarray(shares, dtype=np.float64)
+        return cls(shares, _log(shares))
+
+    def take(self, rows: np.ndarray) -> Members:
+        """Some of the rows (a mask)."""
+        return Members(self.shares[:, rows], self.logs[:, rows])
 
 
 @dataclass(frozen=True)
@@ -46,46 +71,57 @@ class Pool:
     temperature: float = 1.0
     biases: np.ndarray = field(default_factory=lambda: np.zeros(len(CLASSES)))
 
-    def apply(self, shares: np.ndarray) -> np.ndarray:
+    def apply(self, members: Members | np.ndarray) -> np.ndarray:
         """Pool (m, n, 6) shares to (n, 6) float64."""
-        used = np.flatnonzero(self.weights)
-        chosen = np.asarray(shares, dtype=np.float64)[used]
+        if not isinstance(members, Members):
+            used = np.flatnonzero(self.weights)
+            return replace(self, weights=self.weights[used]).apply(Members.of(np.asarray(members)[used]))
         if self.log_linear:
-            logs = np.tensordot(self.weights[used], _log(chosen), axes=1)
+            logs = np.tensordot(self.weights, members.logs, axes=1)
         else:
-            pooled = np.tensordot(self.weights[used], chosen, axes=1)
+            pooled = np.tensordot(self.weights, members.shares, axes=1)
             if self.temperature == 1 and not self.biases.any():
                 return pooled / pooled.sum(axis=-1, keepdims=True)
             logs = _log(pooled)
         return softmax(logs / self.temperature + self.biases)
 
 
-def fit_pool(kind: str, shares: np.ndarray, targets: np.ndarray, start: np.ndarray | None = None) -> Pool:
+def fit_pool(
+    kind: str,
+    members: Members | np.ndarray,
+    targets: np.ndarray,
+    start: Pool | None = None,
+    left_out: int | None = None,
+) -> Pool:
     """Fit one of KINDS.
 
     Args:
         kind: one of KINDS.
-        shares: (m, n, 6) predicted shares.
+        members: (m, n, 6) predicted shares.
         targets: (n, 6) vote shares.
-        start: (m,) weights to start from; the result does not depend on it, the time does.
+        start: pool to start from; the result does not depend on it, the time does.
+        left_out: number of a model whose weight is held at 0.
 
     Returns:
         The pool with the least mean divergence of this kind (the calibration is fitted after the weights).
     """
-    members = len(shares)
-    weights = np.full(members, 1 / members)
+    if not isinstance(members, Members):
+        members = Members.of(members)
+    free = np.arange(len(members.shares)) != (-1 if left_out is None else left_out)
+    weights = free / free.sum()
     log_linear = kind.startswith(("geometric", "log-linear"))
-    if "weights" in kind and members > 1:
+    if "weights" in kind and free.sum() > 1:
         fit = _log_linear_weights if log_linear else _linear_weights
-        weights = fit(shares, targets, weights if start is None else start)
+        weights = fit(members, targets, weights if start is None else start.weights, free)
     pool = Pool(weights, log_linear)
     if kind.endswith("calibrated"):
-        temperature, biases = fit_calibration(_log(pool.apply(shares)), targets)
+        first = None if start is None else np.r_[1 / start.temperature, start.biases]
+        temperature, biases = fit_calibration(_log(pool.apply(members)), targets, first)
         pool = Pool(weights, log_linear, temperature, biases)
     return pool
 
 
-def fit_calibration(logs: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+def fit_calibration(logs: np.ndarray, targets: np.ndarray, start: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """Fit softmax(logs / temperature + biases) to the targets.
 
     A unit normal prior on the biases and on 1 / temperature (around 1), worth one row, keeps a class without votes
@@ -94,36 +130,39 @@ def fit_calibration(logs: np.ndarray, targets: np.ndarray) -> tuple[float, np.nd
     Args:
         logs: (n, 6) logarithms of predicted shares.
         targets: (n, 6) vote shares.
+        start: (7,) 1 / temperature and biases to start from.
 
     Returns:
         temperature and (6,) biases that sum to 0.
     """
     n, prior = len(logs), np.r_[1.0, np.zeros(len(CLASSES))]
-    x = prior.copy()
+    # Products with the targets are needed once only.
+    voted = np.r_[np.sum(targets * logs), targets.sum(axis=0)] / n
 
-    def value(x: np.ndarray) -> float:
-        z = logs * x[0] + x[1:]
-        return float(np.mean(_logsumexp(z) - np.sum(targets * z, axis=1)) + np.sum((x - prior) ** 2) / (2 * n))
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        normaliser, p = _normalised(logs * x[0] + x[1:])
+        value = normaliser.mean() - voted @ x + np.sum((x - prior) ** 2) / (2 * n)
+        gradient = np.r_[np.vdot(p, logs), p.sum(axis=0)] / n - voted + (x - prior) / n
+        return float(value), gradient, p
 
+    x = prior if start is None else start
+    value, gradient, p = evaluate(x)
     for _ in range(50):
-        p = softmax(logs * x[0] + x[1:])
-        excess = p - targets
-        gradient = np.r_[np.sum(excess * logs), excess.sum(axis=0)] / n + (x - prior) / n
         weighted = p * logs
         mean = weighted.sum(axis=1)
         hessian = np.empty((1 + len(CLASSES), 1 + len(CLASSES)))
-        hessian[0, 0] = np.mean(np.sum(weighted * logs, axis=1) - mean**2)
-        hessian[0, 1:] = hessian[1:, 0] = np.mean(weighted - p * mean[:, None], axis=0)
+        hessian[0, 0] = (np.vdot(weighted, logs) - mean @ mean) / n
+        hessian[0, 1:] = hessian[1:, 0] = (weighted.sum(axis=0) - mean @ p) / n
         hessian[1:, 1:] = np.diag(p.mean(axis=0)) - p.T @ p / n
         step = -np.linalg.solve(hessian + np.eye(len(hessian)) / n, gradient)
         # 1 / temperature stays positive: a model worse than chance is flattened, not turned round.
-        if x[0] + step[0] < 0.02:
-            step *= 0.9 * (x[0] - 0.02) / -step[0]
-        x, decrease = _line_search(value, x, step, gradient)
-        if decrease < _TOLERANCE:
+        if x[0] + step[0] < _LEAST_SLOPE:
+            step *= 0.9 * (x[0] - _LEAST_SLOPE) / -step[0]
+        moved = _line_search(evaluate, x, step, value, gradient)
+        if moved is None:
             break
-    biases = x[1:] - x[1:].mean()
-    return float(1 / x[0]), biases
+        x, value, gradient, p = moved
+    return float(1 / x[0]), x[1:] - x[1:].mean()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -136,70 +175,89 @@ def _log(shares: np.ndarray) -> np.ndarray:
     return np.log(np.clip(shares, EPSILON, 1.0))
 
 
-def _logsumexp(z: np.ndarray) -> np.ndarray:
-    top = z.max(axis=-1)
-    return top + np.log(np.exp(z - top[..., None]).sum(axis=-1))
+def _normalised(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-sum-exp over the last axis, and the softmax."""
+    top = z.max(axis=-1, keepdims=True)
+    raised = np.exp(z - top)
+    total = raised.sum(axis=-1, keepdims=True)
+    return (top + np.log(total))[..., 0], raised / total
 
 
-def _linear_weights(shares: np.ndarray, targets: np.ndarray, start: np.ndarray) -> np.ndarray:
+Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
+Hessian = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _linear_weights(members: Members, targets: np.ndarray, start: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Minimise -mean sum_c y ln(w . p) over the simplex.
 
     The sum of the weights is added to the objective instead of fixing it: since every row of targets sums to 1, the
     minimum over all w >= 0 then sums to 1 by itself.
     """
     n, entries = len(targets), targets > 0
-    voted = np.ascontiguousarray(shares[:, entries], dtype=np.float64)
-    y = targets[entries] / n
+    voted, y = members.shares[:, entries], targets[entries] / n
+    part = _sample(voted.shape[1])
+    few, y_few = np.ascontiguousarray(voted[:, part]), y[part] * y.sum() / y[part].sum()
 
-    def value(w: np.ndarray) -> float:
-        return float(w.sum() - y @ np.log(np.maximum(w @ voted, EPSILON)))
-
-    def derivatives(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(w: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         pooled = np.maximum(w @ voted, EPSILON)
-        scaled = voted * (np.sqrt(y) / pooled)
-        return 1 - scaled @ np.sqrt(y), scaled @ scaled.T
+        return float(w.sum() - y @ np.log(pooled)), 1 - voted @ (y / pooled), pooled
 
-    w = _newton(value, derivatives, _interior(start), total=None)
+    def hessian(w: np.ndarray, pooled: np.ndarray) -> np.ndarray:
+        scaled = few * (np.sqrt(y_few) / pooled[part])
+        return scaled @ scaled.T
+
+    w = _newton(evaluate, hessian, _interior(start, free), free, total=None)
     return w / w.sum()
 
 
-def _log_linear_weights(shares: np.ndarray, targets: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _log_linear_weights(members: Members, targets: np.ndarray, start: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Minimise the mean of log-sum-exp(w . ln p) - y . (w . ln p) over the simplex."""
-    members, n = shares.shape[:2]
-    logs = _log(np.asarray(shares, dtype=np.float64))
-    flat = logs.reshape(members, -1)
+    count, n = members.logs.shape[:2]
+    flat = members.logs.reshape(count, -1)
     linear = flat @ targets.ravel() / n
+    part = _sample(n)
+    few = np.ascontiguousarray(members.logs[:, part])
 
-    def value(w: np.ndarray) -> float:
-        return float(np.mean(_logsumexp((w @ flat).reshape(n, -1))) - w @ linear)
+    def evaluate(w: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        normaliser, p = _normalised((w @ flat).reshape(n, -1))
+        return float(normaliser.mean() - w @ linear), flat @ p.ravel() / n - linear, p
 
-    def derivatives(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p = softmax((w @ flat).reshape(n, -1))
-        means = np.einsum("mnc,nc->mn", logs, p)
-        scaled = flat * np.sqrt(p / n).ravel()
-        return means.mean(axis=1) - linear, scaled @ scaled.T - means @ means.T / n
+    def hessian(w: np.ndarray, p: np.ndarray) -> np.ndarray:
+        weights = p[part]
+        means = np.einsum("mnc,nc->mn", few, weights)
+        scaled = (few * np.sqrt(weights)).reshape(count, -1)
+        return (scaled @ scaled.T - means @ means.T) / len(weights)
 
-    return _newton(value, derivatives, _interior(start), total=1.0)
+    return _newton(evaluate, hessian, _interior(start, free), free, total=1.0)
 
 
-def _interior(start: np.ndarray) -> np.ndarray:
+def _sample(n: int) -> slice:
+    """Entries that the curvature is estimated from: all of few, evenly spaced ones of many.
+
+    Value and slope are always exact, so this decides how many steps a fit takes, not where it ends.
+    """
+    return slice(None, None, max(1, n // _CURVATURE_ROWS))
+
+
+def _interior(start: np.ndarray, free: np.ndarray) -> np.ndarray:
     # A start on the boundary is moved inwards, where every member still has a say in the first step.
-    return 0.95 * start / start.sum() + 0.05 / len(start)
+    kept = np.where(free, start, 0.0)
+    if kept.sum() <= 0:
+        return free / free.sum()
+    return 0.98 * kept / kept.sum() + 0.02 * free / free.sum()
 
 
-def _newton(
-    value: Callable[[np.ndarray], float],
-    derivatives: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-    w: np.ndarray,
-    total: float | None,
-) -> np.ndarray:
-    """Minimise a convex function over w >= 0 (and sum w = total, if given)."""
-    for _ in range(60):
-        gradient, hessian = derivatives(w)
-        step = _constrained_minimum(hessian, hessian @ w - gradient, total) - w
-        w, decrease = _line_search(value, w, step, gradient)
-        if decrease < _TOLERANCE:
+def _newton(evaluate: Evaluate, hessian: Hessian, w: np.ndarray, free: np.ndarray, total: float | None) -> np.ndarray:
+    """Minimise a convex function over w >= 0 (and sum w = total, if given); w is 0 where it is not free."""
+    value, gradient, kept = evaluate(w)
+    for _ in range(100):
+        curvature = hessian(w, kept)[np.ix_(free, free)]
+        step = np.zeros_like(w)
+        step[free] = _constrained_minimum(curvature, curvature @ w[free] - gradient[free], total) - w[free]
+        moved = _line_search(evaluate, w, step, value, gradient)
+        if moved is None:
             break
+        w, value, gradient, kept = moved
     w = np.where(w < 1e-6, 0.0, w)
     return w / w.sum() if total is not None else w
 
@@ -219,17 +277,15 @@ def _constrained_minimum(hessian: np.ndarray, linear: np.ndarray, total: float |
 
 
 def _line_search(
-    value: Callable[[np.ndarray], float], x: np.ndarray, step: np.ndarray, gradient: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Go as far along ``step`` as the function falls as promised; return the new point and the decrease."""
+    evaluate: Evaluate, x: np.ndarray, step: np.ndarray, value: float, gradient: np.ndarray
+) -> tuple[np.ndarray, float, np.ndarray, np.ndarray] | None:
+    """Go as far along ``step`` as the function falls as promised; None where it falls no more."""
     slope = float(gradient @ step)
-    if slope > -_TOLERANCE:
-        return x, 0.0
-    before, length = value(x), 1.0
-    while length > 1e-8:
+    length = 1.0
+    while slope < -_TOLERANCE and length > 1e-6:
         moved = x + length * step
-        decrease = before - value(moved)
-        if decrease >= -1e-4 * length * slope:
-            return moved, decrease
+        evaluated = evaluate(moved)
+        if value - evaluated[0] >= -1e-4 * length * slope:
+            return moved, *evaluated
         length /= 2
-    return x, 0.0
+    return None

@@ -117,7 +117,7 @@ def test_pools_sum_to_1_and_a_more_flexible_kind_fits_no_worse(kind, data):
 def test_the_start_decides_nothing(kind, data):
     shares, targets = data
     first = fit_pool(kind, shares, targets)
-    corner = fit_pool(kind, shares, targets, start=np.eye(5)[4])
+    corner = fit_pool(kind, shares, targets, start=Pool(np.eye(5)[4]))
     assert first.weights == pytest.approx(corner.weights, abs=1e-4)
 
 
