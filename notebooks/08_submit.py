@@ -61,7 +61,7 @@ import matplotlib.pyplot as plt
 from hbaclib import CLASSES, VOTE_COLUMNS
 from hbaclib.platform import output_root
 from hbaclib.submission import submit_stage
-from hbaclib.suite.upstream import SUBMIT, ensembled, source_of
+from hbaclib.suite.upstream import SUBMIT, ensembled, model_places, source_of
 
 out = output_root(out)
 ensemble = ensembled(out, data)
@@ -72,7 +72,12 @@ source = source_of(data, out)
 
 # %%
 submission = submit_stage(
-    source, ensemble, out / SUBMIT, spectrograms=spectrograms, time_budget_seconds=3600 * time_budget_hours
+    source,
+    ensemble,
+    out / SUBMIT,
+    spectrograms=spectrograms,
+    time_budget_seconds=3600 * time_budget_hours,
+    search=model_places(out),
 )
 submission.head()
 

@@ -141,6 +141,12 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
     return [train(load_recipe(default_recipe()), arrays, Path(out) / stage)]
 
 
+def model_places(out: str | Path) -> list[Path]:
+    """Folders in which trained stages lie: on Kaggle every one is another mount, which an ensemble's paths do not know."""
+    found = [folder.parent for prefix in TRAINING_PREFIXES for folder in find_stages(prefix, out)]
+    return list(dict.fromkeys(found))
+
+
 def ensembled(out: str | Path, data: str = "") -> Path:
     """Folder of stage 07."""
     found = find_stage(ENSEMBLE, out)
