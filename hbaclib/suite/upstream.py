@@ -142,7 +142,7 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
 
 
 def model_places(out: str | Path) -> list[Path]:
-    """Folders in which trained stages lie: on Kaggle every one is another mount, which an ensemble's paths do not know."""
+    """Folders in which trained stages lie: on Kaggle each is another mount, which an ensemble does not know."""
     found = [folder.parent for prefix in TRAINING_PREFIXES for folder in find_stages(prefix, out)]
     return list(dict.fromkeys(found))
 
