@@ -101,6 +101,14 @@ BACKBONES = {
 }
 """Registry name -> backbone."""
 
+IMAGENET = {
+    **{f"efficientnet_v2_{size}": f"efficientnetv2_{size}_imagenet" for size in ("b0", "b1", "b2", "b3", "s")},
+    **{name: f"{name}_imagenet" for name in ("resnet50_v2", "mobilenet_v3_large", "densenet201")},
+}
+"""Registry name -> variation of the Kaggle model that holds KerasCV's ImageNet preset (a part of its mount's path)."""
+
+MOUNT = Path("/kaggle/input")
+
 
 def _package() -> Any:
     with warnings.catch_warnings():
@@ -184,15 +192,19 @@ def find_preset(name: str, weights: str | Path) -> Path:
 
     Args:
         name: one of `BACKBONES`.
-        weights: the folder itself, or one above it in which a single preset of the backbone's class lies.
+        weights: the folder itself, or one above it in which a single preset of the backbone's class lies; ``imagenet``
+            looks among Kaggle's attached models.
 
     Raises:
         ConfigError: there is none, or there are several.
     """
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES)
-    folder = Path(weights)
+    named = str(weights) == "imagenet"
+    folder = MOUNT if named else Path(weights)
     configs = sorted(folder.rglob("config.json")) if folder.is_dir() else []
+    if named:
+        configs = [path for path in configs if IMAGENET[name] in str(path)]
     found = [path.parent for path in configs if _class_of(path) == BACKBONES[name].cls]
     if len(found) == 1:
         return found[0]

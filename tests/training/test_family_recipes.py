@@ -1,0 +1,86 @@
+"""The recipes of the systems S0, S2, S3 and S4 hold the values that their sources state."""
+
+import numpy as np
+import pytest
+
+from hbaclib.errors import ConfigError
+from hbaclib.inputs.pipeline import input_kinds
+from hbaclib.training.recipe import load_recipe
+from hbaclib.training.schedules import learning_rates
+
+
+@pytest.mark.parametrize("name", ["s0", "s4"])
+def test_schedule_of_the_kerascv_starter(name):
+    recipe = load_recipe(name)
+    (stage,) = recipe.stages
+    assert (stage.epochs, recipe.batch, stage.start, stage.floor, stage.warmup) == (13, 64, 5e-5, 1e-5, 3)
+    assert stage.peak == pytest.approx(6e-6 * recipe.batch) and stage.schedule == "cosine"
+    rates = learning_rates(stage, 4)
+    assert rates.shape == (13, 4) and (rates == rates[:, :1]).all(), "one rate an epoch"
+    # The ramp as its source writes it, epoch by epoch, and the cosine behind it.
+    for epoch in range(13):
+        if epoch < 3:
+            expected = (3.84e-4 - 5e-5) / 3 * epoch + 5e-5
+        else:
+            expected = (3.84e-4 - 1e-5) * 0.5 * (1 + np.cos(np.pi * (epoch - 3) / (13 - 3 - 1))) + 1e-5
+        assert rates[epoch, 0] == pytest.approx(expected), epoch
+    assert rates[3, 0] == rates.max() and rates[-1, 0] == pytest.approx(1e-5)
+
+
+def test_s0():
+    recipe = load_recipe("s0")
+    assert (recipe.backbone, recipe.layout, recipe.inputs) == ("efficientnet_v2_b2", "starter", "kaggle")
+    assert recipe.weights == "imagenet" and set(recipe.augmentation) == {"mixup", "random_cutout"}
+    assert input_kinds(recipe) == ("starter",)
+    assert load_recipe("s0", layout="stem", inputs="both").layout == "stem"  # "or the 8-channel input"
+
+
+def test_s2():
+    recipe = load_recipe("s2")
+    assert recipe.backbone == "efficientnet_v2_b2_wavenet" and input_kinds(recipe) == ("both", "raw")
+    wavenet = recipe.model_options["wavenet"]
+    assert (tuple(wavenet["filters"]), wavenet["kernel"], wavenet["dilations"]) == ((8, 16, 32, 64), 4, 6)
+    for backbone in ("efficientnet_v2_b2", "resnet50_v2", "mobilenet_v3_large", "densenet201"):
+        assert load_recipe("s2", backbone=backbone, model_options={}).reads_signals is False
+
+
+def test_s3():
+    recipe = load_recipe("s3")
+    assert (recipe.backbone, recipe.inputs, input_kinds(recipe)) == ("resnet1d_gru", "raw", ("raw",))
+    assert tuple(recipe.model_options["kernels"]) == (3, 5, 7, 9, 11)
+    assert (recipe.model_options["planes"], recipe.model_options["blocks"], recipe.model_options["units"]) == (
+        24,
+        9,
+        128,
+    )
+    assert recipe.label_smoothing_votes > 0 and recipe.label_smoothing_up_to == 3
+    assert 0 < recipe.pseudo_weight < 1 and recipe.precision == "auto" and len(recipe.seeds) == 1
+    image = {"backbone": "efficientnet_b0", "layout": "stem", "inputs": "both", "model_options": {}}
+    assert not load_recipe("s3", **image).reads_signals
+    assert load_recipe("s3", band=[0.5, 4.0]).band == (0.5, 4.0)
+    assert load_recipe("s3", **{"crop_seconds": 10}).network_options()["shape"] == (2000, 8)
+
+
+def test_s4():
+    recipe = load_recipe("s4")
+    assert recipe.backbone == "mobilenet_v3_large"
+    assert set(recipe.augmentation) == {"mixup", "frequency_masking", "time_masking"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"band": [4, 20]}, "0 <= low < high < 20 Hz, the Nyquist frequency"),
+        ({"band": [4, 100], "crop_seconds": 10}, "0 <= low < high < 100 Hz, the Nyquist frequency"),
+        ({"band": [8, 4]}, "band is"),
+        ({"band": [8]}, "band is"),
+        ({"crop_seconds": 51}, "at most the 50 s window"),
+        ({"pseudo_weight": 1.5}, "0 to 1"),
+        ({"augmentation": {"mixup": {"alpha": 0}}}, "expected a positive number"),
+        ({"augmentation": {"mixup": {"beta": 1}}}, "augmentation.mixup.beta is unknown; known are p, alpha"),
+    ],
+)
+def test_faults_are_named(changes, message):
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("s3", **changes)
+    assert message in str(caught.value)
