@@ -1,0 +1,85 @@
+"""Several trained networks side by side: one table, kept as a stage of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import atomic_path, read_manifest, write_manifest
+from hbaclib.errors import ConfigError
+from hbaclib.evaluation.oof import load_oof
+from hbaclib.evaluation.tiers import score_by_tier
+
+COMPARISON = "comparison.csv"
+
+
+def compare(folders: Sequence[str | Path]) -> pd.DataFrame:
+    """Score trained networks on the same out-of-fold samples.
+
+    Args:
+        folders: trained folders with all folds.
+
+    Returns:
+        One row a network: ``accuracy`` (share of samples whose most-voted class has the greatest predicted share), then
+        ``kl`` of all samples and of those with many votes, the latter with its 95 % interval over patients.
+    """
+    oof = load_oof([Path(folder) for folder in folders])
+    return compare_predictions(
+        dict(zip(oof.names, oof.predictions, strict=True)), oof.targets, oof.n_votes, oof.patients
+    )
+
+
+def compare_predictions(
+    predictions: Mapping[str, np.ndarray], targets: np.ndarray, n_votes: np.ndarray, patients: np.ndarray
+) -> pd.DataFrame:
+    """The table of `compare` for predictions that are at hand.
+
+    Args:
+        predictions: name -> (n, 6).
+        targets: (n, 6) shares.
+        n_votes: (n,).
+        patients: (n,).
+    """
+    rows = []
+    for name, shares in predictions.items():
+        scores = score_by_tier(targets, shares, n_votes, patients)
+        tiers = {row["tier"]: row for row in scores.to_dict("records")}
+        rows.append(
+            {
+                "network": name,
+                "accuracy": float((shares.argmax(axis=1) == targets.argmax(axis=1)).mean()),
+                "kl all": tiers["all"]["kl"],
+                "kl >=10": tiers[">=10"]["kl"],
+                "low": tiers[">=10"]["low"],
+                "high": tiers[">=10"]["high"],
+            }
+        )
+    return pd.DataFrame(rows).set_index("network")
+
+
+def store_comparison(folders: Sequence[str | Path], folder: str | Path) -> pd.DataFrame:
+    """Write the table of `compare` and a manifest that names what it was made from.
+
+    Args:
+        folders: trained folders with all folds.
+        folder: gets ``comparison.csv``.
+
+    Raises:
+        ConfigError: there is nothing to compare.
+    """
+    if not folders:
+        raise ConfigError("no trained networks to compare")
+    table, folder = compare(folders), Path(folder)
+    with atomic_path(folder / COMPARISON) as partial:
+        table.to_csv(partial)
+    write_manifest(
+        folder,
+        "comparison",
+        inputs={Path(path).name: read_manifest(path).digest for path in folders},
+        parameters={},
+        outputs=[COMPARISON],
+    )
+    return table
