@@ -97,25 +97,38 @@ def plot_input(image: np.ndarray, title: str | None = None) -> Figure:
     if image.shape[:2] != (128, 256) or image.shape[2:] not in ((8,), (4,)):
         raise DataError(f"image: shape {image.shape}; expected (128, 256, 8) or (128, 256, 4)")
     names = CHANNEL_NAMES if image.shape[2] == 8 else CHANNEL_NAMES[4:]
-    figure, axes = plt.subplots(
-        len(names) // 4, 4, figsize=(12, 2.4 * len(names) // 4 + 0.5), layout="constrained", squeeze=False
+    lines, width, space = len(names) // 4, 12.0, 0.55
+    height = space + 2.45 * lines
+    figure = plt.figure(figsize=(width, height))
+    # Laid out by hand: ten panels take matplotlib's own layout longer than the drawing itself.
+    grid = figure.add_gridspec(
+        lines,
+        5,
+        width_ratios=[1, 1, 1, 1, 0.05],
+        left=0.055,
+        right=0.945,
+        bottom=0.5 / height,
+        top=1 - (0.3 + (0.35 if title else 0)) / height,
+        wspace=0.1,
+        hspace=0.5,
     )
-    for row in range(len(names) // 4):
+    for row in range(lines):
         kaggle = names[4 * row].startswith("Kaggle")
         shown: Any = None
         for column in range(4):
-            axis = axes[row, column]
+            axis = figure.add_subplot(grid[row, column])
             plane = image[:, :, 4 * row + column]
             shown = _show_kaggle(axis, plane) if kaggle else _show_eeg(axis, plane)
             axis.set_title(f"{names[4 * row + column]} ({REGION_TITLES[REGIONS[column]]})", fontsize=9)
             axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time in the fifty seconds (s)", fontsize=8)
             axis.tick_params(labelsize=7, labelleft=column == 0)
-        axes[row, 0].set_ylabel("frequency (Hz)" if kaggle else "frequency (Hz, mel)", fontsize=8)
-        bar = figure.colorbar(shown, ax=list(axes[row]), pad=0.01)
+            if column == 0:
+                axis.set_ylabel("frequency (Hz)" if kaggle else "frequency (Hz, mel)", fontsize=8)
+        bar = figure.colorbar(shown, cax=figure.add_subplot(grid[row, 4]))
         bar.set_label("ln power, standardised" if kaggle else "dB, scaled", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     if title:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(title, fontsize=11, y=1 - 0.12 / height, va="top")
     return figure
 
 

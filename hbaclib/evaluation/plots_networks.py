@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hbaclib.conventions import RAW_PAIRS
+
 
 def plot_network(model: Any, title: str | None = None) -> Figure:
     """Draw a network as a chain of boxes, one chain for each of its inputs; needs no Graphviz.
@@ -111,4 +113,23 @@ def plot_learning_rates(rates: np.ndarray, title: str | None = None) -> Figure:
     axis.plot(rates)
     axis.set(xlabel="step", ylabel="learning rate", yscale="log", title=title or "learning rate")
     axis.grid(alpha=0.3)
+    return figure
+
+
+def plot_raw_signals(signals: np.ndarray, seconds: float, title: str | None = None) -> Figure:
+    """The eight signals as the raw networks read them, one below the other.
+
+    Args:
+        signals: (n, 8) in units of 32 µV, signals as RAW_PAIRS.
+        seconds: length of the stretch.
+        title: of the figure.
+    """
+    figure, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    time = np.linspace(0, seconds, len(signals), endpoint=False)
+    distance = max(float(np.quantile(np.abs(signals), 0.99)) * 2, 1e-3)
+    for number in range(len(RAW_PAIRS)):
+        axis.plot(time, signals[:, number] - number * distance, color="#1f4e79", linewidth=0.5)
+    axis.set_yticks([-number * distance for number in range(len(RAW_PAIRS))], [f"{a}-{b}" for a, b in RAW_PAIRS])
+    axis.set(xlabel="time (s)", title=title, xlim=(0, seconds))
+    axis.text(1.01, 0.5, f"distance {32 * distance:.0f} µV", transform=axis.transAxes, rotation=90, va="center")
     return figure
