@@ -1,0 +1,172 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 Train the KerasCV family
+#
+# EfficientNetV2-B2, ResNet50V2, MobileNetV3Large and DenseNet201 of KerasCV, side by side with one recipe: each alone
+# and each joined with a WaveNet on the eight raw signals. All pass through the same cross-validation as EfficientNet
+# B0-B4.
+#
+# Reads: `01_port_data/`, `02_eeg_spectrograms/`, `03_assemble_inputs/`.
+# Writes: `05_train_<network>/` for every network, and the table that compares them.
+
+# %% tags=["bootstrap"]
+# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
+    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
+    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
+    if not found:
+        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
+    wheels = [
+        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
+    ]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, *map(str, wheels)], check=True)
+    importlib.invalidate_caches()
+
+from hbaclib.platform import describe
+
+print(describe())
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
+data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
+recipe = ""  # "s0", "s2", "s4", "demo", "smoke" or a TOML file; empty: "s4" on a GPU, "demo" on a CPU
+backbones = ["efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201"]  # what is trained, in this order
+fusions = True  # each of them joined with WaveNet, too
+folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
+weights = None  # None: as the recipe says; "": from scratch; else "imagenet" or a folder with KerasCV presets
+stage = ""  # name of the folder of the comparison; empty: 05_kerascv
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from hbaclib import build_model
+from hbaclib.evaluation import plots
+from hbaclib.evaluation.compare import store_comparison
+from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_loss_against_epoch, plot_network
+from hbaclib.inputs.store import open_inputs
+from hbaclib.platform import on_kaggle, output_root
+from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
+from hbaclib.training.cross_validate import train
+from hbaclib.training.recipe import load_recipe
+from hbaclib.training.runtime import configure
+from hbaclib.training.schedules import recipe_learning_rates
+
+names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
+base = load_recipe(recipe or ("s4" if default_recipe() == "gold" else default_recipe()))
+settings = {} if weights is None else {"weights": weights}
+plans = {}
+for name in names:
+    own = {} if name == base.backbone else {"model_options": {}}
+    plans[name] = base.override({**settings, **own, "backbone": name})
+plan = plans[names[0]]
+configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
+
+out = output_root(out)
+inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
+stage = stage or "05_kerascv"
+print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
+plan
+
+# %% [markdown]
+# ## The networks
+#
+# Parameters of every network, and the structure of one of them: boxes share a size in space and time.
+
+# %%
+counts = {}
+for name, chosen in plans.items():
+    network = build_model(name, chosen.layout, chosen.inputs, **chosen.network_options())
+    counts[name] = network.count_params()
+    if name == names[-1]:
+        plot_network(network)
+        plt.show()
+pd.Series(counts, name="parameters").to_frame()
+
+# %% [markdown]
+# ## The learning rate
+#
+# Before anything is trained: the rate of every step of a fit.
+
+# %%
+votes = inputs.samples["n_votes"]
+share = 1 - 1 / plan.folds
+rows = [int(share * (votes >= step.least_votes).sum()) for step in plan.stages]
+plot_learning_rates(recipe_learning_rates(plan, rows), title=f"recipe {plan.name}")
+plt.show()
+
+# %% [markdown]
+# ## What augmentation does
+#
+# One sample as stored, and as the network sees it in several draws. (MixUp, where the recipe has it, blends whole
+# samples afterwards.)
+
+# %%
+if plan.layout == "stem":
+    plots.show_augmentations(inputs, plan)
+    plt.show()
+
+# %% [markdown]
+# ## Train
+#
+# One fit per network and fold, all with the same folds and the same recipe. A run that was killed continues with the
+# epoch after the last finished one; finished fits are not trained again.
+
+# %%
+folders = {}
+for name, chosen in plans.items():
+    adopt_fits(f"05_train_{name}", out)  # folds that other Kaggle kernels have trained
+    folders[name] = train(
+        chosen, inputs, out / f"05_train_{name}", folds=folds or None, session_hours=11.5 if on_kaggle() else None
+    )
+
+# %% [markdown]
+# ## Loss against epoch
+#
+# Training loss and the score on the held-out fold, mean over the folds: EfficientNetV2-B2 beside MobileNetV3Large where
+# both were trained, else the first two networks.
+
+# %%
+pair = [name for name in ("efficientnet_v2_b2", "mobilenet_v3_large") if name in folders]
+pair = pair if len(pair) == 2 else list(folders)[:2]
+plot_loss_against_epoch({name: pd.read_csv(folders[name] / "history.csv") for name in pair})
+plt.show()
+
+# %% [markdown]
+# ## Each alone and joined with WaveNet
+#
+# Accuracy (most-voted class hit) and the official score, of all samples and of those with ten or more votes, the latter
+# with its 95 % interval over patients. Scores of different tiers are on different scales.
+
+# %%
+complete = [folder for folder in folders.values() if (folder / "oof.parquet").is_file()]
+if complete:
+    table = store_comparison(complete, out / stage)
+else:
+    table = "trained some of the folds; the out-of-fold tables are written when all are done"
+table
