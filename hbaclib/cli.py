@@ -85,9 +85,9 @@ def synth(
 def check(data: Path, jobs: int | None) -> None:
     """Check every file of DATA, a folder in the competition's format, and list all faults."""
     from hbaclib.dataset.competition import check_recordings, open_competition
-    from hbaclib.platform import find_data
+    from hbaclib.platform import find_input
 
-    folder = find_data(data)
+    folder = find_input("datasets", data)
     competition = open_competition(folder)
     faults = check_recordings(competition, n_jobs=jobs)
     for fault in faults.itertuples():
