@@ -46,7 +46,7 @@ def clear_segments(kind: str, n: int = 18) -> tuple:
 
 def hemisphere_ratio(signals: np.ndarray) -> float:
     """Weak / strong side, from robust amplitudes so that a single pop does not decide."""
-    amplitude = np.subtract(*np.percentile(signals, [90, 10], axis=1))
+    amplitude = np.subtract(*np.percentile(signals, [98, 2], axis=1))
     left, right = np.sqrt((amplitude[LEFT] ** 2).mean()), np.sqrt((amplitude[~LEFT] ** 2).mean())
     return min(left, right) / max(left, right)
 

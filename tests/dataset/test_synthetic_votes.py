@@ -144,6 +144,9 @@ def test_fast_discharges_become_a_seizure(clear):
 def test_symmetry_decides_between_lateralised_and_generalised(clear):
     pattern = clear("GPD", rate=1.0, drift=0.0)
     n = len(pattern.gains) // 2
+    side = np.array([-0.8, 0.0, 0.6])
+    points = np.array([side] * n + [side * [-1, 1, 1]] * n)
+    pattern = replace(pattern, points=points, widths=np.full(2 * n, 0.5))
     asymmetries, lateral = [], []
     for mirror in (1.0, 0.7, 0.4, 0.1):
         changed = replace(pattern, gains=np.concatenate([pattern.gains[:n], mirror * pattern.gains[:n]]))

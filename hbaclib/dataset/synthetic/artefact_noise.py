@@ -125,10 +125,13 @@ def add_common(eeg: np.ndarray, rng: np.random.Generator) -> None:
     n = eeg.shape[1]
     time = np.arange(n) / EEG_RATE
     balance = 1 + log_uniform(rng, 0.003, 0.05) * rng.standard_normal((N_SCALP, 1))
-    mains = log_uniform(rng, 0.5, 300) * np.sin(2 * np.pi * (60 + rng.normal(0, 0.01)) * time + rng.uniform(0, 6))
+    amplitude = log_uniform(rng, 300, 4000) if rng.random() < 0.07 else log_uniform(rng, 0.5, 300)
+    mains = amplitude * np.sin(2 * np.pi * (60 + rng.normal(0, 0.01)) * time + rng.uniform(0, 6))
     mains *= np.exp(0.1 * slow_noise(rng, 1, n, 20)[0])
-    if rng.random() < 0.12:
-        mains += log_uniform(rng, 0.5, 20) * np.sin(2 * np.pi * 20 * time)
+    if rng.random() < 0.12:  # a pump or another device, loudest where its cable runs
+        line = np.sin(2 * np.pi * float(rng.choice([20.0, 20.0, rng.uniform(12, 40)])) * time).astype(np.float32)
+        pick_up = log_uniform(rng, 0.3, 15) * np.exp(0.8 * rng.standard_normal((N_SCALP, 1)))
+        eeg += pick_up.astype(np.float32) * line
     reference = log_uniform(rng, 3, 40) * slow_noise(rng, 1, n, rng.uniform(0.3, 2))[0]
     eeg += balance.astype(np.float32) * (mains + reference).astype(np.float32)
     eeg += (25 * rng.standard_normal((N_SCALP, 1))).astype(np.float32)

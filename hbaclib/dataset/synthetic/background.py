@@ -66,6 +66,11 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     azimuth = np.pi * (1 + 5**0.5) * order + rng.uniform(0, 2 * np.pi)
     points = on_sphere(inclination, azimuth)
     gains = np.exp(0.35 * rng.standard_normal(N_PATCHES))
+    # A few deep or widespread sources tie neighbouring differences and the two sides together.
+    widths = rng.uniform(0.25, 0.7, N_PATCHES)
+    wide = rng.choice(N_PATCHES, 8, replace=False)
+    widths[wide] = rng.uniform(0.8, 1.6, len(wide))
+    gains[wide] *= log_uniform(rng, 0.8, 3.0)
     if rng.random() < 0.3:  # a lesion: one region louder or quieter
         centre_point = points[rng.integers(N_PATCHES)]
         near_by = np.exp(-0.5 * (np.arccos(np.clip(points @ centre_point, -1, 1)) / 0.5) ** 2)
@@ -77,7 +82,7 @@ def draw_traits(rng: np.random.Generator) -> Traits:
         peaks=tuple(peaks),
         bipolar_sd=log_normal(rng, 9, 0.55, 2.5, 40),
         patch_points=points,
-        patch_widths=rng.uniform(0.2, 0.6, N_PATCHES),
+        patch_widths=widths,
         patch_gains=gains,
         heart_rate=log_normal(rng, 85, 0.2, 50, 150),
         burst_suppression=bool(rng.random() < 0.06),

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbaclib.dataset.synthetic.draws import log_normal, log_uniform
-from hbaclib.dataset.synthetic.geometry import field, hemisphere_ratio, mirrored, near
+from hbaclib.dataset.synthetic.geometry import field, hemisphere_ratio, mirrored, near, on_sphere
 
 LATERAL_SITES = ("F3", "F7", "C3", "T3", "P3", "T5", "F4", "F8", "C4", "T4", "P4", "T6")
-FRONT_TEMPORAL_SITES = ("F7", "F3", "T3", "F8", "F4", "T4")
 
 
 @dataclass(frozen=True)
@@ -103,10 +102,19 @@ def _sources(
     return points, widths, gains
 
 
-def _front_or(rng: np.random.Generator, frontal: float) -> str:
+def _front_or(rng: np.random.Generator, frontal: float) -> np.ndarray:
+    """Centre of a generalised field, left half: mostly at or below the frontal pole, so that it falls off backwards."""
     if rng.random() < frontal:
-        return str(rng.choice(["F3", "F3", "Fp1", "F7", "C3"]))
-    return str(rng.choice(["C3", "P3", "T3", "T5"]))
+        if rng.random() < 0.7:
+            return _front_pole(rng, 0.35)
+        return near(str(rng.choice(["F3", "F3", "F7", "C3"])), rng, 0.15)
+    return near(str(rng.choice(["C3", "P3", "T3", "T5"])), rng, 0.15)
+
+
+def _front_pole(rng: np.random.Generator, side: float) -> np.ndarray:
+    """A point on the left, at the level of Fp1 or below, where no electrode of a chain lies beyond it."""
+    inclination, azimuth = np.radians(rng.uniform(85, 115)), -abs(rng.normal(side, 0.2))
+    return on_sphere(inclination, np.array(azimuth))
 
 
 def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficulty: float = 1.0) -> Pattern:
@@ -134,10 +142,10 @@ def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficul
         form = str(rng.choice(["wave", "triphasic", "blunt", "poly", "spike"], p=[0.60, 0.07, 0.08, 0.15, 0.10]))
         rate = log_normal(rng, 1.05, 0.38, 0.35, 2.4)
         variation = rng.uniform(0.03, 0.25)
-        mirror = rng.uniform(0, 0.6) if rng.random() < 0.65 else 0.0
+        mirror = rng.uniform(0, 0.45) if rng.random() < 0.65 else 0.0
         mirror = rng.uniform(0.5, 0.9) if doubtful else mirror
         points, widths, gains = _sources(
-            rng, near(str(rng.choice(LATERAL_SITES)), rng, 0.12), 0.15, (0.35, 0.95), n, mirror
+            rng, near(str(rng.choice(LATERAL_SITES)), rng, 0.12), 0.15, (0.3, 0.75), n, mirror
         )
         delays = rng.uniform(0.005, 0.06, len(gains))
         suppression = rng.uniform(0.2, 0.7) if rng.random() < 0.40 else 1.0
@@ -147,7 +155,7 @@ def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficul
         variation = rng.uniform(0.05, 0.35)
         mirror = float(np.exp(-abs(0.15 * rng.standard_normal())))
         mirror = rng.uniform(0.5, 0.8) if doubtful else mirror
-        centre_point = near(_front_or(rng, 0.6), rng, 0.15)
+        centre_point = _front_or(rng, 0.6)
         centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
         points, widths, gains = _sources(rng, centre_point, 0.25, (0.45, 0.95), n + 1, mirror)
         delays = rng.uniform(0.0, 0.05, len(gains))
@@ -158,8 +166,12 @@ def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficul
         variation = rng.uniform(0.04, 0.30)
         mirror = rng.uniform(0, 0.55) if rng.random() < 0.65 else 0.0
         mirror = rng.uniform(0.5, 0.9) if doubtful else mirror
-        site = str(rng.choice(FRONT_TEMPORAL_SITES if rng.random() < 0.6 else LATERAL_SITES))
-        points, widths, gains = _sources(rng, near(site, rng, 0.12), 0.18, (0.5, 1.0), n, mirror)
+        if rng.random() < 0.6:
+            centre_point = _front_pole(rng, 1.0)
+            centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
+        else:
+            centre_point = near(str(rng.choice(LATERAL_SITES)), rng, 0.12)
+        points, widths, gains = _sources(rng, centre_point, 0.15, (0.35, 0.7), n, mirror)
         delays = rng.uniform(0.0, 0.1, len(gains))
         coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
         coupling = rng.uniform(0.3, 0.9)
@@ -168,12 +180,12 @@ def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficul
         rate = log_normal(rng, 1.5, 0.33, 0.6, 3.0)
         variation = rng.uniform(0.03, 0.20)
         mirror = rng.uniform(0.5, 0.8) if doubtful else rng.uniform(0.8, 1.0)
-        centre_point = near(_front_or(rng, 0.8), rng, 0.15)
+        centre_point = _front_or(rng, 0.8)
         centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
         points, widths, gains = _sources(rng, centre_point, 0.25, (0.5, 1.0), n, mirror)
         delays = rng.uniform(0.0, 0.1, len(gains))
         coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
-        coupling = rng.uniform(0.4, 0.9)
+        coupling = rng.uniform(0.5, 0.97)
     else:
         return _seizure(centre, before, after, ratio, rng)
     return Pattern(
@@ -206,9 +218,9 @@ def _seizure(centre: float, before: float, after: float, ratio: float, rng: np.r
     if form == "sharp_delta" and abs(drift) < 0.3:  # what is slow is a seizure only if it evolves
         drift = -rng.uniform(0.3, 0.7)
     one_sided = rng.random() < 0.6
-    site = str(rng.choice(LATERAL_SITES)) if one_sided else _front_or(rng, 0.6)
+    centre_point = near(str(rng.choice(LATERAL_SITES)), rng, 0.12) if one_sided else _front_or(rng, 0.6)
     mirror = rng.uniform(0.0, 0.5) if one_sided else rng.uniform(0.7, 1.0)
-    points, widths, gains = _sources(rng, near(site, rng, 0.12), 0.2, (0.35, 0.9), 3, mirror)
+    points, widths, gains = _sources(rng, centre_point, 0.2, (0.35, 0.9), 3, mirror)
     return Pattern(
         kind="Seizure",
         form=form,

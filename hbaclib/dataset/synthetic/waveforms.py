@@ -175,6 +175,9 @@ def pattern_signal(pattern: Pattern, n_samples: int, background_sd: float) -> tu
     seconds = ((start + np.arange(n)) / EEG_RATE).astype(np.float32)
     train = pattern.form in {"wave", "spike", "triphasic", "blunt", "poly", "train"}
     signals = (_periodic if train else _rhythmic)(pattern, start, n, rng)
+    if pattern.form == "delta" and rng.random() < 0.6:  # irregular slowing in the same field
+        irregular = slow_noise(rng, len(signals), n, rng.uniform(0.15, 0.4))
+        signals = signals + np.float32(rng.uniform(0.2, 0.7)) * irregular
     edges = _edges(pattern, seconds)
     gate = edges * _present(pattern, n, rng)
     slow = np.exp(0.25 * slow_noise(rng, 1, n, 15.0)[0])
