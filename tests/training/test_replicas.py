@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PLAIN = {
-    "model_options": {"batch_norm": False, "dropout": 0.0},
+    "model_options": {"batch_norm": False, "drop": 0.0},
     "batch_norm_batches": 0,
     "ema": 0.0,
     "augmentation": {},

@@ -10,7 +10,7 @@ from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.training.recipe import Recipe
 
 
-def tiny_features(shape, *, batch_norm: bool = True, dropout: float = 0.2, filters: int = 6):
+def tiny_features(shape, *, batch_norm: bool = True, drop: float = 0.2, filters: int = 6):
     """Everything that makes training hard to repeat: convolution, batch norm, dropout."""
     import keras
 
@@ -21,8 +21,8 @@ def tiny_features(shape, *, batch_norm: bool = True, dropout: float = 0.2, filte
         x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Activation("relu")(x)
     x = keras.layers.Flatten()(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout)(x)
+    if drop:
+        x = keras.layers.Dropout(drop)(x)
     return keras.Model(given, x)
 
 
