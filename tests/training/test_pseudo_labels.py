@@ -1,4 +1,4 @@
-"""Labels from other networks and weights from trained parts: right where they should be, refused where they would leak."""
+"""Labels from other networks and weights from trained parts: right where due, refused where they would leak."""
 
 import numpy as np
 import pandas as pd
