@@ -280,3 +280,15 @@ def test_spectrograms_can_be_left_out(tmp_path):
     )
     assert not (folder / "train_spectrograms").exists()
     assert len(list((folder / "test_spectrograms").iterdir())) == 1
+
+
+def test_no_training_code_opens_the_truth():
+    """Only the generator, the report's oracle and the notebook that shows it know where the truth lies."""
+    root = Path(writer.__file__).parents[2]
+    for room in ("signal", "inputs", "models", "training"):
+        for path in (root / room).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert "truth_path" not in text and "-truth" not in text and "_expected" not in text, path
+    for name in ("competition.py", "samples.py", "folds.py", "store.py"):
+        text = (root / "dataset" / name).read_text(encoding="utf-8") if (root / "dataset" / name).exists() else ""
+        assert "truth" not in text, name
