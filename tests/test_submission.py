@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 
 import numpy as np
 import pandas as pd
@@ -60,14 +59,26 @@ def test_every_fault_is_named(test_table, spoil, parts):
         assert part in str(caught.value)
 
 
+class FakeTime:
+    """A clock that only members' work moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
 class FakeMember:
     """Shares that depend on the recording alone, after some seconds of work."""
+
+    clock = FakeTime()
 
     def __init__(self, sharpness: float, inputs: str = "both", seconds: float = 0.0):
         self.sharpness, self.inputs, self.seconds = sharpness, inputs, seconds
 
     def __call__(self, eeg, spectrogram, shared):
-        time.sleep(self.seconds)
+        self.clock.now += self.seconds
         assert np.isfinite(eeg).any(axis=(1, 2)).all()
         if self.inputs != "eeg":
             assert spectrogram.shape == (len(eeg), 300, 400)
@@ -166,16 +177,21 @@ def test_one_row_and_no_rows(tmp_path, ensemble):
 
 def test_a_short_budget_gives_a_valid_file_from_fewer_members_and_says_so(tmp_path, ensemble, monkeypatch):
     monkeypatch.setattr("hbaclib.submission._BATCH", 4)
+    monkeypatch.setattr("hbaclib.submission.time", FakeMember.clock)
     write_tiny(tmp_path / "data", n_test=12)
-    slow = {"a": FakeMember(0.5), "b": FakeMember(1.0, seconds=0.05), "c": FakeMember(3.0, seconds=30)}
-    slow["c"].seconds = 2.0
-    started = time.monotonic()
-    made = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", slow, time_budget_seconds=4)
-    assert time.monotonic() - started < 4
+    # Three batches; a needs 3 s in all, b 6 s, c 60 s. After the first batch it is known that c cannot finish.
+    costs = {"a": 1.0, "b": 2.0, "c": 20.0}
+    slow = {name: FakeMember(1.0, seconds=seconds) for name, seconds in costs.items()}
+    started = FakeMember.clock.now
+    made = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", slow, time_budget_seconds=40)
+    assert FakeMember.clock.now - started == made.seconds == 1 + 2 + 20 + 2 * (1 + 2)
     assert made.members == ("a", "b")
     assert made.left_out == ("c",)
-    assert "time budget too short: from row 4 on left out: c" in made.log["message"].iloc[0]
+    assert made.log["message"].tolist() == ["time budget too short: from row 4 on left out: c"]
+    assert made.log["eeg_id"].tolist() == [-1]
     validate_submission(pd.read_csv(tmp_path / "s.csv"), pd.read_csv(tmp_path / "data" / "test.csv"))
+    enough = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", slow, time_budget_seconds=80)
+    assert enough.left_out == ()
 
 
 def test_no_time_at_all_still_gives_the_first_member(tmp_path, ensemble):

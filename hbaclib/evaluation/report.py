@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hbaclib.artefacts import write_text
@@ -152,7 +153,7 @@ def _draw_recording(
     row = int(rows_of_samples(samples, ids)[0])
     image = measured.run.image(row) if row >= 0 else None
     if image is not None:
-        pictures[name.format("input")] = _address(plots.plot_input(np.nan_to_num(image), title))
+        pictures[name.format("input")] = _address(plots.plot_input(np.nan_to_num(image), title), "jpeg")
 
 
 def _data_folder(run_folder: Path, data: str | Path | None) -> Path | None:
@@ -164,9 +165,15 @@ def _data_folder(run_folder: Path, data: str | Path | None) -> Path | None:
         return None
 
 
-def _address(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    # No date and no version in the file: the same numbers make the same page.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+def _address(figure: Figure, form: str = "png") -> str:
+    """Data address of a figure: PNG, or JPEG for spectrograms, which PNG can hardly compress."""
+    figure.set_dpi(_DPI)
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    # The canvas is asked itself: savefig would lay out and draw everything twice. No date and no version in the file:
+    # the same numbers make the same page.
+    if form == "jpeg":
+        canvas.print_jpg(buffer, pil_kwargs={"quality": 88})
+    else:
+        canvas.print_png(buffer, metadata={"Software": None})
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{form};base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,245 @@
+"""Figures of recordings and network inputs: montages, planes, augmentations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hbaclib.conventions import (
+    CHAINS,
+    EEG_COLUMNS,
+    EEG_RATE,
+    EEG_WINDOW,
+    RAW_PAIRS,
+    REGIONS,
+    SPECTROGRAM_FREQUENCIES,
+)
+from hbaclib.errors import DataError
+
+CHANNEL_NAMES = tuple(f"{source} {region}" for source in ("Kaggle", "EEG") for region in REGIONS)
+"""The eight channels of an assembled input."""
+
+REGION_TITLES = {"LL": "left temporal", "RL": "right temporal", "LP": "left parasagittal", "RP": "right parasagittal"}
+
+INK, MUTED, ACCENT = "#1F2933", "#8A94A0", "#0072B2"
+
+_MONTAGE = [
+    pair for region in ("LL", "LP", "RP", "RL") for pair in zip(CHAINS[region], CHAINS[region][1:], strict=False)
+]
+_LABELLED_SECONDS = (20, 30)
+_KAGGLE_SECONDS = (44.0, 556.0)
+_MEL_TICKS_HZ = (1, 4, 8, 12, 16, 20)
+
+
+def plot_montage(
+    eeg: np.ndarray, title: str | None = None, seconds: tuple[float, float] = (0, 50), microvolt: float | None = None
+) -> Figure:
+    """Draw a recording in longitudinal bipolar montage, as a reader of EEG expects it.
+
+    Args:
+        eeg: (n, 20) microvolt, columns as EEG_COLUMNS. NaN leaves a gap.
+        title: above the drawing.
+        seconds: part to show. The labelled ten seconds of a 50-s window are shaded where they are a part of it.
+        microvolt: distance between two traces; None: chosen from the signal.
+
+    Raises:
+        DataError: the array is not (n, 20), or the part lies outside it.
+    """
+    eeg = np.asarray(eeg, dtype=np.float64)
+    start, stop = (round(second * EEG_RATE) for second in seconds)
+    if eeg.ndim != 2 or eeg.shape[1] != len(EEG_COLUMNS) or not 0 <= start < min(stop, len(eeg)):
+        raise DataError(f"eeg: shape {eeg.shape}, seconds {seconds}; expected (n, {len(EEG_COLUMNS)}) that covers them")
+    part = eeg[start:stop]
+    time = (start + np.arange(len(part))) / EEG_RATE
+    traces, suitable = _bipolar(part)
+    microvolt = suitable if microvolt is None else microvolt
+    figure, axis = plt.subplots(figsize=(10, 6.2), layout="constrained")
+    gaps = 0.8 * np.repeat(np.arange(4), 4)
+    offsets = -(np.arange(len(_MONTAGE)) + gaps)
+    for index, offset in enumerate(offsets):
+        left = index < 8
+        # A trace may cross its neighbours, as on paper, but not the whole page.
+        shown = np.clip(traces[:, index] / microvolt, -3, 3) + offset
+        axis.plot(time, shown, color=ACCENT if left else "#B03A2E", linewidth=0.6)
+    if seconds[0] < _LABELLED_SECONDS[1] and seconds[1] > _LABELLED_SECONDS[0] and len(eeg) == EEG_WINDOW:
+        low, high = max(seconds[0], _LABELLED_SECONDS[0]), min(seconds[1], _LABELLED_SECONDS[1])
+        if (low, high) != tuple(seconds):
+            axis.axvspan(low, high, color="#F3E9C6", zorder=0, linewidth=0)
+    axis.set_yticks(offsets, [f"{a}–{b}" for a, b in _MONTAGE], fontsize=8)
+    width = time[-1] - time[0]
+    axis.plot([time[-1] + 0.012 * width] * 2, [offsets[-1], offsets[-1] + 1], color=INK, linewidth=2, clip_on=False)
+    axis.text(time[-1] + 0.02 * width, offsets[-1] + 0.5, f"{microvolt:g} µV", va="center", fontsize=8, color=INK)
+    axis.set(xlim=(time[0], time[-1] + 0.075 * width), ylim=(offsets[-1] - 1.5, 1.5), xlabel="time (s)")
+    axis.set_ylabel("bipolar derivation")
+    plain(axis, left=False)
+    axis.grid(axis="x", color="#E3E7EB", linewidth=0.6)
+    if title:
+        axis.set_title(title, loc="left", fontsize=11)
+    return figure
+
+
+def plot_input(image: np.ndarray, title: str | None = None) -> Figure:
+    """Draw the planes of a network input: upper row the ten minutes, lower row the EEG's fifty seconds.
+
+    Args:
+        image: (128, 256, 8), or (128, 256, 4) for the planes of an EEG alone.
+        title: above the drawing.
+    """
+    image = np.asarray(image, dtype=np.float32)
+    if image.shape[:2] != (128, 256) or image.shape[2:] not in ((8,), (4,)):
+        raise DataError(f"image: shape {image.shape}; expected (128, 256, 8) or (128, 256, 4)")
+    names = CHANNEL_NAMES if image.shape[2] == 8 else CHANNEL_NAMES[4:]
+    lines, width, space = len(names) // 4, 12.0, 0.55
+    height = space + 2.45 * lines
+    figure = plt.figure(figsize=(width, height))
+    # Laid out by hand: ten panels take matplotlib's own layout longer than the drawing itself.
+    grid = figure.add_gridspec(
+        lines,
+        5,
+        width_ratios=[1, 1, 1, 1, 0.05],
+        left=0.055,
+        right=0.945,
+        bottom=0.5 / height,
+        top=1 - (0.3 + (0.35 if title else 0)) / height,
+        wspace=0.1,
+        hspace=0.5,
+    )
+    for row in range(lines):
+        kaggle = names[4 * row].startswith("Kaggle")
+        shown: Any = None
+        for column in range(4):
+            axis = figure.add_subplot(grid[row, column])
+            plane = image[:, :, 4 * row + column]
+            shown = _show_kaggle(axis, plane) if kaggle else _show_eeg(axis, plane)
+            axis.set_title(f"{names[4 * row + column]} ({REGION_TITLES[REGIONS[column]]})", fontsize=9)
+            axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time in the fifty seconds (s)", fontsize=8)
+            axis.tick_params(labelsize=7, labelleft=column == 0)
+            if column == 0:
+                axis.set_ylabel("frequency (Hz)" if kaggle else "frequency (Hz, mel)", fontsize=8)
+        bar = figure.colorbar(shown, cax=figure.add_subplot(grid[row, 4]))
+        bar.set_label("ln power, standardised" if kaggle else "dB, scaled", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    if title:
+        figure.suptitle(title, fontsize=11, y=1 - 0.12 / height, va="top")
+    return figure
+
+
+def plot_class_example(eeg: np.ndarray, image: np.ndarray, title: str | None = None) -> Figure:
+    """Draw the labelled ten seconds of an EEG beside its four mel-spectrogram planes.
+
+    Args:
+        eeg: (10000, 20) microvolt.
+        image: (128, 256, 4) planes in the order of REGIONS.
+        title: above the drawing.
+    """
+    eeg, image = np.asarray(eeg, dtype=np.float64), np.asarray(image, dtype=np.float32)
+    if eeg.shape != (EEG_WINDOW, len(EEG_COLUMNS)) or image.shape != (128, 256, 4):
+        raise DataError(f"eeg {eeg.shape}, image {image.shape}; expected ({EEG_WINDOW}, 20) and (128, 256, 4)")
+    figure, axes = plt.subplot_mosaic(
+        [["eeg", "LL", "RL"], ["eeg", "LP", "RP"]], figsize=(12, 5), width_ratios=[1.5, 1, 1], layout="constrained"
+    )
+    start, stop = (second * EEG_RATE for second in _LABELLED_SECONDS)
+    time = np.arange(start, stop) / EEG_RATE
+    traces, microvolt = _bipolar(eeg[start:stop])
+    axis = axes["eeg"]
+    axis.plot(time, np.clip(traces / microvolt, -3, 3) - np.arange(len(_MONTAGE)), color=ACCENT, linewidth=0.5)
+    axis.set_yticks(-np.arange(len(_MONTAGE)), [f"{a}–{b}" for a, b in _MONTAGE], fontsize=7)
+    axis.set(xlabel="time (s)", xlim=_LABELLED_SECONDS, ylabel=f"bipolar derivation ({microvolt:g} µV apart)")
+    plain(axis, left=False)
+    shown: Any = None
+    for index, region in enumerate(REGIONS):
+        shown = _show_eeg(axes[region], image[:, :, index])
+        axes[region].set_title(f"{region} ({REGION_TITLES[region]})", fontsize=9)
+        axes[region].set(xlabel="time (s)", ylabel="frequency (Hz, mel)")
+        axes[region].tick_params(labelsize=7)
+    figure.colorbar(shown, ax=[axes["RL"], axes["RP"]], label="dB, scaled")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def show_augmentations(inputs: Any, plan: Any, row: int = 0, draws: int = 4, seed: int = 0) -> Figure:
+    """Draw a sample as stored beside augmented draws of it: the first plane of each half, or two of the raw signals.
+
+    Args:
+        inputs: arrays with ``gather(rows, inputs=...)``.
+        plan: recipe with ``inputs``, ``augmentation`` and ``augment_with``.
+        row: row of the samples table.
+        draws: number of augmented draws.
+        seed: of the draws.
+    """
+    from hbaclib.inputs.augment import augment
+
+    stored = np.asarray(inputs.gather(np.array([row]), inputs=plan.inputs), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    # Probabilities of 1 would show every augmentation at once; drawn as in training, some draws may stay unchanged.
+    drawn = [augment(stored.copy(), rng, plan.augmentation, library=plan.augment_with)[0] for _ in range(draws)]
+    samples = [stored[0], *drawn]
+    names = ["as stored", *[f"draw {number + 1}" for number in range(draws)]]
+    channels = (0, 4) if stored.shape[-1] == 8 else (0, 1)
+    figure, axes = plt.subplots(
+        2, len(samples), figsize=(2.4 * len(samples), 4.2), layout="constrained", sharex="row", sharey="row"
+    )
+    for column, (sample, name) in enumerate(zip(samples, names, strict=True)):
+        for line, channel in enumerate(channels):
+            axis = axes[line, column]
+            if sample.ndim == 2:
+                axis.plot(np.arange(len(sample)) * 50 / len(sample), sample[:, channel], linewidth=0.4, color=ACCENT)
+                label = "–".join(RAW_PAIRS[channel])
+                axis.set_xlabel("time (s)", fontsize=8)
+            else:
+                kaggle = plan.inputs in ("both", "kaggle") and channel < 4
+                (_show_kaggle if kaggle else _show_eeg)(axis, sample[:, :, channel])
+                label = CHANNEL_NAMES[channel if plan.inputs != "eeg" else channel + 4]
+                axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time (s)", fontsize=8)
+            axis.tick_params(labelsize=7)
+            if line == 0:
+                axis.set_title(name, fontsize=9)
+            if column == 0:
+                unit = "signal (scaled)" if sample.ndim == 2 else "frequency (Hz)"
+                axis.set_ylabel(f"{label}\n{unit}", fontsize=8)
+    return figure
+
+
+def _show_kaggle(axis: Axes, plane: np.ndarray) -> Any:
+    # Rows 14..113 of the plane hold the 100 frequencies, its columns the central 512 s of the ten minutes.
+    extent = (*_KAGGLE_SECONDS, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
+    return axis.imshow(plane[14:114], origin="lower", aspect="auto", extent=extent, cmap="viridis", vmin=-1.5, vmax=1.5)
+
+
+def _show_eeg(axis: Axes, plane: np.ndarray) -> Any:
+    shown = axis.imshow(plane, origin="lower", aspect="auto", extent=(0, 50, 0, 128), cmap="viridis", vmin=-1, vmax=1)
+    # Below 1 kHz Slaney's mel scale is linear, so 128 bands cover 0-20 Hz evenly.
+    axis.set_yticks([128 * hertz / 20 for hertz in _MEL_TICKS_HZ], [str(hertz) for hertz in _MEL_TICKS_HZ])
+    return shown
+
+
+def _bipolar(part: np.ndarray) -> tuple[np.ndarray, float]:
+    """The 16 traces of the montage around their medians, and a distance between them that suits them, µV."""
+    traces = np.stack([part[:, EEG_COLUMNS.index(a)] - part[:, EEG_COLUMNS.index(b)] for a, b in _MONTAGE], axis=1)
+    known = np.isfinite(traces).any(axis=0)
+    if not known.any():
+        return traces, 20.0
+    traces[:, known] -= np.nanmedian(traces[:, known], axis=0)
+    spread = np.nanpercentile(np.abs(traces[:, known]), 97)
+    return traces, float(np.clip(_round_number(1.6 * spread), 20, 1000))
+
+
+def _round_number(value: float) -> float:
+    if value <= 0:
+        return 20.0
+    scale = 10 ** np.floor(np.log10(value))
+    return float(scale * min((1, 2, 5, 10), key=lambda step: abs(np.log(step * scale / value))))
+
+
+def plain(axis: Axes, left: bool = True) -> None:
+    """Take away the lines of an axis that say nothing."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(MUTED)
+    if not left:
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(axis="y", length=0)
