@@ -26,6 +26,7 @@ from hbaclib.suite.datasets import ARRAY_STAGES, arrays_dataset, check_title, we
 from hbaclib.suite.plan import PLAN, Plan, PlannedKernel, digest_folder
 from hbaclib.suite.runner import fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
+from hbaclib.suite.upstream import TRAINING_PREFIXES
 
 KERNEL_METADATA = "kernel-metadata.json"
 DEFAULT_SUITE = "full"
@@ -58,13 +59,14 @@ def check_user(user: str) -> str:
 def kernel_title(suite: Suite, stage: Stage) -> str:
     """Title of a stage's kernel: the notebook's, what sets the stage apart, and the suite unless it is the full one."""
     base = stage.notebook.name
-    part = stage.name[len(base) :] if stage.name.startswith(base) else stage.name
+    alone = [other.notebook.name for other in suite.stages].count(base) == 1
+    part = stage.name[len(base) :] if stage.name.startswith(base) else "" if alone else stage.name
     words = [stage.notebook.title, *part.strip("-_ ").split("-"), "" if suite.name == DEFAULT_SUITE else suite.name]
     return " ".join(word for word in words if word)
 
 
 def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
-    """The suite with every training stage's folds shared out over kernels.
+    """The suite with the folds of every stage of notebook 04 shared out over kernels.
 
     The first kernels train some folds each; the last, which bears the stage's name, reads them, trains the rest, and
     writes the whole stage.
@@ -81,7 +83,8 @@ def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
         raise ConfigError(f"suite {suite.name}: folds split over {parts} kernels, expected 1 to {n_folds}, its folds")
     stages: list[Stage] = []
     for stage in suite.stages:
-        shared = parts > 1 and "folds" in known_parameters(stage)
+        # 05 and 06 train several networks each, which are split by their parameters instead.
+        shared = parts > 1 and stage.notebook.name.startswith("04_") and "folds" in known_parameters(stage)
         first = []
         for number in range(1, parts if shared else 1):
             folds = [fold for fold in range(n_folds) if fold % parts == number - 1]
@@ -106,10 +109,13 @@ def _slugs(suite: Suite, stages: Iterable[Stage], table: SuiteTable) -> dict[str
 
 
 def _check_sources(suite: Suite, table: SuiteTable) -> None:
-    """Every notebook that a stage reads must be run by some stage of the suite."""
+    """Every notebook that a stage reads must be run by the suite; of the training notebooks one is enough."""
     run = {stage.notebook.name for stage in suite.stages}
     for stage in suite.stages:
         missing = [name for name in stage.notebook.after if name not in run]
+        training = [name for name in stage.notebook.after if name.startswith(TRAINING_PREFIXES)]
+        if run & set(training):
+            missing = [name for name in missing if name not in training]
         if missing:
             raise ConfigError(
                 f"{table.path}: suite {suite.name}: stage {stage.name} reads {list_some(missing)}, "

@@ -19,6 +19,10 @@ SMALL = 30_000_000
 """Bound of what the stages without arrays write: tables, figures, the executed notebook."""
 
 
+TRAINED = 3_000_000_000
+"""Bound of what the other families' training stages write: some twenty fits of networks up to 25 million weights."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """What the sizes depend on.
@@ -114,7 +118,7 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
         parameters = PARAMETERS.get(backbone.rpartition("_")[2], PARAMETERS["b4"])
         # Fits that were stopped, one on each GPU, also leave a checkpoint: weights, their mean, the optimizer's two.
         return SMALL + parameters * 4 * (recipe.folds * len(recipe.seeds) + 2 * 4)
-    return SMALL
+    return TRAINED if name.startswith(("05_", "06_")) else SMALL
 
 
 def show_bytes(size: float) -> str:

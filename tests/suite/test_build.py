@@ -224,7 +224,7 @@ def test_arrays_take_the_place_of_the_first_kernels(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     plan = read_plan(tmp_path / "build")
     assert [dataset.ref for dataset in plan.datasets] == ["someone/hbac-wheels", "someone/hbac-arrays"]
-    assert [kernel.name[:2] for kernel in plan.kernels] == ["04"] * 5 + ["07", "08"]
+    assert [kernel.name[:2] for kernel in plan.kernels] == ["04"] * 5 + ["05", "06", "07", "08"]
     folder = tmp_path / "build"
     for stage in ARRAY_STAGES:
         assert (folder / "datasets" / "arrays" / stage / "manifest.json").is_file()
@@ -275,7 +275,7 @@ def test_from_goes_with_dataset(tmp_path: Path) -> None:
 def test_folds_split_over_kernels(tmp_path: Path) -> None:
     plan = build("full", user="someone", out=tmp_path, parts=2)
     by_name = {kernel.name: kernel for kernel in plan.kernels}
-    assert len(plan.kernels) == 15
+    assert len(plan.kernels) == 17
     first, last = by_name["04_train_efficientnet-b4-part1"], by_name["04_train_efficientnet-b4"]
     assert first.stage == last.stage == "04_train_efficientnet-b4"
     assert last.after == (*first.after, first.name)

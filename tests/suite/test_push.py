@@ -97,7 +97,7 @@ def test_full_suite_is_sent_as_issue_asks(full: Path, service: Service) -> None:
     result = hbac("push", full)
     assert result.exit_code == 0, result.output
     sent = service.sent("SaveKernel")
-    assert len(sent) == 10
+    assert len(sent) == 12
     by_slug = {body["slug"]: body for body in sent}
     training = by_slug["someone/hbac-04-train-efficientnet-b3"]
     assert training["machineShape"] == "NvidiaTeslaT4"
