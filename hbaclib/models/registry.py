@@ -7,7 +7,7 @@ fusions can join features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -145,7 +145,7 @@ def build_model(
     inputs: str = "both",
     weights: str | Path | None = None,
     *,
-    downsample: int = 1,
+    downsample: int | Sequence[int] = 1,
     bn_momentum: float | None = None,
     dropout: float = 0.0,
     classes: int = len(CLASSES),
@@ -160,7 +160,8 @@ def build_model(
         layout: ``stem``, ``tiled``, ``starter`` or ``raw``: how the planes are laid out.
         inputs: ``both``, ``kaggle``, ``eeg`` or ``raw``: which data the network sees.
         weights: pretrained weights for the features: a file, a folder, or a published set's name; None for none.
-        downsample: pixels (or samples) averaged into one, along each axis, before the network.
+        downsample: pixels (or samples) averaged into one before the network: one number for all axes, or one for
+            frequency and one for time.
         bn_momentum: momentum of all batch-norm statistics; None keeps the family's own.
         dropout: rate before the last layer.
         classes: width of the softmax.
@@ -182,9 +183,16 @@ def build_model(
     given = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")
     signal = [keras.Input(tuple(signal_shape or INPUT_SHAPES["raw", "raw"]), name="signal")] * family.with_signal
     scaled = given
-    if downsample > 1:
-        pool = keras.layers.AveragePooling2D if len(given.shape) == 4 else keras.layers.AveragePooling1D
-        scaled = pool(downsample, name="downsample")(given)
+    axes = len(given.shape) - 2
+    factors = (downsample,) if isinstance(downsample, int) else tuple(downsample)
+    factors = factors * axes if len(factors) == 1 else factors
+    if len(factors) != axes or min(factors) < 1:
+        raise ConfigError(
+            f"downsample is {downsample!r}, expected one number of at least 1, or one for each of {axes} axes"
+        )
+    if max(factors) > 1:
+        pool = keras.layers.AveragePooling2D if axes == 2 else keras.layers.AveragePooling1D
+        scaled = pool(factors, name="downsample")(given)
     try:
         features = family.features(*(tuple(part.shape[1:]) for part in (scaled, *signal)), **options)
     except TypeError as error:

@@ -74,7 +74,8 @@ class Recipe:
         backbone: a name of the model registry.
         layout: how the planes are laid out for the network.
         inputs: which data the network sees.
-        downsample: image pixels averaged into one per axis before the network.
+        downsample: image pixels averaged into one before the network: one number for all axes, or one for frequency
+            and one for time. (Rhythms show along time: averaging there costs more than along frequency.)
         weights: pretrained weights: a file, a folder to search, ``imagenet`` or ``noisy-student``; empty for none.
         sampling: how ``train.csv`` must have been aggregated; ``any`` accepts both ways.
         stages: the stages of a fit, in order.
@@ -108,7 +109,7 @@ class Recipe:
     backbone: str = "efficientnet_b0"
     layout: Layout = "stem"
     inputs: Inputs = "both"
-    downsample: int = 1
+    downsample: tuple[int, ...] = (1,)
     weights: str = ""
     sampling: Literal["any", "vote_groups", "non_overlapping"] = "any"
     stages: tuple[Stage, ...]
@@ -137,10 +138,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check every value."""
+        if isinstance(self.downsample, int):
+            object.__setattr__(self, "downsample", (self.downsample,))
         _check_types(self)
         _check(bool(self.name), "name", self.name, "a name")
         _check(bool(self.stages), "stages", self.stages, "at least one stage")
-        _check(self.downsample >= 1, "downsample", self.downsample, "at least 1")
+        _check(
+            len(self.downsample) in (1, 2) and min(self.downsample) >= 1,
+            "downsample",
+            self.downsample,
+            "one or two numbers of at least 1",
+        )
         _check(self.batch >= 1, "batch", self.batch, "at least 1")
         _check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 <= value < 1")
         _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
