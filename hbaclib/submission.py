@@ -6,9 +6,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,43 +21,26 @@ from hbaclib.artefacts import (
     digest_json,
     is_current,
     read_manifest,
+    stage_lock,
     write_manifest,
 )
 from hbaclib.conventions import (
     CLASSES,
-    EEG_COLUMNS,
-    EEG_WINDOW,
     MANY_VOTES,
-    SPECTROGRAM_COLUMNS,
-    SPECTROGRAM_WINDOW,
     SUBMISSION_COLUMNS,
     VOTE_COLUMNS,
 )
-from hbaclib.dataset.competition import Competition, open_competition, read_eeg, read_spectrogram
-from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, HbacError, list_some
+from hbaclib.dataset.competition import open_competition
+from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, list_some
 from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.evaluation.oof import OOF_FILE
+from hbaclib.serving import Clock, Loader, Member, TrainedNetwork, read_windows
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", "from_eeg")
 
 _BATCH = 64
-_RESERVE = 0.05
-
-
-class Member(Protocol):
-    """A trained model that is ready to predict."""
-
-    @property
-    def inputs(self) -> str:
-        """What it sees: ``both``, ``kaggle``, ``eeg`` or ``raw``."""
-
-    def __call__(self, eeg: np.ndarray, spectrogram: np.ndarray | None, shared: dict[str, Any]) -> np.ndarray:
-        """Shares (n, 6); ``shared`` keeps prepared inputs for the next member of the same batch."""
-
-
-Loader = Callable[[Path], Member]
 
 
 @dataclass
@@ -169,11 +152,11 @@ def make_submission(
     if test is None or not len(test):
         raise DataFileError(f"{Path(source) / 'test.csv'}: missing or without rows; there is nothing to predict")
     pooling = _pooling(Path(artefacts), search)
-    clock = _Clock(started, time_budget_seconds, len(test))
+    clock = Clock(started, time_budget_seconds, len(test))
     log: list[tuple[int, str]] = []
-    members = _load_members(pooling, load or _trained_network, clock, log)
-    needs_rows = any(member.inputs in ("both", "kaggle") for member in members.values())
-    if needs_rows and spectrograms == "files" and not competition.has_spectrograms("test"):
+    members = _load_members(pooling, load or TrainedNetwork, clock, log)
+    wanted = any(member.needs_spectrogram for member in members.values())
+    if wanted and spectrograms == "files" and not competition.has_spectrograms("test"):
         raise DataFileError(
             f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them: spectrograms='from_eeg'"
         )
@@ -183,7 +166,9 @@ def make_submission(
     with bar:
         for rows in _batches(len(test)):
             mark = time.monotonic()
-            found, eeg, power = _read(competition, test.iloc[rows], spectrograms if needs_rows else "", n_jobs, log)
+            found, eeg, power = read_windows(
+                competition, test.iloc[rows], spectrograms if needs_rows else "", n_jobs, log
+            )
             clock.note_reading(time.monotonic() - mark, len(rows))
             if len(found):
                 predicted = _predict_batch(members, eeg, power, clock, log)
@@ -222,30 +207,31 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
         The rows of ``submission.csv``. If the stage is current already, nothing is computed.
     """
     folder, source = Path(folder), Path(source)
-    inputs = {"artefacts": read_manifest(artefacts).digest, "test": _test_digest(source)}
-    parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}
-    if not is_current(folder, inputs=inputs, parameters=parameters):
-        (folder / MANIFEST).unlink(missing_ok=True)
-        made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
-        with atomic_path(folder / LOG_FILE) as partial:
-            made.log.to_csv(partial, index=False)
-        write_manifest(
-            folder,
-            folder.name,
-            inputs=inputs,
-            parameters=parameters,
-            outputs=[SUBMISSION_FILE, LOG_FILE],
-            facts={
-                "rows": len(made.table),
-                "members": list(made.members),
-                "left_out": list(made.left_out),
-                "events": len(made.log),
-                "seconds": round(made.seconds, 1),
-                "peak_megabytes": round(made.peak_megabytes),
-            },
-        )
-    with atomic_path(folder.parent / SUBMISSION_FILE) as partial:
-        partial.write_bytes((folder / SUBMISSION_FILE).read_bytes())
+    with stage_lock(folder):
+        inputs = {"artefacts": read_manifest(artefacts).digest, "test": _test_digest(source)}
+        parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}
+        if not is_current(folder, inputs=inputs, parameters=parameters):
+            (folder / MANIFEST).unlink(missing_ok=True)
+            made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
+            with atomic_path(folder / LOG_FILE) as partial:
+                made.log.to_csv(partial, index=False)
+            write_manifest(
+                folder,
+                folder.name,
+                inputs=inputs,
+                parameters=parameters,
+                outputs=[SUBMISSION_FILE, LOG_FILE],
+                facts={
+                    "rows": len(made.table),
+                    "members": list(made.members),
+                    "left_out": list(made.left_out),
+                    "events": len(made.log),
+                    "seconds": round(made.seconds, 1),
+                    "peak_megabytes": round(made.peak_megabytes),
+                },
+            )
+        with atomic_path(folder.parent / SUBMISSION_FILE) as partial:
+            partial.write_bytes((folder / SUBMISSION_FILE).read_bytes())
     return pd.read_csv(folder / SUBMISSION_FILE)
 
 
@@ -284,70 +270,7 @@ def _prior_of(folder: Path) -> np.ndarray:
     return prior / prior.sum()
 
 
-class _TrainedNetwork:
-    """All folds of one trained folder."""
-
-    def __init__(self, folder: Path):
-        from hbaclib.training.predict import Predictor
-
-        self._predictor = Predictor.load(folder)
-        # The first prediction traces the network; done here, it does not count as a recording's time.
-        self(
-            np.zeros((1, EEG_WINDOW, len(EEG_COLUMNS)), np.float32),
-            np.ones((1, SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.float32),
-            {},
-        )
-
-    @property
-    def inputs(self) -> str:
-        return self._predictor.recipe.inputs
-
-    def __call__(self, eeg: np.ndarray, spectrogram: np.ndarray | None, shared: dict[str, Any]) -> np.ndarray:
-        from hbaclib.training.predict import _prepare
-
-        missing = set(self._predictor.kinds) - set(shared)
-        if missing:
-            shared |= _prepare(missing, eeg, spectrogram)
-        return self._predictor.predict(shared)
-
-
-def _trained_network(folder: Path) -> Member:
-    return _TrainedNetwork(folder)
-
-
-@dataclass
-class _Clock:
-    """Foresees whether the rows that are left fit into the time that is left."""
-
-    started: float
-    budget: float | None
-    rows: int
-    done: int = 0
-    reading: float = 0.0
-    cost: dict[str, float] = field(default_factory=dict)
-
-    def note_reading(self, seconds: float, rows: int) -> None:
-        self.reading = seconds / rows
-
-    def note(self, member: str, seconds: float, rows: int) -> None:
-        self.cost[member] = seconds / rows
-
-    def advance(self, rows: int) -> None:
-        self.done += rows
-
-    def over(self, seconds_more: float = 0.0) -> bool:
-        """Whether the budget is spent, or will be after some more seconds."""
-        if self.budget is None:
-            return False
-        return time.monotonic() - self.started + seconds_more > (1 - _RESERVE) * self.budget
-
-    def affordable(self, members: Sequence[str]) -> bool:
-        """Whether these members can predict all rows that are left."""
-        cost = self.reading + sum(self.cost.get(name, 0.0) for name in members)
-        return not self.over((self.rows - self.done) * cost)
-
-
-def _load_members(pooling: _Pooling, load: Loader, clock: _Clock, log: list[tuple[int, str]]) -> dict[str, Member]:
+def _load_members(pooling: _Pooling, load: Loader, clock: Clock, log: list[tuple[int, str]]) -> dict[str, Member]:
     members: dict[str, Member] = {}
     for name, folder in pooling.folders.items():
         if members and clock.over():
@@ -364,7 +287,7 @@ def _predict_batch(
     members: dict[str, Member],
     eeg: np.ndarray,
     power: np.ndarray | None,
-    clock: _Clock,
+    clock: Clock,
     log: list[tuple[int, str]],
 ) -> dict[str, np.ndarray]:
     """Predictions of the members that there is time for; those that there is not are taken out of ``members``."""
@@ -386,62 +309,6 @@ def _predict_batch(
 def _batches(n: int) -> Iterator[np.ndarray]:
     for start in range(0, n, _BATCH):
         yield np.arange(start, min(start + _BATCH, n))
-
-
-def _read(
-    competition: Competition,
-    rows: pd.DataFrame,
-    spectrograms: str,
-    n_jobs: int | None,
-    log: list[tuple[int, str]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Read the windows of some test rows: which could be read, their EEGs, their spectrograms."""
-    from joblib import Parallel, delayed
-
-    # Threads: reading Parquet releases the interpreter, and nothing large has to travel between processes.
-    pairs = zip(rows["eeg_id"], rows["spectrogram_id"], strict=True)
-    read = Parallel(n_jobs=n_jobs or 1, prefer="threads")(
-        delayed(_read_one)(competition, int(eeg_id), int(spectrogram_id), spectrograms)
-        for eeg_id, spectrogram_id in pairs
-    )
-    for (_, _, message), eeg_id in zip(read, rows["eeg_id"], strict=True):
-        if message:
-            log.append((int(eeg_id), message))
-    found = np.array([index for index, (eeg, _, _) in enumerate(read) if eeg is not None], dtype=int)
-    if not len(found):
-        return found, np.empty((0, EEG_WINDOW, len(EEG_COLUMNS)), np.float32), None
-    eegs = np.stack([read[index][0] for index in found])
-    return found, eegs, np.stack([read[index][1] for index in found]) if spectrograms else None
-
-
-def _read_one(
-    competition: Competition, eeg_id: int, spectrogram_id: int, spectrograms: str
-) -> tuple[np.ndarray | None, np.ndarray | None, str]:
-    try:
-        path = competition.eeg_path(eeg_id, "test")
-        eeg = read_eeg(path)
-        if len(eeg) < EEG_WINDOW:
-            raise DataFileError(f"{path}: {len(eeg)} samples; expected {EEG_WINDOW}")
-    except HbacError as error:
-        return None, None, f"class prior used, the EEG cannot be read ({error})"
-    eeg, message = eeg[:EEG_WINDOW], ""
-    if not spectrograms:
-        return eeg, None, message
-    if spectrograms == "files":
-        try:
-            return eeg, _ten_minutes(read_spectrogram(competition.spectrogram_path(spectrogram_id, "test"))), message
-        except HbacError as error:
-            message = f"spectrogram computed from the EEG, its file cannot be read ({error})"
-    from hbaclib.dataset.from_eeg import window_from_eeg
-
-    return eeg, window_from_eeg(eeg), message
-
-
-def _ten_minutes(rows: np.ndarray) -> np.ndarray:
-    """The first 300 rows of a spectrogram, NaN where it is shorter."""
-    window = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
-    window[: len(rows)] = rows[:SPECTROGRAM_WINDOW]
-    return window
 
 
 def _test_digest(source: Path) -> str:

@@ -75,12 +75,13 @@ class FakeMember:
     clock = FakeTime()
 
     def __init__(self, sharpness: float, inputs: str = "both", seconds: float = 0.0):
-        self.sharpness, self.inputs, self.seconds = sharpness, inputs, seconds
+        self.sharpness, self.seconds = sharpness, seconds
+        self.needs_spectrogram = inputs != "eeg"
 
     def __call__(self, eeg, spectrogram, shared):
         self.clock.now += self.seconds
         assert np.isfinite(eeg).any(axis=(1, 2)).all()
-        if self.inputs != "eeg":
+        if self.needs_spectrogram:
             assert spectrogram.shape == (len(eeg), 300, 400)
         logits = self.sharpness * np.nanmean(np.nan_to_num(eeg[:, :, :6]), axis=1)
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -178,6 +179,7 @@ def test_one_row_and_no_rows(tmp_path, ensemble):
 def test_a_short_budget_gives_a_valid_file_from_fewer_members_and_says_so(tmp_path, ensemble, monkeypatch):
     monkeypatch.setattr("hbaclib.submission._BATCH", 4)
     monkeypatch.setattr("hbaclib.submission.time", FakeMember.clock)
+    monkeypatch.setattr("hbaclib.serving.time", FakeMember.clock)
     write_tiny(tmp_path / "data", n_test=12)
     # Three batches; a needs 3 s in all, b 6 s, c 60 s. After the first batch it is known that c cannot finish.
     costs = {"a": 1.0, "b": 2.0, "c": 20.0}

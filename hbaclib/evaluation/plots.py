@@ -19,7 +19,7 @@ from hbaclib.conventions import CLASSES, MANY_VOTES
 from hbaclib.errors import DataError
 from hbaclib.evaluation.calibration import reliability
 from hbaclib.evaluation.metric import Shares, check_shares
-from hbaclib.evaluation.recording_plots import (
+from hbaclib.evaluation.plots_recordings import (
     ACCENT,
     CHANNEL_NAMES,
     INK,

@@ -23,9 +23,9 @@ from hbaclib.conventions import CLASSES, VOTE_TIERS
 from hbaclib.dataset.competition import read_eeg
 from hbaclib.errors import HbacError
 from hbaclib.evaluation import plots
-from hbaclib.evaluation.cards import data_card, model_card
-from hbaclib.evaluation.results import Measured, measure
-from hbaclib.evaluation.run_folder import rows_of_samples
+from hbaclib.evaluation.report_cards import data_card, model_card
+from hbaclib.evaluation.report_results import Measured, measure
+from hbaclib.evaluation.report_stages import rows_of_samples
 from hbaclib.evaluation.tiers import tier_mask
 from hbaclib.platform import find_data
 

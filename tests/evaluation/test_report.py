@@ -14,7 +14,7 @@ from hbaclib.conventions import PREDICTION_COLUMNS
 from hbaclib.errors import ArtefactError, DataError
 from hbaclib.evaluation.oracle import oracle_shares
 from hbaclib.evaluation.report import format_number, write_report
-from hbaclib.evaluation.results import measure
+from hbaclib.evaluation.report_results import measure
 from tests.evaluation.fake_run import make_fake_run
 
 SHOWN = re.compile(r'<span data-result="([^"]*)">([^<]*)</span>')

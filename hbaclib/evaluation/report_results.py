@@ -18,7 +18,7 @@ from hbaclib.evaluation.clinical import agreement, clinical_table
 from hbaclib.evaluation.ensemble import StoredEnsemble, load_ensemble
 from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.evaluation.oof import OutOfFold, load_oof
-from hbaclib.evaluation.run_folder import ENSEMBLE, PORT, SUBMIT, RunFolder, rows_of_samples
+from hbaclib.evaluation.report_stages import ENSEMBLE, PORT, SUBMIT, RunFolder, rows_of_samples
 from hbaclib.platform import versions
 
 SCHEMA = 1
