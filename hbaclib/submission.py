@@ -166,9 +166,7 @@ def make_submission(
     with bar:
         for rows in _batches(len(test)):
             mark = time.monotonic()
-            found, eeg, power = read_windows(
-                competition, test.iloc[rows], spectrograms if needs_rows else "", n_jobs, log
-            )
+            found, eeg, power = read_windows(competition, test.iloc[rows], spectrograms if wanted else "", n_jobs, log)
             clock.note_reading(time.monotonic() - mark, len(rows))
             if len(found):
                 predicted = _predict_batch(members, eeg, power, clock, log)
