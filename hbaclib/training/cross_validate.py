@@ -20,7 +20,7 @@ from hbaclib.artefacts import Manifest, atomic_path, digest_json, is_current, re
 from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ConfigError, DataError
-from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.pipeline import Arrays, input_kinds
 from hbaclib.models.registry import check_model
 from hbaclib.training.fit import HERE, Fit, run_fit
 from hbaclib.training.labels import load_pseudo_labels
@@ -148,6 +148,8 @@ def check_training(
     audit_folds(samples, table, {})  # the table itself: a patient in two folds, or in none
     fold_of = samples["patient_id"].map(table).to_numpy()
     audit_folds(samples, table, {fold: fold_of != fold for fold in chosen})
+    for kind in input_kinds(recipe):
+        inputs.gather(np.zeros(1, int), kind)  # raises where the recipe reads what is not stored
     for fold in chosen:
         for path in recipe.start_from:
             audit_trained(path, fold, samples, table)

@@ -1,0 +1,83 @@
+"""Signals at 200 Hz and the starter's image: stored or made when asked for, equal to the single functions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hbaclib import read_eeg, read_spectrogram
+from hbaclib.artefacts import read_manifest
+from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
+from hbaclib.dataset.wide import store_wide_signals
+from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.inputs.images import starter_layout
+from hbaclib.inputs.pipeline import gather_parts
+from hbaclib.inputs.store import open_inputs
+from hbaclib.signal.raw import raw_signals, wide_signals
+from hbaclib.training.cross_validate import check_training
+from hbaclib.training.recipe import load_recipe
+from tests.dataset.tiny import write_tiny
+
+RAW = {"backbone": "wavenet", "layout": "raw", "inputs": "raw", "folds": 2, "downsample": 1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("run")
+    write_tiny(root / "data", n_eegs=8)
+    port = port_data(root / "data", root, n_folds=2, n_jobs=1)
+    stages = port, store_eeg_products(root / "data", port, root, n_jobs=1), store_kaggle_images(port, root, n_jobs=1)
+    return root, stages, store_wide_signals(root / "data", port, root, n_jobs=1)
+
+
+def test_wide_signals_are_stored_for_every_sample(run):
+    root, stages, wide = run
+    inputs = open_inputs(*stages, wide)
+    for row in (0, len(inputs.samples) - 1):
+        sample = inputs.samples.iloc[row]
+        eeg = read_eeg(root / "data" / "train_eegs" / f"{int(sample['eeg_id'])}.parquet")
+        begin = int(sample["eeg_start"])
+        window = eeg[begin : begin + 10_000]
+        stored = inputs.gather(np.array([row]), "wide")
+        assert stored.shape == (1, 10_000, 8)
+        np.testing.assert_array_equal(stored[0], wide_signals(window).astype(np.float16))
+        # Filtered when asked for, the crop is that of the whole recording filtered first.
+        recipe = load_recipe("demo", **RAW, band=[0.5, 12.0], crop_seconds=10)
+        (crop,) = gather_parts(lambda kind, row=row: inputs.gather(np.array([row]), kind), recipe)
+        expected = raw_signals(window, band=(0.5, 12.0), seconds=10)
+        np.testing.assert_allclose(crop[0], expected, atol=0.02)
+    assert inputs.digest != open_inputs(*stages).digest
+    before = (wide / "manifest.json").stat().st_mtime_ns
+    assert store_wide_signals(root / "data", stages[0], root, n_jobs=1) == wide
+    assert (wide / "manifest.json").stat().st_mtime_ns == before, "made once"
+    assert read_manifest(wide).facts["samples"] == len(inputs.samples)
+
+
+def test_a_crop_without_the_wide_signals_is_refused_before_training(run):
+    _, stages, wide = run
+    recipe = load_recipe("demo", **RAW, crop_seconds=10)
+    with pytest.raises(ConfigError, match="signals at 200 Hz are not stored"):
+        check_training(recipe, open_inputs(*stages))
+    assert check_training(recipe, open_inputs(*stages, wide)) == (0, 1)
+
+
+def test_wide_signals_of_another_run_are_refused(run, tmp_path):
+    root, stages, wide = run
+    other = port_data(root / "data", tmp_path, n_folds=2, seed=5, sampling="non_overlapping", n_jobs=1)
+    strange = store_wide_signals(root / "data", other, tmp_path, n_jobs=1)
+    with pytest.raises(ArtefactError, match="made from another 01_port_data"):
+        open_inputs(*stages, strange)
+    assert wide != strange
+
+
+def test_the_starter_image_is_made_from_the_stored_rows(run):
+    root, stages, _ = run
+    inputs = open_inputs(*stages)
+    rows = np.array([3, 0])
+    images = inputs.gather(rows, "starter")
+    assert images.shape == (2, 400, 300, 3) and images.dtype == np.float32
+    for image, row in zip(images, rows, strict=True):
+        sample = inputs.samples.iloc[row]
+        power = read_spectrogram(root / "data" / "train_spectrograms" / f"{int(sample['spectrogram_id'])}.parquet")
+        start = int(sample["spectrogram_row"])
+        np.testing.assert_allclose(image, starter_layout(power[start : start + 300]), atol=0.02)
+    assert isinstance(inputs.samples, pd.DataFrame)
