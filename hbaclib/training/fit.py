@@ -63,6 +63,7 @@ class Fit:
         data: digest of the arrays, and of pseudo-labels and trained folders where the fit uses any.
         family: the network's registry entry; it travels with the fit, so that worker processes know it.
         pseudo_labels: folder of pseudo-labels, where the recipe mixes them in.
+        code: digest of the library where the run was started; the worker processes of one run share it.
     """
 
     recipe: Recipe
@@ -72,6 +73,7 @@ class Fit:
     data: str
     family: Any = field(default=None, compare=False)
     pseudo_labels: Path | None = field(default=None, compare=False)
+    code: str = field(default_factory=code_digest)
 
     @property
     def name(self) -> str:
@@ -81,7 +83,7 @@ class Fit:
     @property
     def key(self) -> str:
         """Digest of everything that the fit's outcome depends on."""
-        return digest_json([self.recipe.digest, self.data, self.fold, self.seed, code_digest()])
+        return digest_json([self.recipe.digest, self.data, self.fold, self.seed, self.code])
 
     def path(self, ending: str) -> Path:
         """One of the fit's files, for instance ``weights.h5``."""
