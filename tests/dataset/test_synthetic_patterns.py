@@ -34,10 +34,10 @@ def clear_segments(kind: str, n: int = 18) -> tuple:
         segment = make_segment(kind, 10_000 * CLASSES.index(kind) + seed, difficulty=0.0)
         scene = segment.scene
         if kind == "Other":
-            good = not scene.mimic
+            good = scene.artefact == ""
         else:
             pattern = scene.patterns[0]
-            good = not scene.mimic and pattern.ratio > 2.5 and pattern.start < 3 and pattern.end > 47
+            good = scene.artefact == "" and pattern.ratio > 2.5 and pattern.start < 3 and pattern.end > 47
             good = good and pattern.coverage == 1
         if good:
             found.append((segment, bipolar(segment.eeg)))

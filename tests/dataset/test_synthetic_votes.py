@@ -36,7 +36,7 @@ def drawn(plan):
                 for group, annotators in enumerate(eeg.annotators):
                     members = [row for row, number in enumerate(eeg.row_groups) if number == group]
                     centre = eeg.start + eeg.offsets[members[(len(members) - 1) // 2]] + EEG_LEAD + 25.0
-                    expected = expected_votes(scene.patterns, centre, annotators)
+                    expected = expected_votes(scene.probability(centre), annotators)
                     rows.append((annotators, expected, *draw_votes(expected, annotators, rng), recording.split))
     return rows
 
@@ -165,7 +165,7 @@ def test_mixtures_share_the_probability(clear):
 @pytest.mark.parametrize("kind", CLASSES)
 def test_most_scenes_look_like_what_they_are_meant_to_show(kind):
     rng = np.random.default_rng(3)
-    found = np.array([appearance(draw_scene(kind, 25.0, None, rng, 0.0).patterns, 25.0) for _ in range(150)])
+    found = np.array([draw_scene(kind, 25.0, None, rng, 0.0).probability(25.0) for _ in range(150)])
     assert (found.argmax(axis=1) == CLASSES.index(kind)).mean() > 0.75
-    doubtful = np.array([appearance(draw_scene(kind, 25.0, None, rng, 1.0).patterns, 25.0) for _ in range(300)])
+    doubtful = np.array([draw_scene(kind, 25.0, None, rng, 1.0).probability(25.0) for _ in range(300)])
     assert doubtful.max(axis=1).mean() < found.max(axis=1).mean() + 1e-9

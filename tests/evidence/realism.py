@@ -35,7 +35,7 @@ def real_recordings(folder: str | Path) -> dict[str, np.ndarray]:
 
 def _one(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     segment = make_segment(kind, seed)
-    truth = expected_votes(segment.scene.patterns, 25.0, "expert")
+    truth = expected_votes(segment.probability, "expert")
     return (
         eeg_spectrogram(segment.eeg)[:, CENTRE].astype(np.float16),
         truth.astype(np.float32),

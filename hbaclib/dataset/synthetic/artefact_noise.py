@@ -85,7 +85,7 @@ def add_heart(eeg: np.ndarray, traits: Traits, rng: np.random.Generator) -> np.n
     if rng.random() < 0.35:
         leak = rng.uniform(0.3, 1, N_SCALP) * np.sign(POSITIONS[:, 0] + 0.5 * rng.standard_normal())
         eeg += (leak / np.abs(leak).max() * log_uniform(rng, 1, 15)).astype(np.float32)[:, None] * heart
-    size = log_uniform(rng, 30, 900) * rng.choice([-1, 1], p=[0.2, 0.8])
+    size = log_uniform(rng, 30, 900) * rng.choice([-1, 1], p=[0.2, 0.8]) * (40 if rng.random() < 0.02 else 1)
     noise = log_uniform(rng, 2, 30) * rng.standard_normal(n, dtype=np.float32)
     drift = log_uniform(rng, 2, 60) * slow_noise(rng, 1, n, 3)[0]
     return (size * heart + noise + drift + rng.normal(0, 25)).astype(np.float32)
@@ -138,7 +138,7 @@ def add_common(eeg: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def add_losses(eeg: np.ndarray, ekg: np.ndarray, rng: np.random.Generator) -> None:
-    """Flat electrodes, an unplugged amplifier (exact zeros), wild amplitudes with clipping."""
+    """Flat electrodes, an unplugged amplifier (exact zeros), the amplifier's limit."""
     n = eeg.shape[1]
     if rng.random() < 0.04:
         flat = rng.choice(N_SCALP, int(rng.integers(1, 4)), replace=False)
@@ -148,33 +148,35 @@ def add_losses(eeg: np.ndarray, ekg: np.ndarray, rng: np.random.Generator) -> No
         start, length = int(rng.uniform(0, 100) * EEG_RATE), int(rng.uniform(10, 90) * EEG_RATE)
         eeg[:, start : start + length] = 0
         ekg[start : start + length] = 0
-    if rng.random() < 0.03:
-        wild = log_uniform(rng, 300, 8000)
-        eeg += (wild * rng.uniform(0.3, 1.2, (N_SCALP, 1))).astype(np.float32) * slow_noise(rng, 1, n, 0.4)[0]
-        ekg *= np.float32(20)
     limit = float(rng.choice([3276.7, 8192.0, 32767.0]))
     np.clip(eeg, -limit, limit, out=eeg)
 
 
-def make_mimic(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -> str:
-    """Add an artefact that resembles a pattern around second ``centre``; returns its name.
+def _around(eeg: np.ndarray, centre: float, rng: np.random.Generator) -> tuple[int, int, np.ndarray]:
+    """A stretch that holds the 10 s around ``centre``, and its soft edges."""
+    start = max(0, int((centre - rng.uniform(8, 30)) * EEG_RATE))
+    stop = min(eeg.shape[1], int((centre + rng.uniform(8, 30)) * EEG_RATE))
+    time = np.arange(stop - start) / EEG_RATE
+    return start, stop, np.clip(np.minimum(time, time[::-1]), 0, 1).astype(np.float32)
+
+
+def add_mimic(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -> None:
+    """Add an artefact that resembles a pattern around second ``centre``.
 
     Chewing looks like fast discharges, a ventilator or patting like rhythmic delta, a pulsating artery under an
     electrode like periodic waves.
     """
     name = str(rng.choice(["chewing", "patting", "pulse"]))
-    start = max(0, int((centre - rng.uniform(8, 30)) * EEG_RATE))
-    stop = min(eeg.shape[1], int((centre + rng.uniform(8, 30)) * EEG_RATE))
+    start, stop, edge = _around(eeg, centre, rng)
     n = stop - start
     time = np.arange(n) / EEG_RATE
-    edge = np.minimum(1, np.minimum(time, time[::-1]) / 1.0).astype(np.float32)
     if name == "chewing":
         gate = np.clip(np.sin(2 * np.pi * rng.uniform(0.8, 1.8) * time + 2 * slow_noise(rng, 1, n, 3)[0]), 0, 1) ** 2
         noise = rng.standard_normal((N_SCALP, n), dtype=np.float32)
         noise = signal.lfilter(*signal.butter(2, 20 / (EEG_RATE / 2), btype="high"), noise, axis=1)
         weight = np.exp(-2 * POSITIONS[:, 2:3]) * np.exp(0.4 * rng.standard_normal((N_SCALP, 1)))
         eeg[:, start:stop] += (weight * sd * rng.uniform(2, 6) * noise * gate * edge).astype(np.float32)
-        return name
+        return
     rate = rng.uniform(0.25, 0.5) if name == "patting" else rng.uniform(0.9, 1.9)
     phase = 2 * np.pi * rate * time + 0.5 * slow_noise(rng, 1, n, 2)[0]
     wave = (np.sin(phase) + 0.4 * np.sin(2 * phase + 1)) * edge
@@ -185,7 +187,13 @@ def make_mimic(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generat
         weight = 0.2 * rng.standard_normal(N_SCALP)
         weight[[electrode("O1"), electrode("O2"), electrode("Pz")]] += rng.uniform(0.3, 1)
     eeg[:, start:stop] += (weight[:, None] * sd * rng.uniform(1, 4) * wave).astype(np.float32)
-    return name
+
+
+def add_wild(eeg: np.ndarray, centre: float, rng: np.random.Generator) -> None:
+    """Hide the labelled moment under swings of hundreds to thousands of µV, up to the amplifier's limit."""
+    start, stop, edge = _around(eeg, centre, rng)
+    swing = slow_noise(rng, N_SCALP, stop - start, rng.uniform(0.05, 0.6)) * edge
+    eeg[:, start:stop] += log_uniform(rng, 150, 6000) * rng.uniform(0.2, 1.2, (N_SCALP, 1)).astype(np.float32) * swing
 
 
 def add_artefacts(eeg: np.ndarray, traits: Traits, rng: np.random.Generator) -> np.ndarray:

@@ -94,10 +94,12 @@ def _in_band(frequencies: np.ndarray) -> np.ndarray:
     return (frequencies >= BAND[0]) & (frequencies <= BAND[1])
 
 
-def _noise(rng: np.random.Generator, amplitude: np.ndarray, n_samples: int, n_fft: int) -> np.ndarray:
-    """Gaussian series (n, n_samples) with the amplitude spectra (n, n_fft // 2 + 1), of unit variance inside BAND."""
-    frequencies = fft.rfftfreq(n_fft, 1 / EEG_RATE)
-    inside = (amplitude[:, _in_band(frequencies)] ** 2).sum(axis=1, keepdims=True)
+def _noise(
+    rng: np.random.Generator, amplitude: np.ndarray, n_samples: int, n_fft: int, *, in_band: bool = False
+) -> np.ndarray:
+    """Gaussian series (n, n_samples) with the amplitude spectra (n, n_fft // 2 + 1), of unit variance (inside BAND)."""
+    counted = _in_band(fft.rfftfreq(n_fft, 1 / EEG_RATE)) if in_band else slice(None)
+    inside = (amplitude[:, counted] ** 2).sum(axis=1, keepdims=True)
     scaled = (amplitude * (n_fft / np.sqrt(4 * inside))).astype(np.float32)
     # Normal numbers are the dearest part: only where there is anything to scale.
     audible = np.flatnonzero(scaled.max(axis=0) > 1e-3 * scaled.max())
@@ -135,7 +137,7 @@ def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.n
     high_pass = frequencies**2 / (frequencies**2 + 0.15**2)
     high_pass *= frequencies <= HIGHEST
     broad = high_pass / (1 + (frequencies / traits.knee) ** slopes) ** 0.5
-    activity = _noise(rng, broad, n_samples, n_fft)
+    activity = _noise(rng, broad, n_samples, n_fft, in_band=True)
     activity *= slow_gain(rng, N_PATCHES, n_samples, log_uniform(rng, 3, 20), 0.22)
     power = np.ones(N_PATCHES)
     for peak in traits.peaks:

@@ -123,7 +123,7 @@ def _add_rows(
     drawn = []
     for group, annotators in enumerate(eeg.annotators):
         members = [row for row, number in enumerate(eeg.row_groups) if number == group]
-        expected = expected_votes(scene.patterns, centres[members[(len(members) - 1) // 2]], annotators)
+        expected = expected_votes(scene.probability(centres[members[(len(members) - 1) // 2]]), annotators)
         drawn.append((annotators, expected, *draw_votes(expected, annotators, rng)))
     main = scene.patterns[0] if scene.patterns else None
     for row, offset in enumerate(eeg.offsets):
@@ -176,7 +176,7 @@ def _add_rows(
                 "asymmetry": main.asymmetry if main else np.nan,
                 "suppression": main.suppression if main else np.nan,
                 "background_sd": traits.bipolar_sd,
-                "mimic": scene.mimic,
+                "artefact": scene.artefact,
                 "fault": eeg.fault,
             }
         )

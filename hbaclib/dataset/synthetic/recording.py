@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW
-from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, make_mimic
+from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, add_mimic, add_wild
 from hbaclib.dataset.synthetic.background import Traits, background, draw_traits
 from hbaclib.dataset.synthetic.patterns import Pattern, continued, draw_pattern
 from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS, RecordingPlan
@@ -27,12 +27,27 @@ _COMPANIONS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """What is there around one labelled moment: a main pattern (none for Other), companions, a mimicking artefact."""
+    """What is there around one labelled moment: a main pattern (none for Other), companions, an artefact.
+
+    Attributes:
+        centre: the labelled moment, seconds of the recording.
+        meant: class that it is meant to show.
+        patterns: the main pattern first.
+        artefact: "", "mimic" (resembles a pattern) or "wild" (hides everything).
+    """
 
     centre: float
     meant: str
     patterns: tuple[Pattern, ...]
-    mimic: bool
+    artefact: str
+
+    def probability(self, seconds: float) -> np.ndarray:
+        """Probabilities (6,) of the classes for an attentive reader of the 10 s around ``seconds``."""
+        return appearance(self.patterns, seconds, clarity=0.15 if self.artefact == "wild" else 1.0)
+
+
+def _artefact(rng: np.random.Generator, mimic: float, wild: float) -> str:
+    return str(rng.choice(["mimic", "wild", ""], p=[mimic, wild, 1 - mimic - wild]))
 
 
 def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.Generator, difficulty: float) -> Scene:
@@ -43,7 +58,7 @@ def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.G
             kind = str(rng.choice(["LPD", "GPD", "LRDA", "GRDA", "GRDA", "GRDA"]))
             weak = draw_pattern(kind, centre, rng)
             patterns = (replace(weak, ratio=rng.uniform(0.4, 1.0), suppression=1.0),)
-        return Scene(centre, meant, patterns, bool(rng.random() < 0.2))
+        return Scene(centre, meant, patterns, _artefact(rng, 0.2, 0.04))
     same = before is not None and before.meant == meant and rng.random() < 0.7
     if same and before is not None:
         main = continued(before.patterns[0], centre, rng)
@@ -53,7 +68,7 @@ def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.G
     if rng.random() < 0.14 * difficulty:
         other = draw_pattern(str(rng.choice(_COMPANIONS[meant])), centre, rng)
         patterns += (replace(other, ratio=main.ratio * rng.uniform(0.25, 0.8), suppression=1.0),)
-    return Scene(centre, meant, patterns, bool(rng.random() < 0.03))
+    return Scene(centre, meant, patterns, _artefact(rng, 0.03, 0.015))
 
 
 def _confined(scenes: Sequence[Scene]) -> list[Scene]:
@@ -98,8 +113,10 @@ def render(scenes: Sequence[Scene], traits: Traits, n_samples: int, rng: np.rand
             stretch, wave, gain = pattern_signal(pattern, n_samples, traits.bipolar_sd)
             eeg[:, stretch] *= gain
             eeg[:, stretch] += wave
-        if scene.mimic:
-            make_mimic(eeg, scene.centre, traits.bipolar_sd, rng)
+        if scene.artefact == "mimic":
+            add_mimic(eeg, scene.centre, traits.bipolar_sd, rng)
+        elif scene.artefact == "wild":
+            add_wild(eeg, scene.centre, rng)
     ekg = add_artefacts(eeg, traits, rng)
     return np.ascontiguousarray(np.round(np.vstack([eeg, ekg]), 2).T.astype(np.float32))
 
@@ -138,4 +155,4 @@ def _alone(meant: str, seed: int, difficulty: float, n_samples: int) -> Segment:
     centre = n_samples / EEG_RATE / 2
     scene = draw_scene(meant, centre, None, rng, difficulty)
     eeg = render([scene], traits, n_samples, rng)
-    return Segment(eeg, scene, appearance(scene.patterns, centre))
+    return Segment(eeg, scene, scene.probability(centre))

@@ -100,11 +100,17 @@ def reading(pattern: Pattern, centre: float) -> np.ndarray:
     return shares
 
 
-def appearance(patterns: Sequence[Pattern], centre: float) -> np.ndarray:
-    """Probabilities (6,) of the classes for an attentive reader of the 10 s around ``centre``."""
+def appearance(patterns: Sequence[Pattern], centre: float, clarity: float = 1.0) -> np.ndarray:
+    """Probabilities (6,) of the classes for an attentive reader of the 10 s around ``centre``.
+
+    Args:
+        patterns: what is there.
+        centre: second of the recording.
+        clarity: factor on the visibility, below 1 where artefacts hide the patterns.
+    """
     unseen, shares, weight = 1.0, np.zeros(6), 0.0
     for pattern in patterns:
-        seen = visibility(pattern, centre)
+        seen = clarity * visibility(pattern, centre)
         unseen *= 1 - seen
         strength = seen * pattern.ratio
         shares += strength * reading(pattern, centre)
@@ -116,9 +122,14 @@ def appearance(patterns: Sequence[Pattern], centre: float) -> np.ndarray:
     return result / result.sum()
 
 
-def expected_votes(patterns: Sequence[Pattern], centre: float, group: str) -> np.ndarray:
-    """Expected vote shares (6,) of an annotator group: the truth that a perfect model could know."""
-    return appearance(patterns, centre) @ _CONFUSION[group]
+def expected_votes(probability: np.ndarray, group: str) -> np.ndarray:
+    """Expected vote shares (6,) of an annotator group: the truth that a perfect model could know.
+
+    Args:
+        probability: (6,) what an attentive reader sees (``appearance``).
+        group: "crowd" or "expert".
+    """
+    return probability @ _CONFUSION[group]
 
 
 def draw_votes(expected: np.ndarray, group: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
