@@ -13,6 +13,8 @@ from hbaclib.evaluation.metric import divergence
 from hbaclib.evaluation.pooling import Members, Pool, fit_pool
 
 GIVEN = "given weights"
+FEW_GROUPS = 10
+"""With fewer groups (patients) than this to judge by, the simplest kind is taken."""
 
 
 class Search:
@@ -143,6 +145,8 @@ def _simplest_within_one_error(losses: Mapping[str, np.ndarray], groups: np.ndar
         error = clustered_error(values - losses[best], groups)
         rows.append({"kind": kind, "kl": means[kind], "behind": means[kind] - means[best], "standard_error": error})
     table = pd.DataFrame(rows)
-    chosen = table.index[table["behind"] <= table["standard_error"]][0]
+    # The error of a handful of groups is itself mostly chance: nothing but the simplest can be argued for then.
+    few = len(np.unique(groups)) < FEW_GROUPS
+    chosen = 0 if few else table.index[table["behind"] <= table["standard_error"]][0]
     table["chosen"] = table.index == chosen
     return str(table.loc[chosen, "kind"]), table

@@ -6,8 +6,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.signal import butter, sosfiltfilt
 
 from hbaclib.conventions import (
     CHAINS,
@@ -30,13 +32,20 @@ INK, MUTED, ACCENT = "#1F2933", "#8A94A0", "#0072B2"
 _MONTAGE = [
     pair for region in ("LL", "LP", "RP", "RL") for pair in zip(CHAINS[region], CHAINS[region][1:], strict=False)
 ]
+DISPLAY_BAND = (0.5, 40.0)
+"""Band-pass in which a montage is drawn, Hz: without drift and mains."""
+
 _LABELLED_SECONDS = (20, 30)
 _KAGGLE_SECONDS = (44.0, 556.0)
 _MEL_TICKS_HZ = (1, 4, 8, 12, 16, 20)
 
 
 def plot_montage(
-    eeg: np.ndarray, title: str | None = None, seconds: tuple[float, float] = (0, 50), microvolt: float | None = None
+    eeg: np.ndarray,
+    title: str | None = None,
+    seconds: tuple[float, float] = (0, 50),
+    microvolt: float | None = None,
+    band: tuple[float, float] | None = DISPLAY_BAND,
 ) -> Figure:
     """Draw a recording in longitudinal bipolar montage, as a reader of EEG expects it.
 
@@ -45,6 +54,7 @@ def plot_montage(
         title: above the drawing.
         seconds: part to show. The labelled ten seconds of a 50-s window are shaded where they are a part of it.
         microvolt: distance between two traces; None: chosen from the signal.
+        band: band-pass of the drawing, Hz; None: as recorded.
 
     Raises:
         DataError: the array is not (n, 20), or the part lies outside it.
@@ -53,9 +63,8 @@ def plot_montage(
     start, stop = (round(second * EEG_RATE) for second in seconds)
     if eeg.ndim != 2 or eeg.shape[1] != len(EEG_COLUMNS) or not 0 <= start < min(stop, len(eeg)):
         raise DataError(f"eeg: shape {eeg.shape}, seconds {seconds}; expected (n, {len(EEG_COLUMNS)}) that covers them")
-    part = eeg[start:stop]
-    time = (start + np.arange(len(part))) / EEG_RATE
-    traces, suitable = _bipolar(part)
+    traces, suitable = _bipolar(eeg, slice(start, stop), band)
+    time = (start + np.arange(len(traces))) / EEG_RATE
     microvolt = suitable if microvolt is None else microvolt
     figure, axis = plt.subplots(figsize=(10, 6.2), layout="constrained")
     gaps = 0.8 * np.repeat(np.arange(4), 4)
@@ -74,7 +83,7 @@ def plot_montage(
     axis.plot([time[-1] + 0.012 * width] * 2, [offsets[-1], offsets[-1] + 1], color=INK, linewidth=2, clip_on=False)
     axis.text(time[-1] + 0.02 * width, offsets[-1] + 0.5, f"{microvolt:g} µV", va="center", fontsize=8, color=INK)
     axis.set(xlim=(time[0], time[-1] + 0.075 * width), ylim=(offsets[-1] - 1.5, 1.5), xlabel="time (s)")
-    axis.set_ylabel("bipolar derivation")
+    axis.set_ylabel("bipolar derivation" + (f", {band[0]:g}–{band[1]:g} Hz" if band else ""))
     plain(axis, left=False)
     axis.grid(axis="x", color="#E3E7EB", linewidth=0.6)
     if title:
@@ -144,11 +153,13 @@ def plot_class_example(eeg: np.ndarray, image: np.ndarray, title: str | None = N
     )
     start, stop = (second * EEG_RATE for second in _LABELLED_SECONDS)
     time = np.arange(start, stop) / EEG_RATE
-    traces, microvolt = _bipolar(eeg[start:stop])
+    traces, microvolt = _bipolar(eeg, slice(start, stop), DISPLAY_BAND)
     axis = axes["eeg"]
     axis.plot(time, np.clip(traces / microvolt, -3, 3) - np.arange(len(_MONTAGE)), color=ACCENT, linewidth=0.5)
     axis.set_yticks(-np.arange(len(_MONTAGE)), [f"{a}–{b}" for a, b in _MONTAGE], fontsize=7)
-    axis.set(xlabel="time (s)", xlim=_LABELLED_SECONDS, ylabel=f"bipolar derivation ({microvolt:g} µV apart)")
+    axis.set(
+        xlabel="time (s)", xlim=_LABELLED_SECONDS, ylabel=f"bipolar derivation, 0.5–40 Hz ({microvolt:g} µV apart)"
+    )
     plain(axis, left=False)
     shown: Any = None
     for index, region in enumerate(REGIONS):
@@ -218,15 +229,28 @@ def _show_eeg(axis: Axes, plane: np.ndarray) -> Any:
     return shown
 
 
-def _bipolar(part: np.ndarray) -> tuple[np.ndarray, float]:
-    """The 16 traces of the montage around their medians, and a distance between them that suits them, µV."""
-    traces = np.stack([part[:, EEG_COLUMNS.index(a)] - part[:, EEG_COLUMNS.index(b)] for a, b in _MONTAGE], axis=1)
+def _bipolar(eeg: np.ndarray, part: slice, band: tuple[float, float] | None) -> tuple[np.ndarray, float]:
+    """The montage's 16 traces in a part of a recording, and a distance between them that suits them, µV."""
+    traces = np.stack([eeg[:, EEG_COLUMNS.index(a)] - eeg[:, EEG_COLUMNS.index(b)] for a, b in _MONTAGE], axis=1)
+    if band is not None:
+        traces = _filtered(traces, band)
+    traces = traces[part]
     known = np.isfinite(traces).any(axis=0)
     if not known.any():
         return traces, 20.0
     traces[:, known] -= np.nanmedian(traces[:, known], axis=0)
     spread = np.nanpercentile(np.abs(traces[:, known]), 97)
     return traces, float(np.clip(_round_number(1.6 * spread), 20, 1000))
+
+
+def _filtered(traces: np.ndarray, band: tuple[float, float]) -> np.ndarray:
+    """Zero-phase band-pass of (n, m) traces; gaps are bridged for the filter and stay gaps."""
+    missing = np.isnan(traces)
+    bridged = pd.DataFrame(traces).interpolate(limit_direction="both").fillna(0.0).to_numpy()
+    sections = butter(2, band, "bandpass", fs=EEG_RATE, output="sos")
+    # Even padding: the usual odd one makes large transients at the ends of a drifting recording.
+    passed = sosfiltfilt(sections, bridged, axis=0, padtype="even", padlen=min(1000, len(traces) - 1))
+    return np.where(missing, np.nan, passed)
 
 
 def _round_number(value: float) -> float:

@@ -197,9 +197,7 @@ def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing
     if chosen == "ensemble":
         paired = tiers.compare_by_tier(oof.targets, best, predictions[best_member], *given)
         results["ensemble_against_best_member"] = paired.to_dict("records")
-    against = tiers.compare_by_tier(
-        oof.targets, best, tiers.class_mean_predictions(oof.targets, oof.folds, oof.n_votes), *given
-    )
+    against = tiers.gain_over_baseline(oof.targets, best, *given, oof.folds)
     results["against_class_mean"] = against.to_dict("records")
     tier = HEADLINE if oof.many_votes.any() else "all"
     rows = tiers.tier_mask(oof.n_votes, tier)

@@ -15,7 +15,7 @@ import pandas as pd
 from hbaclib.artefacts import digest_bytes
 from hbaclib.conventions import CLASSES, VOTE_TIERS
 from hbaclib.errors import ConfigError, DataError
-from hbaclib.evaluation.metric import Shares, check_shares, kl_per_sample
+from hbaclib.evaluation.metric import Shares, apply_floor, check_shares, kl_per_sample
 
 N_RESAMPLES = 2000
 FEW_PATIENTS = 100
@@ -224,20 +224,35 @@ def class_mean_predictions(targets: Shares, folds: np.ndarray, n_votes: np.ndarr
             elsewhere = mask & (fold_of != fold)
             if elsewhere.any():
                 predictions[mask & (fold_of == fold)] = true[elsewhere].mean(axis=0)
-    return predictions / predictions.sum(axis=1, keepdims=True)
+    # A class that the other folds never saw gets the floor, as in a submission.
+    return apply_floor(predictions)
 
 
 def baseline_by_tier(
     targets: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
 ) -> pd.DataFrame:
     """`score_by_tier` of the class-mean baseline of the training folds, each tier with its own mean."""
-    tables = []
-    for by_tier in (None, n_votes):
-        predicted = class_mean_predictions(targets, folds, by_tier)
-        tables.append(score_by_tier(targets, predicted, n_votes, patients, **options))
-    # Over all rows one mean for all is the baseline: knowing a row's number of votes would be knowing too much.
-    whole, own = tables
+    whole, own = (
+        score_by_tier(targets, predicted, n_votes, patients, **options)
+        for predicted in _baselines(targets, folds, n_votes)
+    )
     return own.where(own["tier"] != "all", whole)
+
+
+def gain_over_baseline(
+    targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
+) -> pd.DataFrame:
+    """`compare_by_tier` of predictions with the class-mean baseline of the training folds."""
+    whole, own = (
+        compare_by_tier(targets, predictions, baseline, n_votes, patients, **options)
+        for baseline in _baselines(targets, folds, n_votes)
+    )
+    return own.where(own["tier"] != "all", whole)
+
+
+def _baselines(targets: Shares, folds: np.ndarray, n_votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Over all rows one mean for all is the baseline: knowing a row's number of votes would be knowing too much.
+    return class_mean_predictions(targets, folds), class_mean_predictions(targets, folds, n_votes)
 
 
 def resampled_means(

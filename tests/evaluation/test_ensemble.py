@@ -117,6 +117,14 @@ def test_the_simplest_is_preferred_where_members_are_alike():
     assert fit.candidates.set_index("kind").loc[fit.kind, "chosen"]
 
 
+def test_a_handful_of_patients_argues_for_the_simplest_only():
+    data = make(n=1500)
+    few = data["groups"] % 9
+    fit = fit_ensemble(**data | {"groups": few, "folds": few % 3})
+    assert fit.kind == "mean"
+    assert set(fit.fold_kinds.values()) == {"mean"}
+
+
 def test_duplicates_are_dropped_with_a_warning():
     data = make()
     twice = np.concatenate([data["predictions"], data["predictions"][[1]]])

@@ -66,13 +66,28 @@ def test_the_scale_bar_is_true():
     """A step of 100 µV in one electrode is as long as twice a 50 µV bar."""
     eeg = np.zeros((10_000, 20), np.float32)
     eeg[5000:, 4] = 100  # F7
-    figure = plots.plot_montage(eeg, microvolt=50)
+    figure = plots.plot_montage(eeg, microvolt=50, band=None)
     traces = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
     bar = next(line.get_ydata() for line in figure.axes[0].lines if len(line.get_xdata()) == 2)
     steps = [np.ptp(trace) for trace in traces]
     assert bar[1] - bar[0] == 1
     assert sorted(steps)[-2:] == pytest.approx([2, 2])
     assert "50 µV" in texts(figure)
+
+
+def test_a_montage_is_drawn_without_drift_and_mains_and_with_its_gaps():
+    time = np.arange(10_000) / 200
+    eeg = np.zeros((10_000, 20))
+    eeg[:, 0] = 300 * time + 40 * np.sin(2 * np.pi * 60 * time) + 30 * np.sin(2 * np.pi * 6 * time)
+    eeg[4200:4400, 0] = np.nan
+    figure = plots.plot_montage(eeg, seconds=(10, 40), microvolt=100)
+    trace = next(line for line in figure.axes[0].lines if len(line.get_xdata()) > 2)
+    shown, at = 100 * trace.get_ydata(), trace.get_xdata()
+    wave = 30 * np.sin(2 * np.pi * 6 * at)
+    apart = (np.abs(at - 21.5) > 2) & np.isfinite(shown)
+    assert np.abs(shown - np.nanmedian(shown) - wave)[apart].max() < 8
+    assert np.isnan(shown[(at >= 21) & (at < 22)]).all()
+    assert "0.5–40 Hz" in texts(figure)
 
 
 @pytest.mark.parametrize("kind", ["flat", "nan", "one electrode lost"])

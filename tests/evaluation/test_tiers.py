@@ -10,6 +10,7 @@ from hbaclib.evaluation.tiers import (
     baseline_by_tier,
     class_mean_predictions,
     compare_by_tier,
+    gain_over_baseline,
     mean_interval,
     resampled_means,
     score_by_class,
@@ -155,6 +156,16 @@ def test_class_mean_baseline_uses_the_other_folds_only(scored):
     many = scored["n_votes"] >= 10
     assert table.loc[">=10", "kl"] == pytest.approx(kl_divergence(scored["targets"][many], predictions[many]))
     assert table.loc[">=10", "n"] == many.sum()
+    rest = (scored["n_votes"], scored["patients"], folds)
+    gain = gain_over_baseline(scored["targets"], scored["predictions"], *rest).set_index("tier")
+    own = score_by_tier(**scored).set_index("tier")
+    assert gain["difference"].tolist() == pytest.approx((own["kl"] - table["kl"]).tolist())
+
+
+def test_a_class_that_the_other_folds_never_saw_costs_the_baseline_a_bounded_loss():
+    targets = np.eye(6)[[0, 0, 1, 1]]
+    predictions = class_mean_predictions(targets, np.array([0, 0, 1, 1]))
+    assert kl_divergence(targets, predictions) == pytest.approx(-np.log(1e-4), abs=1e-2)
 
 
 def test_scores_by_class_and_fold_add_up(scored):
