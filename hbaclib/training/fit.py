@@ -37,7 +37,14 @@ from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoi
 from hbaclib.training.labels import training_labels
 from hbaclib.training.losses import kl_loss, vote_weights
 from hbaclib.training.recipe import Recipe, Stage
-from hbaclib.training.runtime import claim_device, configure, make_strategy, seed_everything, visible_gpus
+from hbaclib.training.runtime import (
+    claim_device,
+    configure,
+    make_strategy,
+    own_initial_weights,
+    seed_everything,
+    visible_gpus,
+)
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
 from hbaclib.training.trained import fit_name
 from hbaclib.training.warm_start import start_from
@@ -198,14 +205,15 @@ class _Trainer:
     def _build(self) -> Any:
         fit, recipe = self.fit, self.recipe
         seed_everything(fit.seed, fit.fold)
-        model = build_model(
-            recipe.backbone,
-            recipe.layout,
-            recipe.inputs,
-            recipe.weights or None,
-            bn_momentum=recipe.batch_norm_momentum,
-            **recipe.network_options(),
-        )
+        with own_initial_weights(fit.seed, fit.fold):
+            model = build_model(
+                recipe.backbone,
+                recipe.layout,
+                recipe.inputs,
+                recipe.weights or None,
+                bn_momentum=recipe.batch_norm_momentum,
+                **recipe.network_options(),
+            )
         if recipe.start_from:
             start_from(model, recipe.start_from, fit.fold, fit.seed, self.inputs.samples, self.inputs.folds)
         return model

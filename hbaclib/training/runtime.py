@@ -12,9 +12,12 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import random
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -150,6 +153,25 @@ def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribut
     # The default way of summing numbers its sums anew for each strategy, so that a second fit in the same process meets
     # the first one's; summing on one device has no such state, and always the same order.
     return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+@contextmanager
+def own_initial_weights(*key: int) -> Iterator[None]:
+    """Within the block, networks get initial weights that depend on these numbers alone.
+
+    Keras seeds each layer from Python's global generator. Other threads of the process draw from it as well (those of a
+    Dask worker do), so that seeding it once would not give the same network twice. The name that is replaced here is
+    not part of Keras' public interface; a test holds that it still works.
+    """
+    import numpy as np
+    from keras.src.random import seed_generator
+
+    before = seed_generator.python_random
+    seed_generator.python_random = random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))
+    try:
+        yield
+    finally:
+        seed_generator.python_random = before
 
 
 def seed_everything(*key: int) -> None:

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 
 from hbaclib.inputs.pipeline import epoch_order, training_batch
@@ -53,3 +55,17 @@ def test_stage_two_sees_rows_of_many_votes_and_other_folds_only(tmp_path):
     rows = samples.iloc[made.rows_of(made.recipe.stages[1])]
     assert (rows["n_votes"] >= 10).all() and (rows["patient_id"].map(made.inputs.folds) != 0).all()
     assert len(made.rows_of(made.recipe.stages[0])) == (samples["patient_id"].map(made.inputs.folds) != 0).sum()
+
+
+def test_initial_weights_do_not_depend_on_who_else_draws_random_numbers(tmp_path, monkeypatch):
+    """A thread of a cluster's worker may draw from Python's generator in the middle of building."""
+    alone = trainer(tmp_path).model.get_weights()
+    build = module.build_model
+
+    def disturbed(*args, **options):
+        random.seed()
+        return build(*args, **options)
+
+    monkeypatch.setattr(module, "build_model", disturbed)
+    again = trainer(tmp_path).model.get_weights()
+    assert all((first == second).all() for first, second in zip(alone, again, strict=True))
