@@ -71,6 +71,8 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     wide = rng.choice(N_PATCHES, 8, replace=False)
     widths[wide] = rng.uniform(0.8, 1.6, len(wide))
     gains[wide] *= log_uniform(rng, 0.8, 3.0)
+    # Slow activity is often loudest in front, in some patients far more so.
+    gains *= np.exp(rng.normal(0.2, 0.35) * points[:, 1])
     if rng.random() < 0.3:  # a lesion: one region louder or quieter
         centre_point = points[rng.integers(N_PATCHES)]
         near_by = np.exp(-0.5 * (np.arccos(np.clip(points @ centre_point, -1, 1)) / 0.5) ** 2)
