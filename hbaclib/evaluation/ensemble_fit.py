@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, DataError, list_some
@@ -146,17 +147,19 @@ def fit_ensemble(
             # Of one model every pool is that model: only the calibration is open.
             chosen_kinds = [k for k in chosen_kinds if k in KINDS[::2][:2]] or [KINDS[0]]
         search = Search(small, chosen_kinds)
-    kind, candidates = search.choose(search.all_folds)
-    pool = search.fit(kind, frozenset())
+    # One thread: the products are too small to share, and sums in one order give the same weights on every machine.
+    with threadpool_limits(1, "blas"):
+        kind, candidates = search.choose(search.all_folds)
+        pool = search.fit(kind, frozenset())
 
-    oof = np.empty_like(data.targets)
-    fold_kinds = {}
-    for fold in search.all_folds:
-        fold_kinds[fold], _ = search.choose([other for other in search.all_folds if other != fold])
-        rows = data.folds == fold
-        oof[rows] = search.fit(fold_kinds[fold], frozenset({fold})).apply(small.shares[:, rows])
-    score = float(divergence(data.targets, oof)[data.fitted].mean())
-    adds = search.leave_one_out(kind) if leave_one_out and len(kept) > 1 else np.full(len(kept), np.nan)
+        oof = np.empty_like(data.targets)
+        fold_kinds = {}
+        for fold in search.all_folds:
+            fold_kinds[fold], _ = search.choose([other for other in search.all_folds if other != fold])
+            rows = data.folds == fold
+            oof[rows] = search.fit(fold_kinds[fold], frozenset({fold})).apply(small.shares[:, rows])
+        score = float(divergence(data.targets, oof)[data.fitted].mean())
+        adds = search.leave_one_out(kind) if leave_one_out and len(kept) > 1 else np.full(len(kept), np.nan)
     return EnsembleFit(
         names=data.names,
         kind=kind,
@@ -176,10 +179,10 @@ def _table(
     data: EnsembleData, kept: Sequence[int], weights: np.ndarray, adds: np.ndarray, notes: Sequence[str]
 ) -> pd.DataFrame:
     spread, added = _spread(weights, kept, len(data.names)), _spread(adds, kept, len(data.names), np.nan)
-    groups, rows = data.groups[data.fitted], []
+    losses = np.stack([divergence(data.targets, shares)[data.fitted] for shares in data.shares], axis=1)
+    low, high = mean_interval(losses, data.groups[data.fitted])
+    rows = []
     for index, name in enumerate(data.names):
-        loss = divergence(data.targets, data.shares[index])[data.fitted]
-        low, high = mean_interval(loss, groups)
         note = "" if index in kept else "duplicate"
         if any(text.startswith(f"{name}: ") and "implausible" in text for text in notes):
             note = "implausible"
@@ -187,9 +190,9 @@ def _table(
             {
                 "name": name,
                 "weight": spread[index],
-                "kl": float(loss.mean()),
-                "low": low,
-                "high": high,
+                "kl": float(losses[:, index].mean()),
+                "low": float(low[index]),
+                "high": float(high[index]),
                 "adds": added[index],
                 "note": note,
             }

@@ -52,7 +52,8 @@ class Members:
 
     def take(self, rows: np.ndarray) -> Members:
         """Some of the rows (a mask)."""
-        return Members(self.shares[:, rows], self.logs[:, rows])
+        # Compress keeps the rows of one model together in memory, which indexing by a mask does not.
+        return Members(np.compress(rows, self.shares, axis=1), np.compress(rows, self.logs, axis=1))
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _linear_weights(members: Members, targets: np.ndarray, start: np.ndarray, fr
     minimum over all w >= 0 then sums to 1 by itself.
     """
     n, entries = len(targets), targets > 0
-    voted, y = members.shares[:, entries], targets[entries] / n
+    voted, y = np.compress(entries.ravel(), members.shares.reshape(len(free), -1), axis=1), targets[entries] / n
     part = _sample(voted.shape[1])
     few, y_few = np.ascontiguousarray(voted[:, part]), y[part] * y.sum() / y[part].sum()
 

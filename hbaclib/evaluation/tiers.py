@@ -258,31 +258,43 @@ def _baselines(targets: Shares, folds: np.ndarray, n_votes: np.ndarray) -> tuple
 def resampled_means(
     values: np.ndarray, groups: np.ndarray, *, n_resamples: int = N_RESAMPLES, seed: int = _SEED
 ) -> np.ndarray:
-    """Means of ``values`` over resampled groups, (n_resamples,): groups are drawn as a whole, with replacement."""
+    """Means over resampled groups; groups are drawn as a whole, with replacement.
+
+    Args:
+        values: (n,), or (n, k) for k columns that are resampled together.
+        groups: (n,) group of each row.
+        n_resamples: number of resamples.
+        seed: of the draws.
+
+    Returns:
+        (n_resamples,) or (n_resamples, k).
+    """
     if not len(values):
-        return np.empty(0)
+        return np.empty((0, *values.shape[1:]))
     _, index = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
-    n_groups, rng = len(sums), np.random.default_rng(seed)
-    means = np.empty(n_resamples)
+    counts = np.bincount(index).astype(np.float64)
+    n_groups, rng = len(counts), np.random.default_rng(seed)
+    sums = np.zeros((n_groups, *values.shape[1:]))
+    np.add.at(sums, index, values)
+    means = np.empty((n_resamples, *values.shape[1:]))
     # In blocks, so that memory stays flat with thousands of patients.
     block = max(1, 4_000_000 // n_groups)
     for start in range(0, n_resamples, block):
         stop = min(start + block, n_resamples)
-        drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=stop - start)
-        means[start:stop] = (drawn @ sums) / (drawn @ counts)
+        drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=stop - start).astype(np.float64)
+        means[start:stop] = ((drawn @ sums).T / (drawn @ counts)).T
     return means
 
 
 def mean_interval(
     values: np.ndarray, groups: np.ndarray, *, n_resamples: int = N_RESAMPLES, seed: int = _SEED
-) -> tuple[float, float]:
-    """95 % interval of the mean of ``values`` by resampling whole groups."""
+) -> tuple[Any, Any]:
+    """95 % interval of the mean by resampling whole groups: bounds of (n,) values, or arrays of (n, k) columns."""
     means = resampled_means(values, groups, n_resamples=n_resamples, seed=seed)
     if not len(means):
         return np.nan, np.nan
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return (float(low), float(high)) if values.ndim == 1 else (low, high)
 
 
 _SCORE_COLUMNS = ("tier", "n", "patients", "kl", "low", "high", "note")
