@@ -100,6 +100,8 @@ def configure(recipe: Recipe) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
+    # Layers are numbered through a process; begun anew, a weight file is the same whatever was built before.
+    keras.utils.clear_session()
     try:
         if tf.config.threading.get_intra_op_parallelism_threads() != recipe.threads:
             tf.config.threading.set_intra_op_parallelism_threads(recipe.threads)

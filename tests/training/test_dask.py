@@ -70,7 +70,8 @@ def test_a_cluster_that_loses_a_worker_gives_the_weights_of_a_sequential_run(tmp
     for name in MODELS:
         for fold in (0, 1):
             alone, there = (tmp_path / way / name for way in ("alone", "cluster"))
-            assert (alone / f"fold-{fold}.weights.h5").read_bytes() == (there / f"fold-{fold}.weights.h5").read_bytes()
+            one, other = ((part / f"fold-{fold}.weights.h5").read_bytes() for part in (alone, there))
+            assert one == other
             fits.append(json.loads((there / f"fold-{fold}.fit.json").read_text())["facts"])
         assert (alone / "oof.parquet").read_bytes() == (there / "oof.parquet").read_bytes()
     assert {fit["device"] for fit in fits} == {"0", "1"}
