@@ -16,11 +16,12 @@
 # %% [markdown]
 # # 04 Train EfficientNet
 #
-# One backbone (EfficientNet B0 to B4) is trained once per fold; each sample is then predicted by the network that never
-# saw its patient. These out-of-fold predictions are what the ensemble is built from and what the scores stand on.
+# One backbone (EfficientNet B0 to B4; on a CPU a small network) is trained once per fold; each sample is then predicted
+# by the network that never saw its patient. These out-of-fold predictions are what the ensemble is built from and what
+# the scores stand on.
 #
 # Reads: `01_port_data/`, `02_eeg_spectrograms/`, `03_assemble_inputs/`.
-# Writes: `04_train_efficientnet-<backbone>/` with recipe, weights, learning curves and out-of-fold predictions.
+# Writes: `04_train_<backbone>/` with recipe, weights, learning curves and out-of-fold predictions.
 
 # %% tags=["bootstrap"]
 # Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
@@ -54,7 +55,7 @@ print(describe())
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
 recipe = ""  # "s1", "gold", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
-backbone = "efficientnet_b0"  # to "efficientnet_b4"
+backbone = ""  # "efficientnet_b0" to "efficientnet_b4", or another image network; empty: the recipe's
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
 weights = None  # None: as the recipe says; "": from scratch; else "imagenet", "noisy-student" or a *_notop.h5 file
 stage = ""  # name of the output folder; empty: from the backbone
@@ -70,18 +71,18 @@ from hbaclib.evaluation import plots
 from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import on_kaggle, output_root
-from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
+from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, stage_name
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.runtime import configure
 
-settings = {"backbone": backbone} | ({} if weights is None else {"weights": weights})
+settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
 plan = load_recipe(recipe or default_recipe(), **settings)
 configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-stage = stage or f"04_train_efficientnet-{backbone.rpartition('_')[2]}"
+stage = stage or stage_name(plan.backbone)
 adopt_fits(stage, out)  # folds that other Kaggle kernels have trained, where they are split over several
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
@@ -90,7 +91,7 @@ plan
 # ## The network
 
 # %%
-network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, downsample=plan.downsample)
+network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, **plan.network_options())
 print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
 del network
 

@@ -62,7 +62,7 @@ class Family:
 
 _FAMILIES: dict[str, Family] = {}
 _BUILT_IN = tuple(
-    f"hbaclib.models.{module}" for module in ("efficientnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
+    f"hbaclib.models.{module}" for module in ("efficientnet", "convnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
 )
 
 

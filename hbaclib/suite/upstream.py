@@ -126,6 +126,11 @@ def default_recipe() -> str:
     return "gold" if accelerators() else "demo"
 
 
+def stage_name(backbone: str) -> str:
+    """Name of the training stage of a backbone, as in the suite table."""
+    return f"04_train_{backbone.replace('_', '-')}"
+
+
 def trained(out: str | Path, data: str = "") -> list[Path]:
     """Folders of all finished training stages, one trained now where there is none."""
     found = [folder for prefix in TRAINING_PREFIXES for folder in find_stages(prefix, out)]
@@ -136,9 +141,10 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
     from hbaclib.training.recipe import load_recipe
 
     arrays = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-    stage = "04_train_efficientnet-b0"
+    recipe = load_recipe(default_recipe())
+    stage = stage_name(recipe.backbone)
     _announce(stage)
-    return [train(load_recipe(default_recipe()), arrays, Path(out) / stage)]
+    return [train(recipe, arrays, Path(out) / stage)]
 
 
 def model_places(out: str | Path) -> list[Path]:

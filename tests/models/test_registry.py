@@ -15,6 +15,7 @@ register_tiny()
 CASES = [
     ("efficientnet_b0", "stem", "both", "float32"),
     ("efficientnet_b0", "stem", "kaggle", "mixed_float16"),
+    ("convnet_small", "stem", "both", "float32"),
     ("efficientnet_b1", "tiled", "both", "float32"),
     ("efficientnet_b2", "stem", "eeg", "float32"),
     ("efficientnet_b3", "tiled", "kaggle", "float32"),

@@ -19,36 +19,11 @@ from hbaclib.evaluation.tiers import class_mean_predictions
 pytestmark = pytest.mark.slow
 
 
-def small_features(shape, **options):
-    """A network that trains in seconds."""
-    import keras
-
-    given = keras.Input(shape)
-    x = keras.layers.AveragePooling2D(4)(given)
-    for filters in (16, 32, 48):
-        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = keras.layers.BatchNormalization(momentum=0.9)(x)
-        x = keras.layers.Activation("relu")(x)
-        x = keras.layers.MaxPooling2D(2)(x)
-    return keras.Model(given, keras.layers.GlobalAveragePooling2D()(x))
-
-
 @pytest.fixture(scope="module")
 def recipe():
-    from hbaclib.models.registry import register_model
-    from hbaclib.training.recipe import Recipe, Stage
+    from hbaclib.training.recipe import load_recipe
 
-    register_model("small", small_features)
-    stage = Stage(epochs=14, schedule="cosine", peak=6e-3, warmup=1.0, floor=1e-5, vote_weights="votes")
-    return Recipe(
-        name="small",
-        backbone="small",
-        stages=(stage,),
-        batch=16,
-        folds=2,
-        augmentation={"left_right_swap": {"p": 0.5}},
-        batch_norm_batches=10,
-    )
+    return load_recipe("demo")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +33,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
     folder = tmp_path_factory.mktemp("learning")
-    source = make_synthetic_dataset(folder / "set", n_patients=36, seed=5, n_test=1, progress=False)
+    source = make_synthetic_dataset(folder / "set", n_patients=60, seed=5, n_test=1, progress=False)
     port = port_data(source, folder, n_folds=2)
     store_eeg_products(source, port, folder)
     store_kaggle_images(port, folder)

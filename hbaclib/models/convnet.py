@@ -1,0 +1,40 @@
+"""A small convolutional network that learns within minutes on a CPU; for the demo, tests and first trials.
+
+From random weights an EfficientNet needs thousands of steps before it predicts better than the class means; this network
+needs a few hundred. With pretrained weights and a GPU the EfficientNets are the better choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hbaclib.models.registry import register_model
+
+if TYPE_CHECKING:
+    import keras
+
+
+def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48, 64, 96)) -> keras.Model:
+    """Convolution, batch norm, ReLU and 2 x 2 maximum, once per entry of ``filters``; then the global average.
+
+    Args:
+        shape: (height, width, planes); any number of planes, each side at least ``2 ** len(filters)``.
+        filters: channels of each block.
+
+    Returns:
+        An uncompiled model (n, height, width, planes) -> (n, filters[-1]).
+    """
+    import keras
+
+    given = keras.Input(shape)
+    x = given
+    for count in filters:
+        x = keras.layers.Conv2D(count, 3, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.MaxPooling2D(2)(x)
+    return keras.Model(given, keras.layers.GlobalAveragePooling2D()(x))
+
+
+register_model("convnet_small", convnet_features)
