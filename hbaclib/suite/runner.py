@@ -224,6 +224,8 @@ def run_suite(
         ConfigError: unknown suite or parameter.
         StageFailedError: a cell raised; what was finished stays and is not computed again.
     """
+    # Inherited by the notebooks: TensorFlow's notes on the processor do not belong between the stages' lines.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     table = SuiteTable(root)
     suite = table.suite(name)
     source = find_data(data) if data else None

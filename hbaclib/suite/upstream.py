@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from hbaclib.artefacts import stage_lock
 from hbaclib.errors import PlatformError
 from hbaclib.platform import (
     COMPETITION,
@@ -50,7 +51,9 @@ def data_folder(
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
     print(f"no data given and no competition mount: a synthetic set of {synthetic_patients} patients is used")
-    return make_synthetic_dataset(Path(out) / SYNTHETIC, n_patients=synthetic_patients, seed=synthetic_seed)
+    folder = Path(out) / SYNTHETIC
+    with stage_lock(folder):
+        return make_synthetic_dataset(folder, n_patients=synthetic_patients, seed=synthetic_seed)
 
 
 def source_of(data: str, out: str | Path) -> Path:
