@@ -7,7 +7,7 @@ import pytest
 from hbaclib.conventions import CLASSES
 from tests.evidence.realism import predict_real, real_recordings, synthetic_segments, tell_apart, train_network
 
-N_SEGMENTS = 3000
+N_SEGMENTS = 2400
 EPOCHS = 24
 
 

@@ -100,18 +100,18 @@ def add_electrode_faults(eeg: np.ndarray, rng: np.random.Generator) -> None:
     if rng.random() < 0.25:
         drifting = rng.choice(N_SCALP, int(rng.integers(1, 8)), replace=False)
         eeg[drifting] += log_uniform(rng, 10, 150) * slow_noise(rng, len(drifting), n, rng.uniform(2, 8))
-    for at in _event_times(rng, seconds, 0.6):  # pops: a step that decays
+    for at in _event_times(rng, seconds, log_uniform(rng, 0.05, 1.0)):  # pops: a step that decays
         start = int(at * EEG_RATE)
         tail = np.exp(-np.arange(min(n - start, 600)) / (EEG_RATE * rng.uniform(0.1, 0.6)))
         eeg[rng.integers(N_SCALP), start : start + len(tail)] += (
             log_uniform(rng, 20, 400) * rng.choice([-1, 1]) * tail
         ).astype(np.float32)
-    for at in _event_times(rng, seconds, 0.36):  # movement: everything swings
+    for at in _event_times(rng, seconds, log_uniform(rng, 0.03, 0.6)):  # movement: everything swings
         start, length = int(at * EEG_RATE), int(rng.uniform(0.5, 5) * EEG_RATE)
         length = min(length, n - start)
         if length > 10:
             swing = slow_noise(rng, N_SCALP, length, rng.uniform(0.1, 0.5)) * np.hanning(length).astype(np.float32)
-            eeg[:, start : start + length] += log_uniform(rng, 20, 250) * swing
+            eeg[:, start : start + length] += log_uniform(rng, 15, 200) * swing
     if rng.random() < 0.12:
         loose = int(rng.integers(N_SCALP))
         noise = np.cumsum(rng.standard_normal(n, dtype=np.float32))

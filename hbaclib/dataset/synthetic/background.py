@@ -140,7 +140,7 @@ def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.n
     high_pass *= frequencies <= HIGHEST
     broad = high_pass / (1 + (frequencies / traits.knee) ** slopes) ** 0.5
     activity = _noise(rng, broad, n_samples, n_fft, in_band=True)
-    activity *= slow_gain(rng, N_PATCHES, n_samples, log_uniform(rng, 3, 20), 0.22)
+    activity *= slow_gain(rng, N_PATCHES, n_samples, log_uniform(rng, 3, 20), 0.2)
     power = np.ones(N_PATCHES)
     for peak in traits.peaks:
         n_some = 16
@@ -158,7 +158,7 @@ def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.n
     mixing *= traits.bipolar_sd / np.median(sd)
     eeg = mixing.astype(np.float32) @ activity
     # All patches rise and fall together a little: arousal.
-    eeg *= slow_gain(rng, 1, n_samples, log_uniform(rng, 10, 60), 0.15)
+    eeg *= slow_gain(rng, 1, n_samples, log_uniform(rng, 10, 60), 0.1)
     if traits.burst_suppression:
         eeg *= _bursts(n_samples, rng)
     if traits.spindles:

@@ -180,7 +180,7 @@ def pattern_signal(pattern: Pattern, n_samples: int, background_sd: float) -> tu
         signals = signals + np.float32(rng.uniform(0.2, 0.7)) * irregular
     edges = _edges(pattern, seconds)
     gate = edges * _present(pattern, n, rng)
-    slow = np.exp(0.25 * slow_noise(rng, 1, n, 15.0)[0])
+    slow = np.exp(rng.uniform(0.08, 0.3) * slow_noise(rng, 1, n, 15.0)[0])
     eeg = pattern.fields.astype(np.float32) @ signals
     # The scale is that of the labelled moment, before pauses and growth.
     around = np.abs(seconds - pattern.centre) < 10
