@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from hbaclib.conventions import CLASSES
+from hbaclib.dataset.synthetic import make_segment
+from hbaclib.dataset.synthetic.statistics import describe
 from tests.evidence.realism import predict_real, real_recordings, synthetic_segments, tell_apart, train_network
 
 N_SEGMENTS = 2400
@@ -28,3 +31,17 @@ def test_what_is_learned_from_the_synthetic_set_is_true_of_real_eeg(real_data):
     # One in six by chance; four or more right by chance alone has a probability below 1 %.
     assert right >= 4
     assert area < 0.9
+
+
+@pytest.mark.evidence
+def test_synthetic_figures_bracket_the_real_recordings(real_data):
+    """Amplitude, spectrum and correlation of each real recording lie inside the range of the synthetic ones."""
+    found = pd.DataFrame({kind: describe(eeg) for kind, eeg in real_recordings(real_data).items()}).T
+    made = pd.DataFrame([describe(make_segment(CLASSES[i % 6], 70_000_000 + i).eeg) for i in range(360)])
+    table = pd.DataFrame({f"{share} %": made.quantile(share / 100) for share in (1, 10, 50, 90, 99)})
+    table = table.join(found.T)
+    print("\n" + table.round(2).to_string())
+    inside = (found.ge(made.quantile(0.01), axis=1) & found.le(made.quantile(0.99), axis=1)).to_numpy()
+    print(f"{inside.sum()} of {inside.size} figures inside the range of 98 % of the synthetic recordings")
+    # Six recordings x 18 figures; single ones of the wildest recording may lie outside.
+    assert inside.mean() > 0.9

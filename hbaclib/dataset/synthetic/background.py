@@ -67,10 +67,10 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     points = on_sphere(inclination, azimuth)
     gains = np.exp(0.35 * rng.standard_normal(N_PATCHES))
     # A few deep or widespread sources tie neighbouring differences and the two sides together.
-    widths = rng.uniform(0.25, 0.7, N_PATCHES)
+    widths = rng.uniform(0.22, 0.6, N_PATCHES)
     wide = rng.choice(N_PATCHES, 8, replace=False)
     widths[wide] = rng.uniform(0.8, 1.6, len(wide))
-    gains[wide] *= log_uniform(rng, 0.8, 3.0)
+    gains[wide] *= log_uniform(rng, 0.6, 2.4)
     # Slow activity is often loudest in front, in some patients far more so.
     gains *= np.exp(rng.normal(0.2, 0.35) * points[:, 1])
     if rng.random() < 0.3:  # a lesion: one region louder or quieter

@@ -121,7 +121,7 @@ def _rhythmic(pattern: Pattern, start: int, n: int, rng: np.random.Generator) ->
     if pattern.kind == "Seizure":
         second, third = rng.uniform(0.2, 0.6), rng.uniform(0.05, 0.35)
     second_phase = rng.uniform(-0.8, 0.8) if rng.random() < 0.6 else rng.uniform(-np.pi, np.pi)
-    skew = rng.uniform(-0.55, 0.55)
+    skew = rng.uniform(-0.75, 0.75)
     envelope_common = slow_noise(rng, 1, n, 3 * cycle + 0.6)[0]
     signals = np.zeros((len(pattern.gains), n), dtype=np.float32)
     sides = pattern.points[:, 0] > 0
