@@ -59,6 +59,7 @@ seed = 0
 spectrograms = "files"  # "from_eeg": compute the ten-minute spectrograms instead of reading them
 on_bad_file = "error"  # "skip": go on without faulty files
 synthetic_patients = 40  # size and seed of the synthetic set, where one is made
+synthetic_recordings = 2.5  # its mean number of ten-minute recordings per patient
 synthetic_seed = 1
 
 # %%
@@ -76,7 +77,13 @@ from hbaclib.platform import output_root
 from hbaclib.suite.upstream import data_folder
 
 out = output_root(out)
-source = data_folder(data, out, synthetic_patients=synthetic_patients, synthetic_seed=synthetic_seed)
+source = data_folder(
+    data,
+    out,
+    synthetic_patients=synthetic_patients,
+    synthetic_recordings=synthetic_recordings,
+    synthetic_seed=synthetic_seed,
+)
 
 # %% [markdown]
 # ## Check and port

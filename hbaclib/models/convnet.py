@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 
 def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48, 64, 96)) -> keras.Model:
-    """Convolution, batch norm, ReLU and 2 x 2 maximum, once per entry of ``filters``; then the global average.
+    """Convolution, batch norm, ReLU and 2 x 2 maximum, once per entry of ``filters``; then averages and maximum.
+
+    A label belongs to the middle ten of the fifty seconds, so the average over all times is joined by average and maximum
+    over the middle quarter.
 
     Args:
         shape: (height, width, planes); any number of planes, each side at least ``2 ** len(filters)``.
         filters: channels of each block.
 
     Returns:
-        An uncompiled model (n, height, width, planes) -> (n, filters[-1]).
+        An uncompiled model (n, height, width, planes) -> (n, 3 * filters[-1]).
     """
     import keras
 
@@ -34,7 +37,14 @@ def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.ReLU()(x)
         x = keras.layers.MaxPooling2D(2)(x)
-    return keras.Model(given, keras.layers.GlobalAveragePooling2D()(x))
+    outside = (x.shape[2] - max(1, round(x.shape[2] / 4))) // 2
+    middle = keras.layers.Cropping2D(((0, 0), (outside, outside)))(x)
+    parts = [
+        keras.layers.GlobalAveragePooling2D()(x),
+        keras.layers.GlobalAveragePooling2D()(middle),
+        keras.layers.GlobalMaxPooling2D()(middle),
+    ]
+    return keras.Model(given, keras.layers.Concatenate()(parts))
 
 
 register_model("convnet_small", convnet_features)

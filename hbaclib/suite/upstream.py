@@ -34,7 +34,12 @@ DEFAULT_PATIENTS = 40
 
 
 def data_folder(
-    data: str, out: str | Path, *, synthetic_patients: int = DEFAULT_PATIENTS, synthetic_seed: int = 1
+    data: str,
+    out: str | Path,
+    *,
+    synthetic_patients: int = DEFAULT_PATIENTS,
+    synthetic_recordings: float = 2.5,
+    synthetic_seed: int = 1,
 ) -> Path:
     """Folder of the data: as given, the competition's mount, or a synthetic set that is made now below ``out``.
 
@@ -53,7 +58,9 @@ def data_folder(
     print(f"no data given and no competition mount: a synthetic set of {synthetic_patients} patients is used")
     folder = Path(out) / SYNTHETIC
     with stage_lock(folder):
-        return make_synthetic_dataset(folder, n_patients=synthetic_patients, seed=synthetic_seed)
+        return make_synthetic_dataset(
+            folder, n_patients=synthetic_patients, recordings_per_patient=synthetic_recordings, seed=synthetic_seed
+        )
 
 
 def source_of(data: str, out: str | Path) -> Path:

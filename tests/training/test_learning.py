@@ -33,7 +33,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
     folder = tmp_path_factory.mktemp("learning")
-    source = make_synthetic_dataset(folder / "set", n_patients=60, seed=5, n_test=1, progress=False)
+    source = make_synthetic_dataset(
+        folder / "set", n_patients=130, recordings_per_patient=1.2, seed=5, n_test=1, progress=False
+    )
     port = port_data(source, folder, n_folds=2)
     store_eeg_products(source, port, folder)
     store_kaggle_images(port, folder)
@@ -67,8 +69,8 @@ def test_learns_the_classes_and_nothing_from_shuffled_labels(work: Path, arrays,
     samples = arrays.samples.assign(**dict(zip(VOTE_COLUMNS, shares.T, strict=True)))
     shuffled = dataclasses.replace(arrays, samples=samples, digest="shuffled labels")
     nothing = share_of_baseline(train(recipe, shuffled, work / "04_train_shuffled", progress=False))
-    assert learned < 0.85
-    assert nothing > 0.95
+    assert learned < 0.9
+    assert nothing > 0.97
 
 
 def test_training_does_not_open_the_truth(work: Path, arrays, recipe, tmp_path: Path) -> None:
