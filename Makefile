@@ -56,7 +56,7 @@ bench: install
 	$(BIN)/python -m pytest tests/benchmarks --override-ini addopts="-ra --strict-markers" -s $(PYTEST_ARGS)
 
 evidence: install
-	$(BIN)/python -m pytest tests/evidence -m evidence --override-ini addopts="-ra --strict-markers" --timeout 20000 -s $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests -m evidence --override-ini addopts="-ra --strict-markers" --timeout 20000 -s $(PYTEST_ARGS)
 
 lock: install
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' > requirements-lock.txt

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48, 64, 96)) -> keras.Model:
     """Convolution, batch norm, ReLU and 2 x 2 maximum, once per entry of ``filters``; then averages and maximum.
 
-    A label belongs to the middle ten of the fifty seconds, so the average over all times is joined by average and maximum
-    over the middle quarter.
+    A label belongs to the middle ten of the fifty seconds, so the average over all times is joined by average and
+    maximum over the middle quarter.
 
     Args:
         shape: (height, width, planes); any number of planes, each side at least ``2 ** len(filters)``.

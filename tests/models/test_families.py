@@ -108,7 +108,7 @@ def test_contract(name, layout, inputs, precision, policy):
     check_contract(*settled(*build(name, layout, inputs)), precision)
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 @pytest.mark.parametrize(("name", "layout", "inputs", "precision"), SLOW)
 def test_contract_of_the_larger_networks(name, layout, inputs, precision, policy):
     policy(precision)
@@ -154,7 +154,7 @@ def test_loss_falls_on_one_batch(name, layout, inputs):
     check_loss_falls(name, layout, inputs)
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", sorted(set(model_names()) - {case[0] for case in LEARNERS} - {"tiny"}))
 def test_loss_of_the_larger_networks_falls_on_one_batch(name):
     check_loss_falls(name, "stem", "both")
