@@ -59,7 +59,8 @@ evidence: install
 	$(BIN)/python -m pytest tests -m evidence --override-ini addopts="-ra --strict-markers" --timeout 20000 -s $(PYTEST_ARGS)
 
 lock: install
-	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' > requirements-lock.txt
+	{ echo "# The newest versions tested; written by \`make lock\`."; \
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ '; } > requirements-lock.txt
 
 clean:
 	rm -rf $(VENV) build dist runs *.egg-info
