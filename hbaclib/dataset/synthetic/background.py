@@ -52,12 +52,12 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     peaks = []
     # Older brains have slower and weaker alpha; slowing is the rule in intensive care.
     if rng.random() < 0.65:
-        peaks.append(Peak(rng.uniform(1.0, 3.2), rng.uniform(0.4, 1.0), log_uniform(rng, 0.15, 1.2), "wide"))
+        peaks.append(Peak(rng.uniform(1.0, 3.2), rng.uniform(0.5, 1.2), log_uniform(rng, 0.15, 1.2), "wide"))
     if rng.random() < 0.50:
-        peaks.append(Peak(rng.uniform(4.0, 7.5), rng.uniform(0.5, 1.2), log_uniform(rng, 0.1, 0.9), "wide"))
+        peaks.append(Peak(rng.uniform(4.0, 7.5), rng.uniform(0.8, 2.0), log_uniform(rng, 0.08, 0.7), "wide"))
     if rng.random() < 0.30:
         centre = 10.5 - 0.02 * (age - 40) + rng.normal(0, 0.6)
-        peaks.append(Peak(centre, rng.uniform(0.5, 1.1), log_uniform(rng, 0.1, 1.0), "back"))
+        peaks.append(Peak(centre, rng.uniform(0.7, 1.7), log_uniform(rng, 0.08, 0.8), "back"))
     if rng.random() < 0.25:
         peaks.append(Peak(rng.uniform(14, 24), rng.uniform(1.5, 4), log_uniform(rng, 0.05, 0.5), "front"))
     # Evenly spread points over the upper part of the head, shaken.
@@ -150,9 +150,11 @@ def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.n
         wave = _noise(rng, shape, n_samples, n_fft)
         gains = np.sqrt(peak.power * N_PATCHES / n_some) * _place_gains(traits, peak.place)[some]
         wave *= slow_gain(rng, n_some, n_samples, log_uniform(rng, 1, 6), 0.5)
+        # Rhythms come and go with the state of the brain, all over the head at once.
+        wave *= slow_gain(rng, 1, n_samples, log_uniform(rng, 15, 90), 0.4)
         wave *= gains[:, None].astype(np.float32)
         activity[some] += wave
-        power[some] += gains**2 * np.exp(2 * 0.5**2)
+        power[some] += gains**2 * np.exp(2 * 0.5**2 + 2 * 0.4**2)
     mixing = field(traits.patch_points, traits.patch_widths) * traits.patch_gains
     sd = np.sqrt(((BIPOLAR @ mixing) ** 2 * power).sum(axis=1))
     mixing *= traits.bipolar_sd / np.median(sd)
