@@ -28,7 +28,9 @@ def check_contract(model, shapes, precision="float32") -> None:
     assert together.std(axis=0).max() > 3e-3, "the samples must differ far more than the tolerance"
     cut = [[part[i : i + 1] for part in inputs] for i in range(SAMPLES)]
     alone = np.concatenate([logits(one if len(shapes) > 1 else one[0]) for one in cut])
-    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6 if precision == "float32" else 2e-3)
+    # Logits of a fresh network can be far from 1 in size; a float32 holds seven digits of them.
+    size = max(1.0, float(np.abs(together).max()))
+    np.testing.assert_allclose(together, alone, rtol=0, atol=size * (1e-6 if precision == "float32" else 2e-3))
     shares = model(images).numpy()
     assert shares.dtype == np.float32
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)

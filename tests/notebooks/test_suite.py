@@ -18,7 +18,7 @@ import pytest
 from hbaclib.submission import validate_submission
 from hbaclib.suite.table import SuiteTable
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evidence
 COMMAND = [sys.executable, "-m", "hbaclib.cli", "run", "smoke"]
 KILLS = 10
 

@@ -32,7 +32,7 @@ def test_arrays_travel_by_the_name_of_their_file(tmp_path):
     np.testing.assert_array_equal(received.gather(np.array([5, 1])), stored.gather(np.array([5, 1])))
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 @pytest.mark.filterwarnings("ignore")  # distributed warns about sockets of the worker that the test kills
 def test_a_cluster_that_loses_a_worker_gives_the_weights_of_a_sequential_run(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evidence
 
 ROOT = Path(__file__).parents[2]
 PLAIN = {
