@@ -39,12 +39,16 @@ def patient_folds(train: pd.DataFrame, n_folds: int = 5, seed: int = 0) -> pd.Se
     # The stratified splitter refuses more folds than members of the largest class; then only the grouping is left.
     if np.bincount(classes, minlength=len(CLASSES)).max() < n_folds:
         classes = np.zeros_like(classes)
-    splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
+    # Up to scikit-learn 1.7 the splitter's own shuffle mixes up the patients' class counts and loses the balance;
+    # numbering the patients in a random order does what it is meant to, in every version alike.
+    order = np.random.RandomState(seed).permutation(n_patients)
+    number = np.argsort(order)[np.unique(patients, return_inverse=True)[1]]
+    splitter = StratifiedGroupKFold(n_splits=n_folds)
     fold_of = np.empty(len(patients), np.int64)
     with warnings.catch_warnings():
         # A class rarer than the number of folds cannot be in all of them; that is no fault of the table.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(classes, classes, patients)):
+        for fold, (_, held_out) in enumerate(splitter.split(classes, classes, number)):
             fold_of[held_out] = fold
     if len(np.unique(fold_of)) < n_folds:
         # Few patients: balancing the classes may leave a fold without any. Their number alone is balanced then.
