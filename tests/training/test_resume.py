@@ -37,7 +37,7 @@ def uninterrupted(tmp_path_factory):
 
 
 # Killed while the first stage's second epoch runs, then again in the middle of the second stage.
-@pytest.mark.parametrize("kills", [(1,), pytest.param((1, 3), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [(1,), pytest.param((1, 3), marks=pytest.mark.evidence)])
 def test_killed_in_the_middle_of_an_epoch(kills, uninterrupted, tmp_path):
     for epochs in kills:
         process = start(tmp_path, slow="0.15")
