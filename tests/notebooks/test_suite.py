@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -24,7 +25,10 @@ KILLS = 10
 
 
 def run(out: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, "--out", str(out)], capture_output=True, text=True, timeout=900)
+    # The tests' own drawing backend would keep the pictures out of the notebooks.
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    command = [*COMMAND, "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
 
 
 @pytest.fixture(scope="module")
