@@ -166,6 +166,21 @@ def find_input(kind: str, name: str | Path) -> Path:
     raise PlatformError(f"{name}: no such folder{hint}")
 
 
+def mounted_files(name: str) -> list[Path]:
+    """Files of a name in the mounted data sets and models, at most three folders below each mount.
+
+    The competition's own mount is left out: it holds tens of thousands of files, and none that we look for by name.
+    """
+    patterns = [NEW_LAYOUT["datasets"], NEW_LAYOUT["models"], "*"]
+    mounts = dict.fromkeys(
+        folder
+        for folder in _mount_points(patterns)
+        if folder.name not in NEW_LAYOUT and not (folder / "train.csv").is_file()
+    )
+    found = (path for mount in mounts for depth in range(4) for path in sorted(mount.glob("*/" * depth + name)))
+    return [path for path in dict.fromkeys(found) if path.is_file()]
+
+
 def _artefact_mounts() -> Iterator[Path]:
     """Mounts that may hold finished stages: outputs of notebooks before published data sets and models."""
     return _mount_points([*(NEW_LAYOUT[kind] for kind in ("notebooks", "datasets", "models")), "*"])

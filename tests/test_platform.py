@@ -70,6 +70,15 @@ def test_newest_version_of_a_model(inputs: Path) -> None:
     assert found.name == "10"
 
 
+def test_files_of_a_name_in_data_sets_and_models_only(inputs: Path) -> None:
+    places = ("datasets/a/net", "models/k/net/keras/b0/1", "old-set/deep/er", "competitions/hms", "old-competition")
+    for place in places:
+        (make(inputs / place) / "net.h5").touch()
+    (inputs / "old-competition" / "train.csv").touch()
+    assert platform.mounted_files("net.h5") == [inputs / place / "net.h5" for place in places[:3]]
+    assert platform.mounted_files("other.h5") == []
+
+
 def test_utility_scripts(inputs: Path, tmp_path: Path) -> None:
     old = make(tmp_path / "lib" / "my_tools")
     assert platform.find_mount("scripts", "someone/my-tools") == old

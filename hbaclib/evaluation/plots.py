@@ -193,6 +193,9 @@ def plot_weights(table: pd.DataFrame, title: str | None = None) -> Figure:
     axes[1].barh(shown["name"], shown["adds"].astype(float).fillna(0), color="#009E73", height=0.65)
     axes[1].set(xlabel="rise of the KL divergence without it (nats)")
     axes[1].axvline(0, color=MUTED, linewidth=0.8)
+    # What a model adds is told to a thousandth of a nat; below that an axis would show rounding errors.
+    low, high = axes[1].get_xlim()
+    axes[1].set_xlim(min(low, -1e-3), max(high, 1e-3))
     for axis in axes:
         axis.tick_params(labelsize=8)
         axis.locator_params(axis="x", nbins=5)

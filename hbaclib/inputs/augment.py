@@ -61,8 +61,19 @@ def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0
 def time_flip(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
     """Run the sample backwards in time; the hemispheres stay where they are."""
     rows = _chosen(len(batch), p, rng)
-    batch[rows] = np.flip(batch[rows], axis=TIME)
+    moments = _moments(batch)
+    for row in rows:  # one sample fits a processor's cache
+        moments[row] = np.flip(moments[row], axis=TIME)
     return batch
+
+
+def _moments(batch: np.ndarray) -> np.ndarray:
+    """View of a batch in which the channels of one moment are one number, where a type of their size exists.
+
+    Moving one number of 16 bytes is several times faster than moving eight of two.
+    """
+    size = {8: np.uint64, 16: np.complex128}.get(batch.shape[-1] * batch.itemsize)
+    return batch.view(size) if size and batch.flags.c_contiguous else batch
 
 
 def horizontal_flip(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:

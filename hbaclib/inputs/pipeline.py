@@ -46,8 +46,8 @@ class Arrays(Protocol):
         """Digest of what the arrays hold."""
         ...
 
-    def gather(self, rows: np.ndarray, inputs: str = "both") -> np.ndarray:
-        """Copy the inputs of some rows, float32."""
+    def gather(self, rows: np.ndarray, inputs: str = "both", dtype: Any = np.float32) -> np.ndarray:
+        """Copy the inputs of some rows; images can be had as they are stored, float16."""
         ...
 
 
@@ -103,6 +103,16 @@ def input_kinds(recipe: Recipe) -> tuple[str, ...]:
     return tuple(kind for kind in (image_kind(recipe), signal_kind(recipe)) if kind)
 
 
+def image_type(recipe: Recipe) -> type[np.floating]:
+    """The dtype in which a recipe's images travel to the device, where they become float32.
+
+    Swapping, flipping, shifting and masking move numbers and change none, so stored float16 stays what it is: half the
+    bytes to copy. Blending computes, albumentations knows no float16, and the starter's image is computed as it is read.
+    """
+    computes = recipe.layout == "starter" or recipe.augment_with == "albumentations"
+    return np.float32 if computes or any(name in recipe.augmentation for name in MIXING) else np.float16
+
+
 def gather_parts(
     gather: Callable[[str], np.ndarray], recipe: Recipe, rng: np.random.Generator | None = None
 ) -> tuple[np.ndarray, ...]:
@@ -125,9 +135,7 @@ def gather_parts(
 
 def lay_out_parts(parts: tuple[np.ndarray, ...], layout: str) -> tuple[np.ndarray, ...]:
     """`lay_out` for all inputs of a network: images get their layout, signals stay."""
-    return tuple(
-        np.ascontiguousarray(lay_out(part, layout) if part.ndim == 4 else part, dtype=np.float32) for part in parts
-    )
+    return tuple(np.ascontiguousarray(lay_out(part, layout) if part.ndim == 4 else part) for part in parts)
 
 
 def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:
@@ -140,10 +148,13 @@ def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[
         key: (seed, fold, stage, epoch, batch).
 
     Returns:
-        (b, ...) float32, one array for each input of the network.
+        (b, ...), one array for each input of the network: images of `image_type`, signals float32.
     """
     rng = np.random.default_rng([*key, _BATCH])
-    parts = gather_parts(lambda kind: inputs.gather(rows, kind), recipe, rng)
+    image = image_kind(recipe)
+    parts = gather_parts(
+        lambda kind: inputs.gather(rows, kind, image_type(recipe) if kind == image else np.float32), recipe, rng
+    )
     parts = augment_parts(parts, rng, recipe.augmentation, library=recipe.augment_with)
     return lay_out_parts(parts, recipe.layout)
 
@@ -183,14 +194,17 @@ def training_batches(
         return *parts, labels, importance
 
     batch = order.shape[1]
-    return _dataset(batch_of, len(order), [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)])
+    whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
+    return _dataset(batch_of, len(order), whole, [image_type(recipe) if len(s) == 4 else np.float32 for s in whole])
 
 
-def _dataset(batch_of: Any, steps: int, shapes: list[tuple[int, ...]]) -> tf.data.Dataset:
+def _dataset(
+    batch_of: Any, steps: int, shapes: list[tuple[int, ...]], types: list[type[np.floating]]
+) -> tf.data.Dataset:
     import tensorflow as tf
 
     def prepare(step: Any) -> Any:
-        parts = tf.numpy_function(batch_of, [step], [tf.float32] * len(shapes))
+        parts = tf.numpy_function(batch_of, [step], [tf.as_dtype(kind) for kind in types])
         for part, shape in zip(parts, shapes, strict=True):
             part.set_shape(shape)
         return (step, *parts)

@@ -20,6 +20,7 @@ import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.models.registry import register_model
+from hbaclib.platform import input_root, mounted_files
 
 if TYPE_CHECKING:
     import keras
@@ -139,11 +140,15 @@ def find_weights(model: str, weights: str | Path) -> Path:
         return path
     names = [PUBLISHED[str(weights)]] if str(weights) in PUBLISHED else list(PUBLISHED.values())
     names = [name.format(model=model) for name in names]
-    folder = Path("/kaggle/input") if str(weights) in PUBLISHED else path
-    found = sorted(file for name in names for file in folder.rglob(name)) if folder.is_dir() else []
+    published = str(weights) in PUBLISHED
+    folder = input_root() if published else path
+    if published:
+        found = mounted_files(names[0])
+    else:
+        found = sorted(file for name in names for file in folder.rglob(name)) if folder.is_dir() else []
     if found:
         return found[0]
-    if str(weights) in PUBLISHED and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
+    if published and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
         return _download(names[0], str(weights))
     raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; give the file's path")
 

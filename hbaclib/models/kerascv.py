@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from hbaclib.errors import ConfigError, list_some, unknown_name
 from hbaclib.models.efficientnet import spread_kernel
 from hbaclib.models.registry import register_model
+from hbaclib.platform import input_root, mounted_files
 
 if TYPE_CHECKING:
     import keras
@@ -106,9 +107,6 @@ IMAGENET = {
     **{name: f"{name}_imagenet" for name in ("resnet50_v2", "mobilenet_v3_large", "densenet201")},
 }
 """Registry name -> variation of the Kaggle model that holds KerasCV's ImageNet preset (a part of its mount's path)."""
-
-MOUNT = Path("/kaggle/input")
-
 
 def _package() -> Any:
     with warnings.catch_warnings():
@@ -201,10 +199,11 @@ def find_preset(name: str, weights: str | Path) -> Path:
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES)
     named = str(weights) == "imagenet"
-    folder = MOUNT if named else Path(weights)
-    configs = sorted(folder.rglob("config.json")) if folder.is_dir() else []
+    folder = input_root() if named else Path(weights)
     if named:
-        configs = [path for path in configs if IMAGENET[name] in str(path)]
+        configs = [path for path in mounted_files("config.json") if IMAGENET[name] in path.parts]
+    else:
+        configs = sorted(folder.rglob("config.json")) if folder.is_dir() else []
     found = [path.parent for path in configs if _class_of(path) == BACKBONES[name].cls]
     if len(found) == 1:
         return found[0]

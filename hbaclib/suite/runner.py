@@ -26,6 +26,7 @@ from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.suite.table import Stage, Suite, SuiteTable, unknown
 
 PORT_STAGE = "01_port_data"
+_LAST_WORDS = 2000
 RUNNER_PARAMETERS = ("out", "data", "stage")
 """Parameters that the runner fills in itself, where a notebook has them."""
 
@@ -93,6 +94,28 @@ def _cell_error(stage: Stage, path: Path, error: Any) -> StageFailedError:
     return StageFailedError(f"{stage.name} failed in cell [{error.exec_count}]:\n{source}\n{told}\nnotebook: {path}")
 
 
+@contextmanager
+def _kernel_messages_to(path: Path) -> Iterator[None]:
+    """Send what child processes write to the error stream into a file; this process keeps its own.
+
+    TensorFlow's notes on the processor (2.21 prints them whatever its log level) do not belong between the stages'
+    lines; what a kernel says before it dies is worth keeping.
+    """
+    sys.stderr.flush()
+    own = sys.stderr
+    kept = os.dup(2)
+    try:
+        with path.open("wb") as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+            os.dup2(file.fileno(), 2)
+            if own is sys.__stderr__:
+                sys.stderr = terminal
+            yield
+    finally:
+        sys.stderr = own
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
     """Run one notebook; the executed one appears in ``folder`` when it is whole (``-failed`` when a cell raised).
 
@@ -100,23 +123,32 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
         StageFailedError: a cell raised.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     folder.mkdir(parents=True, exist_ok=True)
+    messages = folder / f"{stage.name}.log"
     running, failed = folder / f".{stage.name}.ipynb", folder / f"{stage.name}-failed.ipynb"
     bar = {"desc": stage.name, "leave": False} if sys.stderr.isatty() else False
     try:
-        papermill.execute_notebook(
-            str(stage.notebook.path),
-            str(running),
-            parameters=dict(parameters),
-            kernel_name="python3",
-            progress_bar=bar,
-            cwd=str(folder),
-            extra_arguments=["--log-level=ERROR"],  # a kernel on this machine need not warn of plain sockets
-        )
+        with _kernel_messages_to(messages):
+            papermill.execute_notebook(
+                str(stage.notebook.path),
+                str(running),
+                parameters=dict(parameters),
+                kernel_name="python3",
+                progress_bar=bar,
+                cwd=str(folder),
+                extra_arguments=["--log-level=ERROR"],  # a kernel on this machine need not warn of plain sockets
+            )
     except papermill.PapermillExecutionError as error:
         os.replace(running, failed)
         raise _cell_error(stage, failed, error) from None
+    except DeadKernelError:
+        last = messages.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
+        raise StageFailedError(
+            f"{stage.name}: the notebook's kernel died, which is mostly a lack of memory; its last words, of {messages}:"
+            f"\n{last or '(none)'}"
+        ) from None
     os.replace(running, folder / f"{stage.name}.ipynb")
     failed.unlink(missing_ok=True)
 

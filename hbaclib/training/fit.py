@@ -448,8 +448,12 @@ class _Trainer:
 
 
 def _alone(parts: Any) -> Any:
-    """What a network is called with: a list where it has several inputs."""
-    return parts[0] if len(parts) == 1 else list(parts)
+    """What a network is called with: float32, and a list where it has several inputs."""
+    import tensorflow as tf
+
+    # Images come as they are stored, float16: the device widens them, not the process that reads them.
+    wide = [tf.cast(part, tf.float32) for part in parts]
+    return wide[0] if len(wide) == 1 else wide
 
 
 class _Clock:

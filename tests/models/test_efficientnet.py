@@ -113,5 +113,10 @@ def test_weights_that_are_nowhere(tmp_path, monkeypatch):
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
     with pytest.raises(ConfigError, match=r"found no efficientnet-b0_noisy-student_notop\.h5 in"):
         find_weights("efficientnet-b0", "noisy-student")
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path / "input"))
+    attached = tmp_path / "input" / "datasets" / "someone" / "weights" / "efficientnet-b0_noisy-student_notop.h5"
+    attached.parent.mkdir(parents=True)
+    attached.touch()
+    assert find_weights("efficientnet-b0", "noisy-student") == attached
     with pytest.raises(ConfigError, match=r"give the file's path"):
-        find_weights("efficientnet-b0", tmp_path)
+        find_weights("efficientnet-b0", tmp_path / "none")

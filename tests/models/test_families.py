@@ -1,11 +1,14 @@
 """KerasCV's family, the networks on raw signals and the fusions: counts, the contract, learning, faults."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 from hbaclib import build_model, model_names
 from hbaclib.errors import ConfigError
+from hbaclib.models.kerascv import find_preset
 from hbaclib.models.registry import all_layers, batch_norm_layers, input_shape
 from hbaclib.training.losses import kl_loss
 from tests.models.contract import check_contract
@@ -208,6 +211,15 @@ def test_a_preset_folder_of_keras_cv_loads(preset):
     fused = build_model("mobilenet_v3_large_wavenet", weights=folder, shape=(64, 64, 8), signal_shape=SIGNAL)
     part = fused.get_layer("mobilenet_v3_large_wavenet").get_layer("mobilenet_v3_large")
     np.testing.assert_array_equal(part(grey), stem(grey))
+
+
+def test_a_preset_is_found_among_attached_models(preset, tmp_path, monkeypatch):
+    folder, _, _ = preset
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    place = tmp_path / "models" / "keras" / "mobilenetv3" / "keras" / "mobilenet_v3_large_imagenet" / "2"
+    shutil.copytree(folder, place)
+    shutil.copytree(folder, place.parents[1] / "mobilenet_v3_small_imagenet" / "1")
+    assert find_preset("mobilenet_v3_large", "imagenet") == place
 
 
 def test_wrong_presets_are_refused(preset, tmp_path):

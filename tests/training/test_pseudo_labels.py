@@ -22,9 +22,9 @@ from tests.training.tiny import TinyArrays, tiny_recipe
 class Signals(TinyArrays):
     """The tiny arrays with raw signals beside the images: the class is the amplitude of the first signals."""
 
-    def gather(self, rows, inputs="both"):
+    def gather(self, rows, inputs="both", dtype=np.float32):
         if inputs != "raw":
-            return super().gather(rows, inputs)
+            return super().gather(rows, inputs, dtype)
         noise = np.random.default_rng(9).standard_normal((len(self.samples), 2000, 8)).astype(np.float32)
         level = self.samples[list(VOTE_COLUMNS)].to_numpy().argmax(axis=1)
         return (noise * (0.2 + level[:, None, None] / 6))[rows].astype(np.float32)

@@ -55,9 +55,9 @@ class TinyArrays:
         self.folds = pd.Series(numbers % folds, index=pd.Index(numbers + 100, name="patient_id"), name="fold")
         self.digest = f"tiny-{n}-{patients}-{folds}-{seed}"
 
-    def gather(self, rows, inputs="both"):
+    def gather(self, rows, inputs="both", dtype=np.float32):
         halves = {"both": slice(0, 8), "kaggle": slice(0, 4), "eeg": slice(4, 8)}
-        return self.images[rows][..., halves[inputs]].astype(np.float32)
+        return self.images[rows][..., halves[inputs]].astype(dtype)
 
 
 def tiny_recipe(**changes) -> Recipe:

@@ -4,6 +4,8 @@ import os
 import sys
 import time
 
+import numpy as np
+
 from hbaclib.training.cross_validate import train
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -11,9 +13,9 @@ from tests.training.tiny import TinyArrays, tiny_recipe
 class SlowArrays(TinyArrays):
     delay = float(os.environ.get("TINY_DELAY") or 0)
 
-    def gather(self, rows, inputs="both"):
+    def gather(self, rows, inputs="both", dtype=np.float32):
         time.sleep(self.delay)
-        return super().gather(rows, inputs)
+        return super().gather(rows, inputs, dtype)
 
 
 if __name__ == "__main__":
