@@ -107,7 +107,7 @@ def image_type(recipe: Recipe) -> type[np.floating]:
     """The dtype in which a recipe's images travel to the device, where they become float32.
 
     Swapping, flipping, shifting and masking move numbers and change none, so stored float16 stays what it is: half the
-    bytes to copy. Blending computes, albumentations knows no float16, and the starter's image is computed as it is read.
+    bytes to copy. Blending computes, albumentations knows no float16, and the starter's image is made as it is read.
     """
     computes = recipe.layout == "starter" or recipe.augment_with == "albumentations"
     return np.float32 if computes or any(name in recipe.augmentation for name in MIXING) else np.float16

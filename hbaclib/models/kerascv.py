@@ -108,6 +108,7 @@ IMAGENET = {
 }
 """Registry name -> variation of the Kaggle model that holds KerasCV's ImageNet preset (a part of its mount's path)."""
 
+
 def _package() -> Any:
     with warnings.catch_warnings():
         # The package is final (0.9.0) and warns about its own Python and about later TensorFlow versions.

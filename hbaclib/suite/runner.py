@@ -146,7 +146,7 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
     except DeadKernelError:
         last = messages.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
         raise StageFailedError(
-            f"{stage.name}: the notebook's kernel died, which is mostly a lack of memory; its last words, of {messages}:"
+            f"{stage.name}: the notebook's kernel died, mostly for lack of memory; its last words, of {messages}:"
             f"\n{last or '(none)'}"
         ) from None
     os.replace(running, folder / f"{stage.name}.ipynb")

@@ -69,7 +69,7 @@ def test_failing_cell_is_shown_and_what_was_finished_stays(project: Path) -> Non
 def test_a_kernel_that_dies_is_told_with_its_last_words(project: Path) -> None:
     dies = "import os, sys\nprint('no memory left', file=sys.__stderr__, flush=True)\nos.kill(os.getpid(), 9)"
     write_notebook(project / "notebooks" / "12_second.ipynb", 'out = ""\nstage = ""', dies)
-    with pytest.raises(StageFailedError, match="12_second: the notebook's kernel died(.|\n)*no memory left"):
+    with pytest.raises(StageFailedError, match=r"12_second: the notebook's kernel died(.|\n)*no memory left"):
         run_suite("tiny", root=project)
 
 
