@@ -141,3 +141,17 @@ def test_unreadable_manifests_are_refused_with_the_reason(stage: Path) -> None:
     with pytest.raises(ArtefactError, match="has not finished"):
         read_manifest(stage)
     assert not is_current(stage, inputs={}, parameters={})
+
+
+def test_every_piece_of_a_large_file_counts(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    content = bytearray(33_000_001)
+    path.write_bytes(content)
+    seen = {digest_file(path)}
+    assert digest_file(path) in seen
+    for place in (0, 16_777_216, 33_000_000):
+        content[place] ^= 1
+        path.write_bytes(content)
+        seen.add(digest_file(path))
+    path.write_bytes(content[:-1])
+    assert len(seen | {digest_file(path)}) == 5

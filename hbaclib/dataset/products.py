@@ -25,7 +25,7 @@ from hbaclib.dataset.stages import (
 from hbaclib.dataset.store import Block, StoredArray, run_blocks
 from hbaclib.dataset.windows import eeg_block, image_block
 
-_PER_BLOCK = 16
+_PER_BLOCK = 8
 _IMAGES_PER_BLOCK = 128
 
 

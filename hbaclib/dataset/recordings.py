@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from hbaclib.conventions import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
 from hbaclib.dataset.columns import reorder
 from hbaclib.errors import DataFileError, list_some
+from hbaclib.signal.montage import any_infinite
 
 
 def read_eeg(path: str | Path) -> np.ndarray:
@@ -55,7 +56,7 @@ def load_eeg(path: str | Path) -> tuple[np.ndarray, str | None]:
     """As `read_eeg`, with the note on the order of the columns returned instead of warned of."""
     path = Path(path)
     values, note = _load(path, EEG_COLUMNS)
-    if np.isinf(values).any():
+    if any_infinite(values):
         raise DataFileError(f"{path}: {_first(np.isinf(values), EEG_COLUMNS)} is infinite; expected µV or NaN")
     return values, note
 
@@ -79,7 +80,7 @@ def load_spectrogram(path: str | Path) -> tuple[np.ndarray, str | None]:
 
 
 def _load(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, str | None]:
-    """Read columns by name into one float32 array (n_rows, n_columns)."""
+    """Read columns by name into one float32 array (n_rows, n_columns), each column contiguous as in the file."""
     try:
         # One thread: recordings are read in parallel by processes.
         with pq.ParquetFile(path, memory_map=True) as file:
@@ -100,10 +101,10 @@ def _load(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, str | None]:
         raise DataFileError(f"{path}: column {list_some(wrong)} holds no numbers; expected float32")
     if table.num_rows == 0:
         raise DataFileError(f"{path}: no rows; expected at least one")
-    values = np.empty((table.num_rows, len(columns)), np.float32)
-    for index, name in enumerate(columns):
-        values[:, index] = table.column(name).to_numpy()
-    return values, note
+    values = np.empty((len(columns), table.num_rows), np.float32)
+    for row, name in zip(values, columns, strict=True):
+        row[:] = table.column(name).to_numpy()
+    return values.T, note
 
 
 def _first(bad: np.ndarray, columns: Sequence[str]) -> str:

@@ -2,9 +2,10 @@
 
 Only the FFT bins under a mel filter carry weight (102 of 513 up to 20 Hz), and the Hann window is symmetric about its
 centre, so the samples before and after the centre are added for the cosines and subtracted for the sines. A window of
-0.64 s holds only some 20 independent cosines and as many sines up to 20 Hz: each product goes through a basis of
-these, which is so cheap that float64 is affordable. It is needed: float32 sums lose the quiet bands of a recording
-with 60 Hz noise of several mV.
+0.64 s holds only some 25 independent cosines and as many sines up to 20 Hz: these are computed at well-chosen bins, in
+float64, and the other bins are interpolated from them, in float32. Both precisions are needed where they stand: float32
+sums over samples lose the quiet bands of a recording with 60 Hz noise of several mV, whereas a bin is interpolated
+mostly from its neighbours, with weights of about one, so that a quiet bin is not rounded like a loud one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
 from hbaclib.errors import ConfigError, DataError
@@ -27,13 +29,14 @@ DYNAMIC_RANGE = 80.0
 """Decibels between the brightest and the darkest value."""
 
 # librosa's amin: power below it counts as this much.
-_LEAST_POWER = 1e-10
+_LEAST_POWER = np.float32(1e-10)
 _FLOOR = np.float32(10 ** (-DYNAMIC_RANGE / 10))
 # A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG.
 _FLAT_SHARE = 1e-6
 _MIN_SECONDS = 4
-# Relative to the largest; what lies below is smaller than float64's own rounding of a recording with large offsets.
-_LEAST_SINGULAR_VALUE = 1e-11
+# Of the waves, by interpolation from the chosen bins; a few bins more than this needs keep the weights small.
+_INTERPOLATION_ERROR = 1e-13
+_MORE_BINS = 2
 
 
 def mel_filter_bank(
@@ -75,8 +78,8 @@ class _Transform:
     """Constant matrices of one setting.
 
     Attributes:
-        cosines: (rank, window / 2) and (n_bins, rank) float64; their product is the windowed cosines of the kept bins,
-            whose column j acts on the sum of the samples j before and after the centre.
+        cosines: (rank, window / 2) float64, the windowed cosines of the chosen bins, whose column j acts on the sum of
+            the samples j before and after the centre; and (n_bins, rank) float32, which interpolates all bins.
         sines: the same for their difference.
         mel: (n_mels, n_bins) float32, sparse: below 1,000 Hz a filter spans few bins.
     """
@@ -86,10 +89,14 @@ class _Transform:
     mel: sparse.csr_array
 
 
-def _factors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    left, size, right = np.linalg.svd(matrix, full_matrices=False)
-    rank = np.count_nonzero(size > _LEAST_SINGULAR_VALUE * size[0])
-    factors = np.ascontiguousarray(right[:rank]), np.ascontiguousarray(left[:, :rank] * size[:rank])
+def _factors(waves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of (n_bins, lags) from which all rows are interpolated, and the weights (an interpolative decomposition)."""
+    _, triangle, order = linalg.qr(waves.T, mode="economic", pivoting=True)
+    size = np.abs(np.diagonal(triangle))
+    rank = min(int(np.count_nonzero(size > _INTERPOLATION_ERROR * size[0])) + _MORE_BINS, len(size))
+    nodes = np.sort(order[:rank])
+    weights = np.linalg.lstsq(waves[nodes].T, waves.T, rcond=None)[0].T
+    factors = np.ascontiguousarray(waves[nodes]), np.ascontiguousarray(weights, np.float32)
     for factor in factors:
         factor.setflags(write=False)
     return factors
@@ -123,9 +130,13 @@ def _scratch(n_pairs: int, n_frames: int, half: int, n_bins: int) -> tuple[np.nd
     key = (n_pairs, n_frames, half, n_bins)
     if getattr(_memory, "key", None) != key:
         wide = (n_bins, n_pairs * n_frames)
-        _memory.arrays = np.empty((n_pairs, n_frames, half)), np.empty(wide), np.empty(wide, np.float32)
+        _memory.arrays = np.empty((n_pairs, n_frames, half)), np.empty(wide, np.float32), np.empty(wide, np.float32)
         _memory.key = key
     return _memory.arrays
+
+
+def _windows(rows: np.ndarray, length: int) -> np.ndarray:
+    return np.lib.stride_tricks.sliding_window_view(rows, length, axis=-1)
 
 
 def _chain_powers(
@@ -134,19 +145,23 @@ def _chain_powers(
     """Power of the 16 signals (16, n_samples), chain by chain as (n_mels, 4, n_frames), zero outside the recording."""
     half = window // 2
     for chain in np.split(rows, len(CHAINS)):
-        padded = np.pad(chain.astype(np.float64), ((0, 0), (half, half)))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, centres]
-        after, before = frames[..., half:], frames[..., half:0:-1]
-        halves, product, power = _scratch(len(chain), frames.shape[1], half, len(transform.cosines[1]))
-        for combine, (basis, waves) in ((np.add, transform.cosines), (np.subtract, transform.sines)):
+        padded = np.zeros((len(chain), chain.shape[1] + window))
+        padded[:, half:-half] = chain
+        after = _windows(padded[:, half:], half)[:, centres]
+        # The samples before a centre, nearest first, lie in reading order in the reversed signal.
+        before = _windows(np.ascontiguousarray(padded[:, ::-1]), half)[:, -2::-1][:, centres]
+        n_frames = after.shape[1]
+        halves, even, odd = _scratch(len(chain), n_frames, half, len(transform.cosines[1]))
+        for combine, (waves, weights), product in (
+            (np.add, transform.cosines, even),
+            (np.subtract, transform.sines, odd),
+        ):
             combine(after, before, out=halves)
-            np.matmul(waves, basis @ halves.reshape(-1, half).T, out=product)
+            nodes = waves @ halves.reshape(-1, half).T
+            np.matmul(weights, nodes.astype(np.float32), out=product)
             np.square(product, out=product)
-            if combine is np.add:
-                power[...] = product
-            else:
-                power += product
-        yield (transform.mel @ power).reshape(-1, *frames.shape[:2])
+        even += odd
+        yield (transform.mel @ even).reshape(-1, len(chain), n_frames)
 
 
 def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,15 +178,24 @@ def _plane(power: np.ndarray, flat: np.ndarray, reference: float | None) -> np.n
     """Decibels, scaled and averaged over one chain: (n_mels, 4, n_frames) to (n_mels, 256)."""
     if flat.all():
         return np.full((len(power), N_FRAMES), -1, np.float32)
-    np.maximum(power, _LEAST_POWER, out=power)
-    scale = power.max(axis=(0, 2))[:, None] if reference is None else np.float32(reference)
-    ratio = power[..., :N_FRAMES] / scale
-    np.maximum(ratio, _FLOOR, out=ratio)
-    ratio[:, flat] = _FLOOR
     # Relative to the pair's maximum every ratio lies in [1e-8, 1]: the product of four fits float32, and one logarithm
     # serves them all. Relative to a fixed power it may not.
-    logarithm = np.log(ratio.prod(axis=1)) if reference is None else np.log(ratio).sum(axis=1)
-    plane = logarithm * np.float32(20 / (np.log(10) * DYNAMIC_RANGE * len(flat))) + np.float32(1)
+    join = np.multiply if reference is None else np.add
+    plane: Any = None
+    for number, constant in enumerate(flat):
+        pair = power[:, number]
+        scale = max(pair.max(), _LEAST_POWER) if reference is None else np.float32(reference)
+        ratio = pair[:, :N_FRAMES] / scale
+        np.maximum(ratio, max(_FLOOR, _LEAST_POWER / scale), out=ratio)
+        if constant:
+            ratio[...] = _FLOOR
+        if reference is not None:
+            np.log(ratio, out=ratio)
+        plane = ratio if not number else join(plane, ratio, out=plane)
+    if reference is None:
+        np.log(plane, out=plane)
+    plane *= np.float32(20 / (np.log(10) * DYNAMIC_RANGE * len(flat)))
+    plane += np.float32(1)
     return np.maximum(plane, -1, out=plane)
 
 

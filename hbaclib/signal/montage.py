@@ -51,6 +51,14 @@ def pair_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 0], table[:, 1]
 
 
+def any_infinite(values: np.ndarray) -> bool:
+    """Whether a float array holds an infinite value; NaN is none. Without NaN its extremes tell, which is quick."""
+    if not values.size:
+        return False
+    extremes = values.min(), values.max()
+    return bool(np.isinf(values).any() if np.isnan(extremes).any() else np.isinf(extremes).any())
+
+
 def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Check an EEG array at the door and give it in the wanted precision.
 
@@ -78,9 +86,8 @@ def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float
         raise DataError(f"EEG of {eeg.shape[-2]} samples; expected at least {min_samples}")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is named below
         eeg = eeg.astype(dtype, copy=False)
-    infinite = np.isinf(eeg)
-    if infinite.any():
-        where = np.argwhere(infinite)[0]
+    if any_infinite(eeg):
+        where = np.argwhere(np.isinf(eeg))[0]
         electrode = EEG_COLUMNS[where[-1]]
         raise DataError(f"EEG is infinite in {electrode} at sample {where[-2]}; expected finite values or NaN")
     return eeg
@@ -95,9 +102,11 @@ def fill_missing(eeg: np.ndarray) -> np.ndarray:
     Returns:
         The same shape and precision without NaN; the very same array where there was none.
     """
-    missing = np.isnan(eeg)
-    if not missing.any():
+    if not (
+        eeg.size and np.isnan(eeg.max())
+    ):  # the maximum of what holds a NaN is NaN; no mask is made of what holds none
         return eeg
+    missing = np.isnan(eeg)
     present = np.maximum((~missing).sum(axis=-2, keepdims=True), 1)
     total = np.where(missing, 0, eeg).sum(axis=-2, keepdims=True, dtype=np.float64)
     return np.where(missing, (total / present).astype(eeg.dtype), eeg)

