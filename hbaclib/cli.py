@@ -11,6 +11,7 @@ import click
 
 from hbaclib import __version__
 from hbaclib.cli_kaggle import kaggle
+from hbaclib.cli_predict import predict
 from hbaclib.errors import HbacError
 
 
@@ -121,6 +122,7 @@ def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, A
 
 
 main.add_command(kaggle)
+main.add_command(predict)
 
 
 if __name__ == "__main__":
