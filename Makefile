@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 .PHONY: help demo test lint format notebooks notebooks-check bench evidence lock install clean
 
 help:
-	@echo "make demo       run the whole suite on a synthetic set (about ten minutes); results in runs/demo"
+	@echo "make demo       run the whole suite on a synthetic set (about twelve minutes); results in runs/demo"
 	@echo "make test       run the tests"
 	@echo "make lint       ruff, format, types, notebooks in step with their sources"
 	@echo "make notebooks  regenerate the .ipynb files from notebooks/*.py"
