@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -129,14 +130,18 @@ def _run(
 
 def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.ndarray], bool]:
     """What `hbaclib.predict` computes, the networks loaded once for all chunks; and whether they see spectrograms."""
+    # Before TensorFlow starts: its own messages would hide ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from hbaclib.artefacts import MANIFEST
     from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
     from hbaclib.inputs.pipeline import input_kinds
     from hbaclib.serving import TrainedNetwork
     from hbaclib.training.predict import WITH_SPECTROGRAMS
     from hbaclib.training.trained import trained_recipe
 
-    if not artefacts.is_dir():
-        raise ArtefactError(f"{artefacts}: no such folder; expected one that training or the ensemble stage wrote")
+    if not any((artefacts / name).is_file() for name in (ENSEMBLE_FILE, MANIFEST)):
+        found = "no such folder" if not artefacts.is_dir() else "no finished stage"
+        raise ArtefactError(f"{artefacts}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
     ensemble = load_ensemble(artefacts) if (artefacts / ENSEMBLE_FILE).is_file() else None
     folders = ensemble.folders if ensemble else {artefacts.name: artefacts}
     sees = {name: bool(WITH_SPECTROGRAMS & set(input_kinds(trained_recipe(path)))) for name, path in folders.items()}

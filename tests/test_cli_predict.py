@@ -185,8 +185,11 @@ def test_a_mistake_is_one_line_and_leaves_no_file(trained, data, tmp_path):
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 torn")
     (tmp_path / "other.csv").write_text("no manifest\n")
     cases = [
-        ((tmp_path / "none", eeg), "none: no such folder; expected one that training"),
-        ((tmp_path, eeg), "manifest.json: missing"),
+        (
+            (tmp_path / "none", eeg),
+            "none: no such folder; expected manifest.json (of a trained network) or ensemble.json",
+        ),
+        ((tmp_path, eeg), "no finished stage; expected manifest.json"),
         ((trained["eeg"], data / "x.parquet"), "x.parquet: no such file or folder; expected EEG files"),
         ((trained["eeg"], tmp_path / "empty"), "empty: found nothing; expected *.parquet"),
         ((trained["eeg"], tmp_path / "torn.parquet"), "torn.parquet: not a whole Parquet file"),
