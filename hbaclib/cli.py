@@ -12,6 +12,7 @@ import click
 from hbaclib import __version__
 from hbaclib.cli_kaggle import kaggle
 from hbaclib.cli_predict import predict
+from hbaclib.cli_tune import tune
 from hbaclib.errors import HbacError
 
 
@@ -122,6 +123,7 @@ def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, A
 
 
 main.add_command(kaggle)
+main.add_command(tune)
 main.add_command(predict)
 
 

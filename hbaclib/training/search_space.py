@@ -1,0 +1,232 @@
+"""The space of a search: recipe keys with the values, or the range of values, that each may take."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hbaclib.errors import ConfigError
+from hbaclib.models.registry import build_model, check_model
+from hbaclib.training.recipe import Recipe
+
+MOST_CORNERS = 1000
+"""A larger space than this is not checked recipe by recipe before the search, and so it is refused."""
+
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_RANGE = re.compile(rf"(log:)?\s*({_NUMBER})\s*\.\.\s*({_NUMBER})")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A key that takes one of several values, of any kind that a recipe holds (lists and tables too)."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Values that are checked before the search: all of them."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class Range:
+    """A key that takes any number of a range, both ends included.
+
+    Attributes:
+        low, high: the ends; two whole numbers make a range of whole numbers.
+        log: draw evenly along the logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Values that are checked before the search: the two ends."""
+        return self.low, self.high
+
+
+Space = dict[str, Choice | Range]
+
+
+def parse_domain(given: Any, key: str, current: Any = None) -> Choice | Range:
+    """What a key may take.
+
+    Args:
+        given: a list of values; a text ``1e-4..3e-3`` (a range), ``log:1e-4..3e-3`` (along the logarithm) or ``a,b``
+            (values, each read as JSON where it is JSON); anything else is one value, which fixes the key.
+        key: the recipe's key, for messages.
+        current: the key's value in the recipe; where it has a fraction, so has a range between whole numbers.
+
+    Raises:
+        ConfigError: an empty list, a value named twice, a range that is none.
+    """
+    if isinstance(given, str):
+        found = _RANGE.fullmatch(given.strip())
+        if found:
+            return _range(given, key, current, *found.groups())
+        if given.startswith("log:"):
+            raise ConfigError(f"{key}={given}: expected two numbers behind log:, as in log:1e-4..3e-3")
+        values = _values(given)
+    else:
+        values = list(given) if isinstance(given, list | tuple) else [given]
+    texts = [json.dumps(value, sort_keys=True) for value in values]
+    if not texts:
+        raise ConfigError(f"{key}: no values to choose from")
+    twice = [text for i, text in enumerate(texts) if text in texts[:i]]
+    if twice:
+        raise ConfigError(f"{key}: {twice[0]} is named twice")
+    return Choice(tuple(values))
+
+
+def parse_keys(pairs: Sequence[str], recipe: Recipe) -> Space:
+    """Read ``KEY=VALUES`` texts as `parse_domain` does.
+
+    Raises:
+        ConfigError: a text without ``=``, a key named twice, or what `parse_domain` says.
+    """
+    space: Space = {}
+    for pair in pairs:
+        key, equals, values = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(f"key {pair!r}, expected KEY=VALUES as in batch=16,32 or stages.0.peak=log:1e-4..3e-3")
+        if key in space:
+            raise ConfigError(f"key {key!r} is named twice")
+        space[key] = parse_domain(values, key, _current(recipe, key))
+    return space
+
+
+def read_space(path: str | Path, recipe: Recipe) -> Space:
+    """Read a space from a TOML file: each key with a list of values, or a range as text.
+
+    Keys lead into the recipe with dots (``"stages.0.peak" = "log:1e-4..3e-3"``); with or without quotation marks.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or what `parse_domain` says.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: space cannot be read ({error.strerror})") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise ConfigError(f"{path}: not TOML ({error})") from error
+    try:
+        return {key: parse_domain(given, key, _current(recipe, key)) for key, given in _flat(content)}
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """`Recipe.override`, its messages with the changes before them.
+
+    Raises:
+        ConfigError: an unknown key or a value that is not allowed.
+    """
+    source = ", ".join(f"{key}={show(value)}" for key, value in changes.items())
+    try:
+        return recipe.override(changes, source)
+    except TypeError:  # a dot behind a plain value
+        raise ConfigError(f"{source}: a key leads into a value that is no table") from None
+
+
+def show(value: Any) -> str:
+    """A value as it is written in ``KEY=VALUES``."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value, separators=(",", ":"))
+
+
+def corners(recipe: Recipe, space: Space) -> list[Recipe]:
+    """The recipes of every combination of listed values and ends of ranges, each valid.
+
+    Raises:
+        ConfigError: a key or value that the recipe does not take, options that the network does not take, or more
+            than MOST_CORNERS combinations.
+    """
+    if not space:
+        raise ConfigError("nothing to search over: name at least one recipe key with its values")
+    if "name" in space:
+        raise ConfigError("key 'name' changes nothing in a trained network; search over another")
+    for key in space:
+        inside = [other for other in space if other.startswith(f"{key}.")]
+        if inside:
+            raise ConfigError(f"keys {key!r} and {inside[0]!r} name the same place; search over one of them")
+    sizes = {key: len(domain.ends) for key, domain in space.items()}
+    if math.prod(sizes.values()) > MOST_CORNERS:
+        raise ConfigError(
+            f"{math.prod(sizes.values())} combinations of values and ends of ranges "
+            f"({', '.join(f'{key}: {size}' for key, size in sizes.items())}), at most {MOST_CORNERS} are searched; "
+            "name fewer keys or values"
+        )
+    found = []
+    for ends in itertools.product(*(domain.ends for domain in space.values())):
+        found.append(change(recipe, dict(zip(space, ends, strict=True))))
+        _check_options(found[-1])
+    return found
+
+
+def _check_options(recipe: Recipe) -> None:
+    """Compare the network's options with what its builder takes, without building it (that would start TensorFlow)."""
+    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    general = inspect.signature(build_model).parameters
+    options = {key: value for key, value in recipe.network_options().items() if key not in general}
+    try:
+        inspect.signature(family.features).bind(*[()] * (1 + family.with_signal), **options)
+    except TypeError as error:
+        raise ConfigError(
+            f"model {recipe.backbone!r} does not take model_options {sorted(options)} ({error})"
+        ) from None
+
+
+def _current(recipe: Recipe, key: str) -> Any:
+    place: Any = recipe.to_dict()
+    for part in key.split("."):
+        try:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None
+    return place
+
+
+def _values(text: str) -> list[Any]:
+    try:
+        return list(json.loads(f"[{text}]"))
+    except ValueError:
+        return [_value(part.strip()) for part in text.split(",")]
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _range(given: str, key: str, current: Any, log: str | None, low_text: str, high_text: str) -> Range:
+    whole = all(re.fullmatch(r"[+-]?\d+", text) for text in (low_text, high_text)) and not isinstance(current, float)
+    low, high = (int(text) if whole else float(text) for text in (low_text, high_text))
+    if not low < high or math.isinf(high) or math.isinf(low):
+        raise ConfigError(f"{key}={given}: expected LOW..HIGH with LOW below HIGH")
+    if log and low <= 0:
+        raise ConfigError(f"{key}={given}: a range along the logarithm begins above 0")
+    return Range(low, high, bool(log))
+
+
+def _flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{before}{key}.")
+        else:
+            found.append((before + key, value))
+    return found
