@@ -57,6 +57,7 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 recipe = ""  # "s0", "s2", "s4", "demo", "smoke" or a TOML file; empty: "s4" on a GPU, "demo" on a CPU
 backbones = ["efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201"]  # what is trained, in this order
 fusions = True  # each of them joined with WaveNet, too
+epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; empty: the recipe's
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
 weights = None  # None: as the recipe says; "": from scratch; else "imagenet" or a folder with KerasCV presets
 stage = ""  # name of the folder of the comparison; empty: 05_kerascv
@@ -79,7 +80,8 @@ from hbaclib.training.schedules import recipe_learning_rates
 
 names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
 base = load_recipe(recipe or ("s4" if default_recipe() == "gold" else default_recipe()))
-settings = {} if weights is None else {"weights": weights}
+settings = {f"stages.{number}.epochs": count for number, count in enumerate(epochs)}
+settings |= {} if weights is None else {"weights": weights}
 plans = {}
 for name in names:
     own = {} if name == base.backbone else {"model_options": {}}

@@ -59,6 +59,7 @@ backbones = ["wavenet", "resnet1d_gru"]  # networks on the whole signal
 bands = [[0.5, 4.0], [4.0, 8.0], [8.0, 13.0]]  # Hz, below 20: one ResNet1D-GRU each; [] for none
 band_weights = []  # weights of the band ensemble, one for the whole signal and one a band; empty: fitted
 downsample = 1  # so many samples averaged into one, for quick trials
+epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; empty: the recipe's
 crop_seconds = 0.0  # 10.0: a random ten-second stretch at 200 Hz in place of fifty seconds at 40 Hz
 pseudo_labels = True  # train a second time with pseudo-labels, where the recipe mixes them in
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
@@ -90,6 +91,7 @@ from hbaclib.training.schedules import recipe_learning_rates
 base = load_recipe(recipe or ("s3" if default_recipe() == "gold" else default_recipe()))
 settings = {"layout": "raw", "inputs": "raw", "weights": "", "crop_seconds": float(crop_seconds)}
 settings["downsample"] = downsample  # a recipe's own is meant for images
+settings |= {f"stages.{number}.epochs": count for number, count in enumerate(epochs)}
 plans = {}
 for name, band in [*((name, []) for name in backbones), *(("resnet1d_gru", band) for band in bands)]:
     own = {} if name == base.backbone else {"model_options": {}}
