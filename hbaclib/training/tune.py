@@ -17,8 +17,9 @@ import pandas as pd
 
 from hbaclib.artefacts import atomic_path, code_digest, digest_json, read_manifest, stage_lock
 from hbaclib.conventions import MANY_VOTES
-from hbaclib.errors import ArtefactError, ConfigError, PlatformError, TrainingError
+from hbaclib.errors import ArtefactError, ConfigError, HbacError, PlatformError, TrainingError
 from hbaclib.inputs.pipeline import Arrays
+from hbaclib.models.registry import build_model
 from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.search_score import counted_rows, nested_choice, read_folds, row_losses, tier_scores
@@ -157,13 +158,19 @@ class _Runner:
             shown = ", ".join(f"{key}={show(value)}" for key, value in changes.items())
             if self.progress:
                 print(f"trial {number + 1} of {count}: {shown}", flush=True)
+            recipe = change(self.recipe, changes)
             try:
-                table = self.train(change(self.recipe, changes))
+                table = self.train(recipe)
             except TrainingError as error:
                 # Rates that diverge are an answer, not the end of the search.
                 trial.set_user_attr("problem", str(error))
                 study.tell(trial, state=_optuna().trial.TrialState.FAIL)
                 result = f"failed: {error}"
+            except HbacError:
+                raise
+            except (ValueError, TypeError, ArithmeticError):
+                _check_network(recipe, shown)
+                raise
             else:
                 score = tier_scores(table)["kl"]
                 study.tell(trial, score)
@@ -247,6 +254,18 @@ class _Runner:
             pseudo_labels=self.pseudo_labels,
         )
         return read_folds(folder, recipe, self.folds)
+
+
+def _check_network(recipe: Recipe, shown: str) -> None:
+    """Tell a value that Keras does not take from a fault of the library, once a fit has failed.
+
+    Not before: building starts TensorFlow, which would keep this process on GPUs that the fits are to have.
+    """
+    try:
+        build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
+    except (ValueError, TypeError, ArithmeticError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{shown}: model {recipe.backbone!r} cannot be built ({why})") from error
 
 
 def _grid_sampler(grid: dict[str, list[str]], seed: int) -> optuna.samplers.BaseSampler:

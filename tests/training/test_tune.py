@@ -264,6 +264,22 @@ def test_a_trial_that_fails_is_noted_and_the_search_goes_on(recipe, arrays, tmp_
         tune(recipe, arrays, {"batch": Choice((4,))}, tmp_path, progress=False)
 
 
+def test_a_value_that_keras_refuses_is_one_message(recipe, arrays, tmp_path):
+    with pytest.raises(ConfigError, match=r"model_options\.filters=-2: model 'tiny' cannot be built \("):
+        tune(recipe, arrays, {"model_options.filters": Choice((-2,))}, tmp_path, progress=False)
+
+
+def test_a_fault_that_is_not_the_users_is_not_hidden(recipe, arrays, tmp_path, monkeypatch):
+    import hbaclib.training.tune as module
+
+    def broken(*arguments, **options):
+        raise ValueError("a fault of the library")
+
+    monkeypatch.setattr(module, "train", broken)
+    with pytest.raises(ValueError, match=r"^a fault of the library$"):
+        tune(recipe, arrays, {"batch": Choice((4,))}, tmp_path, progress=False)
+
+
 def test_a_damaged_record_is_told(recipe, arrays, tmp_path):
     (tmp_path / "study.log").write_text("not a record\n\n")
     with pytest.raises(ArtefactError, match=r"study\.log: not a readable record"):
