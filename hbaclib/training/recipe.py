@@ -276,8 +276,8 @@ class Recipe:
                     place = place[int(part)] if isinstance(place, list) else place[part]
                 except (KeyError, IndexError, ValueError, TypeError):
                     raise ConfigError(f"{source}: {key!r} leads nowhere, because {part!r} does not exist") from None
-            if isinstance(place, list):
-                raise ConfigError(f"{source}: {key!r} names an entry of a list, expected a key inside it")
+            if not isinstance(place, dict):
+                raise ConfigError(f"{source}: {key!r} leads into no table; expected a key inside one")
             place[last] = _plain(value)
         return Recipe.from_dict(values, source)
 
