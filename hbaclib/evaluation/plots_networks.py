@@ -44,15 +44,16 @@ def _chains(model: Any) -> list[list[Any]]:
     """The layers behind each input, then those behind the point where the inputs meet, behind the first."""
     outer = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
     inner: list[list[Any]] = []
+    before: list[Any] = []
     behind: list[Any] = []
     for layer in outer:
         if inner or not hasattr(layer, "layers"):
-            behind.append(layer)
+            (behind if inner else before).append(layer)
             continue
         parts = [part for part in layer.layers if hasattr(part, "layers")]
         inner = [list(_leaves(part)) for part in parts] if len(layer.inputs) > 1 else [list(_leaves(layer))]
     chains = inner or [[]]
-    chains[0] = chains[0] + behind
+    chains[0] = before + chains[0] + behind
     return [[layer for layer in chain if type(layer).__name__ != "InputLayer"] for chain in chains]
 
 
@@ -94,6 +95,7 @@ def plot_loss_against_epoch(histories: Mapping[str, pd.DataFrame], title: str | 
         axis.plot(epochs, curves["loss"], marker=".", label="training loss")
         axis.plot(epochs, curves["val_kl"], marker=".", linestyle="--", label="validation score")
         axis.set(title=name, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("KL divergence (nats)")
     axes[0, 0].legend()
