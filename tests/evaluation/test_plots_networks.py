@@ -12,7 +12,7 @@ def test_boxes_follow_the_data_from_input_to_head():
     model = build_model("convnet_small", "stem", "eeg", downsample=[4, 1])
     figure = plot_network(model)
     texts = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
-    assert texts[0].startswith("downsample  32 × 256 × 4")
+    assert texts[0].startswith("downsample  32 × 256")
     assert texts[-1].startswith("head  6\n")
     assert f"{model.count_params():,} parameters" in figure.axes[0].get_title()
 
