@@ -28,6 +28,23 @@ def test_parameter_count_of_the_whole_package_model():
     assert getattr(_package(), "EfficientNetB0")(weights=None).count_params() == 5_330_564  # noqa: B009
 
 
+def test_blocks_with_a_shortcut_begin_as_the_shortcut():
+    import keras
+
+    features = efficientnet_features((SIDE, SIDE, 4), variant="B2")
+    sums = [layer for layer in features.layers if isinstance(layer, keras.layers.Add)]
+    assert len(sums) == 16  # 23 blocks in 7 groups; the first of each group has no shortcut
+    images = np.random.default_rng(0).standard_normal((2, SIDE, SIDE, 4)).astype(np.float32)
+    parts = keras.Model(features.input, [[*layer.input, layer.output] for layer in sums])(images)
+    for branch, shortcut, whole in parts:
+        # The two inputs of a sum have no fixed order.
+        given = [part.numpy() for part in (branch, shortcut)]
+        assert sorted(bool(part.any()) for part in given) == [False, True]
+        np.testing.assert_array_equal(whole, sum(given))
+    plain = efficientnet_features((SIDE, SIDE, 4), variant="B2", zero_residual=False)
+    assert all(layer.gamma.numpy().all() for layer in plain.layers if "bn" in layer.name)
+
+
 @pytest.fixture(scope="module")
 def legacy(tmp_path_factory):
     """A weight file as Keras 2 wrote it, an image and the features that Keras 2 computes of it."""
