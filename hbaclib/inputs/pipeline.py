@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hbaclib.conventions import EEG_RATE
-from hbaclib.inputs.augment import MIXING, augment_parts
+from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
 from hbaclib.inputs.signals import NARROW_RATE, view_signals
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ READ_AHEAD = 2
 """Batches that are prepared while the network works."""
 
 _ORDER, _BATCH, _MIX = 0, 1, 2
+_VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
 
 
 class Arrays(Protocol):
@@ -136,6 +137,22 @@ def gather_parts(
 def lay_out_parts(parts: tuple[np.ndarray, ...], layout: str) -> tuple[np.ndarray, ...]:
     """`lay_out` for all inputs of a network: images get their layout, signals stay."""
     return tuple(np.ascontiguousarray(lay_out(part, layout) if part.ndim == 4 else part) for part in parts)
+
+
+def views_of(parts: tuple[np.ndarray, ...], recipe: Recipe) -> Iterator[tuple[np.ndarray, ...]]:
+    """The views of a batch whose predictions are averaged: as it is, then each of the recipe's ``tta``.
+
+    Args:
+        parts: (b, ...), one array for each input of the network, before layout.
+        recipe: its ``tta`` names the views.
+
+    Yields:
+        Arrays of the same shapes.
+    """
+    yield parts
+    for name in recipe.tta:
+        # Of probability 1: nothing is left to chance.
+        yield tuple(_VIEWS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
 
 
 def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:

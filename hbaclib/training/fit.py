@@ -31,6 +31,7 @@ from hbaclib.inputs.pipeline import (
     lay_out_parts,
     padded_batches,
     training_batches,
+    views_of,
 )
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
@@ -290,7 +291,7 @@ class _Trainer:
             optimizer.finalize_variable_values(self.model.trainable_variables)
         if recipe.batch_norm_batches:
             self._estimate_batch_norm(rows, (fit.seed, fit.fold, number, epoch))
-        predictions = self._predict(self.valid)
+        predictions = self._predict(self.valid, views=False)
         many = self.votes[self.valid] >= MANY_VOTES
         truth = self.targets[self.valid]
         self.history.append(
@@ -389,12 +390,15 @@ class _Trainer:
 
         self._infer, self._look = infer, look
 
-    def _predict(self, rows: np.ndarray) -> np.ndarray:
-        parts = []
+    def _predict(self, rows: np.ndarray, *, views: bool = True) -> np.ndarray:
+        """Shares of some rows; with the recipe's views averaged, as `hbaclib.training.predict` does it, or without."""
+        shares = [np.zeros((0, len(VOTE_COLUMNS)), np.float32)]
         for places, n in padded_batches(len(rows), self.recipe.batch):
             given = gather_parts(functools.partial(self.inputs.gather, rows[places]), self.recipe)
-            parts.append(self._infer(*lay_out_parts(given, self.recipe.layout)).numpy()[:n])
-        return np.concatenate(parts) if parts else np.zeros((0, len(VOTE_COLUMNS)), np.float32)
+            chosen = views_of(given, self.recipe) if views else [given]
+            found = np.stack([self._infer(*lay_out_parts(view, self.recipe.layout)).numpy()[:n] for view in chosen])
+            shares.append(found.mean(axis=0, dtype=np.float64).astype(np.float32))
+        return np.concatenate(shares)
 
     def _estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
         """Estimate batch-norm statistics anew: the mean over batches of the batch mean, and the pooled variance."""

@@ -6,7 +6,7 @@ batches of one fixed size, so that a prediction does not depend on how many rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from hbaclib.conventions import (
 )
 from hbaclib.errors import ArtefactError, DataError, list_some
 from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
-from hbaclib.inputs.augment import left_right_swap, time_flip
-from hbaclib.inputs.pipeline import gather_parts, input_kinds, lay_out_parts, padded_batches
+from hbaclib.inputs.pipeline import gather_parts, input_kinds, lay_out_parts, padded_batches, views_of
 from hbaclib.models.registry import INPUT_SHAPES, build_model
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained import fit_name, trained_recipe
@@ -40,7 +39,6 @@ SHAPES = {
 }
 """Kind of prepared input -> shape of one sample."""
 _CHUNK = 128
-_VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
 
 
 @dataclass
@@ -108,12 +106,7 @@ class Predictor:
         total = np.zeros((size, len(CLASSES)), np.float64)
         for rows, n in padded_batches(size, self.recipe.batch):
             parts = gather_parts(lambda kind, rows=rows: np.asarray(given[kind][rows], np.float32), self.recipe)  # type: ignore[misc]
-            views = [parts]
-            for name in self.recipe.tta:
-                # Of probability 1: nothing is left to chance.
-                rng = np.random.default_rng(0)
-                views.append(tuple(_VIEWS[name](part.copy(), rng, p=1.0) for part in parts))
-            for view in views:
+            for view in views_of(parts, self.recipe):
                 laid_out = lay_out_parts(view, self.recipe.layout)
                 for model in self.models:
                     total[rows[:n]] += model(*laid_out).numpy()[:n]

@@ -36,12 +36,14 @@ def windows():
     return eeg, rng.gamma(0.5, 5, (7, 300, 400)).astype(np.float32)
 
 
-def test_stored_predictions_come_back_from_the_stored_weights(folder, arrays):
-    """A fold's network, read from disk, gives the fold's stored out-of-fold predictions."""
-    oof = pd.read_parquet(folder / "fold-0.oof.parquet")
+@pytest.mark.parametrize("inputs", ["both", "eeg"])
+def test_stored_predictions_come_back_from_the_stored_weights(inputs, folder, eeg_folder, arrays):
+    """A fold's network, read from disk, gives the fold's stored out-of-fold predictions, averaged views included."""
+    chosen = {"both": folder, "eeg": eeg_folder}[inputs]
+    oof = pd.read_parquet(chosen / "fold-0.oof.parquet")
     rows = np.flatnonzero(arrays.samples["patient_id"].map(arrays.folds) == 0)
-    both = Predictor.load(folder)
-    alone = Predictor(both.recipe, both.models[:1]).predict(arrays.gather(rows))
+    both = Predictor.load(chosen)
+    alone = Predictor(both.recipe, both.models[:1]).predict(arrays.gather(rows, inputs))
     np.testing.assert_allclose(alone, oof[list(PREDICTION_COLUMNS)], atol=1e-6)
 
 
