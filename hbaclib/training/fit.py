@@ -40,10 +40,12 @@ from hbaclib.training.losses import kl_loss, vote_weights
 from hbaclib.training.recipe import Recipe, Stage
 from hbaclib.training.runtime import (
     claim_device,
+    compile_step,
     configure,
     make_strategy,
     own_initial_weights,
     seed_everything,
+    uses_xla,
     visible_gpus,
 )
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
@@ -368,12 +370,11 @@ class _Trainer:
             optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
             return loss
 
-        @tf.function(jit_compile=False)
         def step(*given: Any) -> Any:
             losses = strategy.run(replica, args=given)
             return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
-        return step
+        return compile_step(step, xla=self.recipe.xla and uses_xla(strategy))
 
     def _compile_forward(self) -> None:
         import tensorflow as tf

@@ -102,6 +102,7 @@ class Recipe:
         folds: number of folds of the fold table.
         threads: threads within one operation; results depend on it.
         precision: numbers inside the network; the head and the loss are always float32.
+        xla: compile training steps by XLA where that helps, on a single GPU; elsewhere it is off whatever this says.
         model_options: further keyword arguments of the network's builder.
     """
 
@@ -134,6 +135,7 @@ class Recipe:
     folds: int = 5
     threads: int = 2
     precision: Literal["auto", "float32", "mixed_float16"] = "auto"
+    xla: bool = True
     model_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -5,15 +5,18 @@ import textwrap
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from hbaclib.errors import ConfigError, PlatformError
 from hbaclib.training.runtime import (
     claim_device,
+    compile_step,
     configure,
     make_strategy,
     release_devices,
     seed_everything,
+    uses_xla,
     visible_gpus,
 )
 from tests.training.tiny import tiny_recipe
@@ -122,3 +125,50 @@ def test_strategies_that_cannot_be():
         make_strategy(("GPU:7",))
     with pytest.raises(ConfigError, match="batch is 9, expected a multiple of the 2 devices"):
         make_strategy(("CPU:0", "CPU:0"), batch=9)
+
+
+def test_xla_is_for_one_gpu_alone(monkeypatch):
+    import tensorflow as tf
+
+    assert not uses_xla(make_strategy())  # a CPU
+    monkeypatch.setattr("hbaclib.training.runtime._has_gpu", lambda: True)
+    assert uses_xla(make_strategy())
+    one = make_strategy(("CPU:0",), 4)
+    assert not uses_xla(one)
+    with one.scope():
+        assert not uses_xla(tf.distribute.get_strategy())
+
+
+def test_a_step_by_xla_equals_the_plain_one(caplog):
+    import tensorflow as tf
+
+    start = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+    ends = []
+    for xla in (False, True):
+        value = tf.Variable(start)
+
+        def step(given, value=value):
+            value.assign_add(tf.nn.softmax(given * value))
+            return tf.reduce_sum(value)
+
+        compiled = compile_step(step, xla=xla)
+        sums = [float(compiled(tf.constant(start))) for _ in range(3)]
+        ends.append((sums, value.numpy()))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], atol=1e-5)
+    np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-6)
+    assert not caplog.records
+
+
+def test_what_xla_cannot_compile_runs_without_it(caplog):
+    import tensorflow as tf
+
+    value = tf.Variable(1.0)
+
+    def step(given):
+        value.assign_add(tf.strings.to_number(tf.strings.as_string(given)))
+        return value + 0
+
+    compiled = compile_step(step, xla=True)
+    assert [float(compiled(tf.constant(2.0))) for _ in range(2)] == [3.0, 5.0]
+    (record,) = caplog.records
+    assert "XLA cannot compile this network" in record.message
