@@ -34,12 +34,56 @@ NEW_LAYOUT = {
     "models": "models/*/*/*/*/*",
 }
 """Kind of input -> pattern of its mount points below the input root."""
+_SESSION_HOURS, _RESERVE_HOURS = 12.0, 0.5
 REPORTED_PACKAGES = ("hbaclib", "tensorflow", "keras", "keras-cv", "efficientnet", "numpy", "pandas", "pyarrow")
 
 
 def on_kaggle() -> bool:
     """Whether this runs in a Kaggle session (the folder alone is no proof: it exists in copies of the image)."""
     return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
+def session_hours_left() -> float | None:
+    """Hours until a Kaggle session must have ended, half an hour kept for writing its output; None elsewhere.
+
+    A session counts from the start of its container, whatever ran in it before.
+    """
+    if not on_kaggle():
+        return None
+    return _SESSION_HOURS - _RESERVE_HOURS - _hours_since_start()
+
+
+def _hours_since_start(proc: Path = Path("/proc")) -> float:
+    """Hours since the first process of this container was started; 0 where the system does not tell."""
+    try:
+        uptime = float((proc / "uptime").read_text().split()[0])
+        # The name of a process stands in brackets and may hold blanks; field 22 is the 20th behind it.
+        ticks = int((proc / "1" / "stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(uptime - ticks / os.sysconf("SC_CLK_TCK"), 0.0) / 3600
+
+
+def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes of memory that this process could still take: of the host, or of its container where that has less.
+
+    Returns:
+        None where the system does not tell.
+    """
+    found = []
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        limit, used = (int((groups / f"memory.{name}").read_text()) for name in ("max", "current"))
+        # Pages of files that nobody has used lately are given back when memory is asked for.
+        stat = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines())
+        found.append(limit - used + int(stat.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        pass  # no container, or one without a limit ("max")
+    return min(found, default=None)
 
 
 def input_root() -> Path:

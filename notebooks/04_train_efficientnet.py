@@ -59,6 +59,7 @@ backbone = ""  # "efficientnet_b0" to "efficientnet_b4", or another image networ
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
 weights = None  # None: as the recipe says; "": from scratch; else "imagenet", "noisy-student" or a *_notop.h5 file
 stage = ""  # name of the output folder; empty: from the backbone
+mirrored = False  # several GPUs: False trains one fit on each; True shares every batch of one fit after the other
 
 # %%
 import matplotlib.pyplot as plt
@@ -70,7 +71,7 @@ from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.evaluation import plots
 from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
-from hbaclib.platform import on_kaggle, output_root
+from hbaclib.platform import output_root, session_hours_left
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, stage_name
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import load_recipe
@@ -86,14 +87,6 @@ stage = stage or stage_name(plan.backbone)
 adopt_fits(stage, out)  # folds that other Kaggle kernels have trained, where they are split over several
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
-
-# %% [markdown]
-# ## The network
-
-# %%
-network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, **plan.network_options())
-print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
-del network
 
 # %% [markdown]
 # ## What augmentation does
@@ -114,10 +107,30 @@ for draw in range(2):
 # ## Train
 #
 # One fit per fold. A run that was killed continues with the epoch after the last finished one; finished folds are not
-# trained again. On Kaggle a run that would not end within the session's 12 hours is refused after its first steps.
+# trained again. On Kaggle a run that would not end within the session's 12 hours is refused after its first steps. The
+# learning curves grow below while the fits run.
 
 # %%
-folder = train(plan, inputs, out / stage, folds=folds or None, session_hours=11.5 if on_kaggle() else None)
+with plots.live_learning_curves() as draw:
+    folder = train(
+        plan,
+        inputs,
+        out / stage,
+        folds=folds or None,
+        session_hours=session_hours_left(),
+        mirrored=mirrored,
+        on_epoch=draw,
+    )
+
+# %% [markdown]
+# ## The network
+#
+# Built here and not before: where several GPUs train one fit each, this process must leave them alone till then.
+
+# %%
+network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, **plan.network_options())
+print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
+del network
 
 # %% [markdown]
 # ## Learning curves

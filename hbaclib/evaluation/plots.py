@@ -5,7 +5,8 @@ Every function makes and returns one matplotlib figure; a notebook shows it with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -41,6 +42,7 @@ __all__ = [
     "plot_confusion",
     "plot_folds",
     "plot_input",
+    "live_learning_curves",
     "plot_learning_curves",
     "plot_montage",
     "plot_reliability",
@@ -49,6 +51,32 @@ __all__ = [
     "plot_weights",
     "show_augmentations",
 ]
+
+
+@contextmanager
+def live_learning_curves() -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A picture in a notebook that is drawn anew with every epoch, and is gone when the block ends.
+
+    Yields:
+        A function for ``hbaclib.training.cross_validate.train(..., on_epoch=...)``.
+    """
+    from IPython.display import DisplayHandle, Markdown
+
+    handle, shown = DisplayHandle(), False
+
+    def draw(history: pd.DataFrame) -> None:
+        nonlocal shown
+        figure = plot_learning_curves(history)
+        plt.close(figure)
+        if shown:
+            handle.update(figure)
+        else:
+            handle.display(figure)
+        shown = True
+
+    yield draw
+    if shown:
+        handle.update(Markdown(""))
 
 
 def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Figure:

@@ -121,16 +121,23 @@ def gather_parts(
 
     Args:
         gather: from a kind of array to the batch's rows of it.
-        recipe: says which kinds, which band and which crop.
+        recipe: says which kinds, which filter and which crop.
         rng: draws where crops begin; None takes the middle.
     """
     parts = [gather(kind) for kind in (image_kind(recipe),) if kind]
     kind = signal_kind(recipe)
     if kind:
         wide = kind == "wide"
-        crop = round(recipe.crop_seconds * EEG_RATE) if wide else 0
-        rate = EEG_RATE if wide else NARROW_RATE
-        parts.append(view_signals(gather(kind), rate=rate, band=recipe.band, crop=crop, rng=rng))
+        view = view_signals(
+            gather(kind),
+            rate=EEG_RATE if wide else NARROW_RATE,
+            band=recipe.band,
+            low_pass=recipe.low_pass,
+            order=recipe.filter_order,
+            crop=round(recipe.crop_seconds * EEG_RATE) if wide else 0,
+            rng=rng,
+        )
+        parts.append(view)
     return tuple(parts)
 
 

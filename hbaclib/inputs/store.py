@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, digest_json, read_manifest
+from hbaclib.artefacts import Manifest, digest_file, digest_json, read_manifest
 from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
 from hbaclib.dataset.stages import (
     EEG_SPECTROGRAMS,
@@ -47,6 +47,7 @@ class InputArrays:
         wide: (n, 10000, 8) float16, memory-mapped, where that stage has run.
         spectrogram_rows: (all rows, 400) float16 logarithm of the power, memory-mapped.
         spectrogram_starts: (n,) first row of each sample's ten minutes.
+        sampling: how ``train.csv`` was aggregated.
     """
 
     samples: pd.DataFrame
@@ -58,6 +59,7 @@ class InputArrays:
     wide: np.ndarray | None = None
     spectrogram_rows: np.ndarray | None = None
     spectrogram_starts: np.ndarray | None = None
+    sampling: str = ""
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory map would travel to a worker process as gigabytes of content; its file's name is enough.
@@ -129,8 +131,8 @@ def open_inputs(
 ) -> InputArrays:
     """Open the folders of stages 01 to 03.
 
-    Only manifests, shapes and the two small tables are read: whether a file still has the content that its manifest
-    names is checked where a stage is found current, not here.
+    The small tables are checked against the digests of their manifest. Of the arrays only manifests and shapes are
+    read: whether gigabytes are still what their manifest names is checked where a stage is found current.
 
     Args:
         port_folder: of stage 01.
@@ -139,7 +141,8 @@ def open_inputs(
         wide_folder: of the signals at 200 Hz, made from this stage 01; None where no recipe crops them.
 
     Raises:
-        ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows.
+        ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows; or a table is
+            not the one that stage 01 wrote.
     """
     port_folder, eeg_folder, images_folder = Path(port_folder), Path(eeg_folder), Path(images_folder)
     wide_folders = [Path(wide_folder)] if wide_folder else []
@@ -161,6 +164,12 @@ def open_inputs(
         spectrogram_rows = np.load(port_folder / SPECTROGRAM_ROWS, mmap_mode="r")
     except OSError as error:
         raise ArtefactError(f"{port_folder}: {error}; run {PORT} again") from error
+    for name in (SAMPLES, FOLDS, SPECTROGRAM_INDEX):
+        if digest_file(port_folder / name) != port.outputs.get(name):
+            raise ArtefactError(
+                f"{port_folder / name}: not the table that {PORT} wrote, so its rows need not be those of the arrays; "
+                f"run {PORT} again"
+            )
     return InputArrays(
         samples=samples,
         folds=folds,
@@ -170,6 +179,7 @@ def open_inputs(
         raw=_open(eeg_folder, RAW_SIGNALS, manifests[1], len(samples)),
         wide=_open(wide_folders[0], WIDE_SIGNALS, manifests[3], len(samples)) if wide_folders else None,
         spectrogram_rows=spectrogram_rows,
+        sampling=str(port.parameters.get("sampling", "")),
         spectrogram_starts=index.loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy(),
     )
 

@@ -6,27 +6,40 @@ GPU where there are several, or over a Dask cluster within ``joblib.parallel_con
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, atomic_path, digest_json, is_current, read_manifest, stage_lock, write_manifest
+from hbaclib.artefacts import (
+    MANIFEST,
+    Manifest,
+    atomic_path,
+    digest_file,
+    digest_json,
+    is_current,
+    read_manifest,
+    stage_lock,
+    write_manifest,
+)
 from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
 from hbaclib.dataset.folds import audit_folds
-from hbaclib.errors import ConfigError, DataError
+from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
 from hbaclib.models.registry import check_model
 from hbaclib.training.fit import HERE, Fit, run_fit
 from hbaclib.training.labels import load_pseudo_labels
+from hbaclib.training.progress import Watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.runtime import visible_gpus
 from hbaclib.training.trained import STAGE, audit_trained, trained_recipe
+from hbaclib.training.warm_start import files_to_start_from
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +59,7 @@ def train(
     devices: tuple[str, ...] | None = None,
     mirrored: bool = False,
     pseudo_labels: str | Path | None = None,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Path:
     """Train a recipe on all folds but one, for each fold, and predict the fold that was left out.
 
@@ -63,6 +77,7 @@ def train(
             ``CPU:1``. None takes the GPUs that are visible.
         mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
         pseudo_labels: folder of `hbaclib.training.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
+        on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.Watch`).
 
     Returns:
         The folder.
@@ -79,22 +94,29 @@ def train(
     needed = {"arrays": inputs.digest} | {f"from {path}": read_manifest(path).digest for path in recipe.start_from}
     if pseudo_labels is not None:
         needed["pseudo_labels"] = read_manifest(pseudo_labels).digest
-    data = inputs.digest if len(needed) == 1 else digest_json(needed)
+    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    if recipe.weights and family.find_weights:
+        needed["weights"] = _digest_of(family.find_weights(recipe.weights))
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
-    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
     folder.mkdir(parents=True, exist_ok=True)
-    recipe.save(folder / RECIPE)
     labels = None if pseudo_labels is None else Path(pseudo_labels)
-    fits = [
+    every = [
         Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data, family=family, pseudo_labels=labels)
-        for fold in chosen
+        for fold in range(recipe.folds)
+        if (data := _data_of(fold, recipe, inputs, needed.get("weights", ""), pseudo_labels))
         for seed in recipe.seeds
     ]
+    fits = [fit for fit in every if fit.fold in chosen]
     with stage_lock(folder):
-        _map_fits(fits, inputs, progress, session_hours, devices, mirrored)
-        _combine(recipe, data, folder, needed)
+        if not current:
+            # Until the new run ends the folder is not a trained one: its files may come from two recipes.
+            (folder / MANIFEST).unlink(missing_ok=True)
+            (folder / OOF).unlink(missing_ok=True)
+        recipe.save(folder / RECIPE)
+        _map_fits(fits, inputs, progress, session_hours, devices, mirrored, on_epoch)
+        _combine(recipe, every, folder, needed)
     return folder
 
 
@@ -123,8 +145,8 @@ def check_training(
         family.find_weights(recipe.weights)
     if (recipe.band or recipe.crop_seconds) and not recipe.reads_signals:
         raise ConfigError(f"recipe {recipe.name!r}: band and crop_seconds are for networks that read the raw signals")
-    if family.with_signal and recipe.augment_with == "albumentations":
-        raise ConfigError(f"recipe {recipe.name!r}: albumentations cannot change images and raw signals alike")
+    if recipe.reads_signals and recipe.augment_with == "albumentations":
+        raise ConfigError(f"recipe {recipe.name!r}: albumentations changes images, not raw signals; use 'batched'")
     if bool(recipe.pseudo_weight) != (pseudo_labels is not None):
         given = "no pseudo-labels" if pseudo_labels is None else f"the pseudo-labels {pseudo_labels}"
         raise ConfigError(f"recipe {recipe.name!r} has pseudo_weight = {recipe.pseudo_weight}, but {given} given")
@@ -137,6 +159,12 @@ def check_training(
         raise ConfigError(
             f"recipe {recipe.name!r} is for sampling 'non_overlapping', but eeg_id {again.iloc[0]} has several "
             "samples; prepare the data that way, or set the recipe's sampling to 'any'"
+        )
+    made = getattr(inputs, "sampling", "")
+    if made and recipe.sampling not in ("any", made):
+        raise ConfigError(
+            f"recipe {recipe.name!r} is for sampling {recipe.sampling!r}, the data were prepared with {made!r}; "
+            "prepare them that way, or set the recipe's sampling to 'any'"
         )
     numbers = {int(number) for number in table}
     if numbers != set(range(recipe.folds)):
@@ -166,6 +194,33 @@ def check_training(
     return chosen
 
 
+def _data_of(fold: int, recipe: Recipe, inputs: Arrays, weights: str, pseudo_labels: str | Path | None) -> str:
+    """Digest of what the fits of a fold are made from; empty where it is not there (yet).
+
+    Of pseudo-labels and trained folders only the fold's own part counts: other folds may follow later.
+    """
+    used: dict[str, object] = {"arrays": inputs.digest}
+    if weights:
+        used["weights"] = weights
+    try:
+        for path in recipe.start_from:
+            used[f"from {path}"] = [digest_file(file) for file in files_to_start_from(path, fold)]
+        if pseudo_labels is not None:
+            labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
+            used["pseudo_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
+    except ArtefactError:
+        return ""
+    return inputs.digest if len(used) == 1 else digest_json(used)
+
+
+def _digest_of(weights: Path) -> str:
+    """Digest of a weight file, or of all files of a preset's folder."""
+    if weights.is_file():
+        return digest_file(weights)
+    files = sorted(path for path in weights.rglob("*") if path.is_file())
+    return digest_json([(path.relative_to(weights).as_posix(), digest_file(path)) for path in files])
+
+
 def _map_fits(
     fits: list[Fit],
     inputs: Arrays,
@@ -173,6 +228,7 @@ def _map_fits(
     session_hours: float | None,
     devices: tuple[str, ...] | None,
     mirrored: bool,
+    on_epoch: Callable[[pd.DataFrame], None] | None,
 ) -> None:
     # On a cluster, which hosts have which devices is known there only: each fit claims one where it runs.
     cluster = "Dask" in type(joblib.parallel.get_active_backend()[0]).__name__
@@ -180,37 +236,35 @@ def _map_fits(
     devices = visible_gpus() if devices is None else devices
     deadline = None if session_hours is None else time.time() + 3600 * session_hours
     fits = [fit for fit in fits if not fit.finished()]
-    if mirrored and len(devices) > 1:
-        names = tuple(f"GPU:{number}" if number.isdigit() else number for number in devices)
-        for number, fit in enumerate(fits):
-            run_fit(fit, inputs, devices=names, progress=progress, deadline=deadline, rounds=len(fits) - number)
-        return
-    # One device (or none) is used by this process; several get a process each.
-    several = len(devices) > 1 and not cluster
-    claim = devices if several else claim
+    mirrored = mirrored and len(devices) > 1
+    # One device (or none, or the last fit) is used by this process; several get a process each.
+    several = len(devices) > 1 and len(fits) > 1 and not cluster and not mirrored
     workers = min(len(devices), len(fits)) if several else None
     at_once = workers or (joblib.effective_n_jobs(-1) if cluster else 1)
-    rounds = -(-len(fits) // at_once) if fits else 0
-    joblib.Parallel(n_jobs=workers)(
-        joblib.delayed(run_fit)(
-            fit,
-            inputs,
-            claim=claim,
-            progress=progress and at_once == 1,
-            deadline=deadline,
-            rounds=rounds if at_once > 1 else len(fits) - number,
+    rounds = [-(-(len(fits) - number) // at_once) for number in range(len(fits))]
+    with Watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch):
+        if mirrored:
+            # TensorFlow numbers the GPUs that it sees from 0, whatever their numbers outside.
+            names = tuple(name if ":" in name else f"GPU:{place}" for place, name in enumerate(devices))
+            for fit, left in zip(fits, rounds, strict=True):
+                run_fit(fit, inputs, devices=names, progress=progress, deadline=deadline, rounds=left)
+            return
+        joblib.Parallel(n_jobs=workers)(
+            joblib.delayed(run_fit)(
+                fit,
+                inputs,
+                claim=devices if several else claim,
+                progress=progress and at_once == 1,
+                deadline=deadline,
+                rounds=left,
+                at_once=at_once,
+            )
+            for fit, left in zip(fits, rounds, strict=True)
         )
-        for number, fit in enumerate(fits)
-    )
 
 
-def _combine(recipe: Recipe, data: str, folder: Path, needed: dict[str, str]) -> Manifest:
+def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str]) -> Manifest:
     """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
-    fits = [
-        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data)
-        for fold in range(recipe.folds)
-        for seed in recipe.seeds
-    ]
     finished = {fit.name: fit for fit in fits if fit.finished()}
     folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if fit.name not in finished})
     tables, histories = [], []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from hbaclib.inputs.pipeline import (
     views_of,
 )
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
+from hbaclib.platform import available_memory
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.labels import training_labels
 from hbaclib.training.losses import kl_loss, vote_weights
@@ -59,6 +61,9 @@ HERE = ("here",)
 _DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
 _STEPS_TO_MEASURE = 8
 _VALIDATION_SHARE = 1.15  # of a fit's time, beside its steps
+_MEMORY_SPARE = 128 * 2**20
+
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ def run_fit(
     progress: bool = True,
     deadline: float | None = None,
     rounds: int = 1,
+    at_once: int = 1,
 ) -> Fit:
     """Train one fit, or go on with it where it stopped; one that is finished is left alone.
 
@@ -140,6 +146,7 @@ def run_fit(
         progress: show a bar with the time left.
         deadline: Unix time by which the session ends.
         rounds: fits that this process has yet to run, this one included.
+        at_once: processes that train beside each other on this host, this one included.
 
     Returns:
         The fit.
@@ -148,12 +155,27 @@ def run_fit(
         TrainingError: the loss is not a number; the batch's ids lie in ``<fit>.nan.csv``.
         PlatformError: the fits would not end before the deadline, measured on the first steps; or memory is short.
     """
+    # Precision, seeds and the device belong to the whole process: the threads of a cluster's worker take turns.
+    with _one_at_a_time:
+        return _run_fit(fit, inputs, claim, devices, progress, deadline, rounds, at_once)
+
+
+def _run_fit(
+    fit: Fit,
+    inputs: Arrays,
+    claim: tuple[str, ...],
+    devices: tuple[str, ...],
+    progress: bool,
+    deadline: float | None,
+    rounds: int,
+    at_once: int,
+) -> Fit:
     if fit.finished():
         return fit
     claim = visible_gpus() if claim == HERE else claim
     device = claim_device(claim) if claim else ", ".join(devices) or "default"
-    if claim and device.isdigit():
-        # TensorFlow starts after this, so it sees this GPU alone, as its number 0.
+    if claim and ":" not in device:
+        # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     elif claim:
         devices = (device,)
@@ -163,7 +185,7 @@ def run_fit(
         register_model(fit.recipe.backbone, **vars(fit.family))
     trainer = _Trainer(fit, inputs, devices)
     try:
-        trainer.run(progress, deadline, rounds)
+        trainer.run(progress, deadline, rounds, at_once)
     except _out_of_memory() as error:
         raise PlatformError(
             f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
@@ -225,7 +247,7 @@ class _Trainer:
         """Rows that a stage trains on."""
         return np.flatnonzero((self.folds != self.fit.fold) & (self.votes >= stage.least_votes))
 
-    def run(self, progress: bool, deadline: float | None, rounds: int) -> None:
+    def run(self, progress: bool, deadline: float | None, rounds: int, at_once: int) -> None:
         """Train all stages, then write the fit's files."""
         plans = [
             (stage, rows := self.rows_of(stage), steps_per_epoch(stage, len(rows), self.recipe.batch))
@@ -243,6 +265,7 @@ class _Trainer:
         )
         bar = tqdm(total=total, initial=done, desc=self.fit.name, unit="step", disable=not progress, mininterval=1)
         clock = _Clock(total - done, total, rounds, deadline, self.fit.name)
+        memory = _MemoryCheck(self.model, self.recipe, at_once, self.fit.name)
         if stored is not None:
             self.history = list(stored.history)
         with bar:
@@ -251,8 +274,9 @@ class _Trainer:
                     resumed = stored if stored is not None and number == stored.stage else None
                     for loss in self._run_stage(number, stage, rows, steps, resumed):
                         clock.step()
+                        memory.step()
                         bar.update()
-                        bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+                        bar.set_postfix_str(f"loss {loss:.3f}{clock.says}", refresh=False)
         self._write()
 
     def _run_stage(
@@ -468,6 +492,7 @@ class _Clock:
         self.left, self.total, self.rounds, self.deadline, self.name = left, total, rounds, deadline, name
         self.seen = 0
         self.start = 0.0
+        self.says = ""
 
     def step(self) -> None:
         """Count a step; the first ones trace and warm up, so the time counts from the second on."""
@@ -479,12 +504,41 @@ class _Clock:
         seconds = (time.perf_counter() - self.start) / _STEPS_TO_MEASURE
         steps = self.left - self.seen + self.total * (self.rounds - 1)
         needed = steps * seconds * _VALIDATION_SHARE
+        if self.rounds > 1:
+            self.says = f", {needed / 3600:.1f} h for all {self.rounds} fits"
         log.info("%s: %.2f s a step, about %.1f minutes for %d steps", self.name, seconds, needed / 60, steps)
         if self.deadline is not None and time.time() + needed > self.deadline:
             raise PlatformError(
                 f"{self.name}: about {needed / 3600:.2f} h are needed ({seconds:.2f} s a step), "
                 f"{max(self.deadline - time.time(), 0) / 3600:.2f} h are left of the session; "
                 "train fewer folds now (the next session goes on), or choose a smaller model or fewer epochs"
+            )
+
+
+class _MemoryCheck:
+    """Refuses a run after its first steps where the end of an epoch would not fit the host's memory.
+
+    By then the network, the optimizer, the batches read ahead and TensorFlow's working memory are there, and stay as
+    large as they are. The end of an epoch adds copies of all weights: those to go back to, and the checkpoint's.
+    """
+
+    def __init__(self, model: Any, recipe: Recipe, at_once: int, name: str) -> None:
+        weights = sum(4 * int(np.prod(variable.shape)) for variable in model.variables)
+        # Adam keeps two numbers for each weight, averaging a third.
+        self.needed = at_once * (_MEMORY_SPARE + weights * (5 if recipe.ema else 4))
+        self.at_once, self.name, self.seen = at_once, name, 0
+
+    def step(self) -> None:
+        """Count a step, and look when the first ones are done."""
+        self.seen += 1
+        if self.seen != 2 + _STEPS_TO_MEASURE:
+            return
+        left = available_memory()
+        if left is not None and left < self.needed:
+            raise PlatformError(
+                f"{self.name}: {left / 2**20:.0f} MiB of memory are left after the first steps, about "
+                f"{self.needed / 2**20:.0f} MiB are needed at the end of an epoch ({self.at_once} at once); choose a "
+                "smaller batch or model, or train fewer fits at once"
             )
 
 

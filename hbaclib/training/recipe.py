@@ -17,6 +17,8 @@ from hbaclib.artefacts import digest_json, write_text
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
+from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
+from hbaclib.signal.raw import FILTER_ORDER
 
 Layout = Literal["stem", "tiled", "starter", "raw"]
 Inputs = Literal["both", "kaggle", "eeg", "raw"]
@@ -84,6 +86,8 @@ class Recipe:
         augment_with: ``batched`` (NumPy, whole batches) or ``albumentations`` (image by image).
         band: (low, high) of a filter on the raw signals, Hz; empty for none. Without a crop they are sampled at 40 Hz
             and hold what lies below 16 Hz.
+        low_pass: edge of the low-pass on the raw signals at 200 Hz where ``band`` is empty, Hz.
+        filter_order: order of ``band``'s and ``low_pass``'s filter, which runs forward and backward.
         crop_seconds: length of a stretch of the raw signals at 200 Hz: a random one in training, the middle one
             otherwise; 0 takes the whole window at 40 Hz.
         label_smoothing_votes: pseudo-votes added to every class of a label before its votes are made shares.
@@ -118,6 +122,8 @@ class Recipe:
     augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     augment_with: Literal["batched", "albumentations"] = "batched"
     band: tuple[float, ...] = ()
+    low_pass: float = LOW_PASS
+    filter_order: int = FILTER_ORDER
     crop_seconds: float = 0.0
     label_smoothing_votes: float = 0.0
     label_smoothing_up_to: int = 0
@@ -176,12 +182,25 @@ class Recipe:
             _check(getattr(self, key) >= 0, key, getattr(self, key), "0 or more")
         _check(0 <= self.pseudo_weight <= 1, "pseudo_weight", self.pseudo_weight, "0 to 1")
         _check(self.crop_seconds <= EEG_WINDOW / EEG_RATE, "crop_seconds", self.crop_seconds, "at most the 50 s window")
-        nyquist = EEG_RATE / 2 if self.crop_seconds else EEG_RATE / 10
+        nyquist = (EEG_RATE if self.crop_seconds else NARROW_RATE) / 2
         _check(
             not self.band or (len(self.band) == 2 and 0 <= self.band[0] < self.band[1] < nyquist),
             "band",
             self.band,
             f"[low, high] with 0 <= low < high < {nyquist:g} Hz, the Nyquist frequency of the signals",
+        )
+        _check(1 <= self.filter_order <= 10, "filter_order", self.filter_order, "1 to 10")
+        _check(
+            0 < self.low_pass < EEG_RATE / 2,
+            "low_pass",
+            self.low_pass,
+            f"0 < value < {EEG_RATE / 2:g} Hz, the Nyquist frequency of the signals at {EEG_RATE} Hz",
+        )
+        _check(
+            self.low_pass == LOW_PASS or self.crop_seconds > 0,
+            "low_pass",
+            self.low_pass,
+            f"{LOW_PASS:g} without crop_seconds, as the signals at 40 Hz are stored; band filters those",
         )
         check_augmentation(self.augmentation)
         slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))

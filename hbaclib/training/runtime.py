@@ -77,7 +77,10 @@ def claim_device(devices: tuple[str, ...], patience: float = 3600.0) -> str:
             _claims[device] = file
             return device
         time.sleep(0.2)
-    raise PlatformError(f"no free device among {', '.join(devices)} within {patience:.0f} s; other fits hold them all")
+    raise PlatformError(
+        f"no free device among {', '.join(devices)} within {patience:.0f} s; other processes hold them all, each as "
+        "long as it lives: start no more worker processes than there are devices"
+    )
 
 
 def release_devices() -> None:

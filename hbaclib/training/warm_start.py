@@ -34,10 +34,7 @@ def start_from(
     for folder in map(Path, folders):
         audit_trained(folder, fold, samples, folds)
         recipe = trained_recipe(folder)
-        chosen = seed if seed in recipe.seeds else recipe.seeds[0]
-        path = folder / f"{fit_name(recipe, fold, chosen)}.weights.h5"
-        if not path.is_file():
-            raise ArtefactError(f"{path}: missing; train the fold again")
+        path = files_to_start_from(folder, fold)[recipe.seeds.index(seed) if seed in recipe.seeds else 0]
         source = build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
         source.load_weights(path)
         if not _copy_parts(_parts(source), _parts(model)):
@@ -45,6 +42,20 @@ def start_from(
                 f"{folder}: network {recipe.backbone!r} has no part in common with {model.name!r} "
                 f"(parts here: {', '.join(_parts(model)) or 'none'}; there: {', '.join(_parts(source)) or 'none'})"
             )
+
+
+def files_to_start_from(folder: str | Path, fold: int) -> list[Path]:
+    """Weight files of a fold's trained networks, one for each seed.
+
+    Raises:
+        ArtefactError: the folder is not a finished training run, or a file is missing.
+    """
+    recipe = trained_recipe(folder)
+    files = [Path(folder) / f"{fit_name(recipe, fold, seed)}.weights.h5" for seed in recipe.seeds]
+    for path in files:
+        if not path.is_file():
+            raise ArtefactError(f"{path}: missing; train the fold again")
+    return files
 
 
 def _parts(model: Any) -> dict[str, Any]:

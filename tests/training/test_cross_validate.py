@@ -1,3 +1,6 @@
+import json
+import os
+import shutil
 import time
 
 import numpy as np
@@ -7,8 +10,9 @@ import pytest
 from hbaclib import kl_divergence
 from hbaclib.artefacts import read_manifest, verify
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, VOTE_COLUMNS
-from hbaclib.errors import ConfigError, DataError, LeakError, PlatformError, TrainingError
+from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError, PlatformError, TrainingError
 from hbaclib.training.cross_validate import train, trained_recipe
+from hbaclib.training.predict import Predictor
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -87,8 +91,76 @@ def test_finished_work_is_not_done_again(trained, arrays, monkeypatch):
     assert train(tiny_recipe(), arrays, trained, progress=False) == trained
     assert train(tiny_recipe(), arrays, trained, folds=[1], progress=False) == trained
     assert read_manifest(trained) == before
-    with pytest.raises(AssertionError, match="trained again"):
-        train(tiny_recipe(seeds=[5]), arrays, trained, progress=False)
+
+
+def test_a_retraining_that_is_killed_leaves_no_folder_that_looks_finished(trained, arrays, tmp_path, monkeypatch):
+    """Its first fold would be of the new recipe and its second of the old one."""
+    import hbaclib.training.cross_validate as module
+
+    folder = shutil.copytree(trained, tmp_path / "again")
+    real = module.run_fit
+
+    def killed(fit, *args, **kwargs):
+        if fit.fold == 1:
+            raise KeyboardInterrupt
+        return real(fit, *args, **kwargs)
+
+    monkeypatch.setattr(module, "run_fit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(seeds=[5]), arrays, folder, progress=False)
+    assert not (folder / "manifest.json").exists() and not (folder / "oof.parquet").exists()
+    with pytest.raises(ArtefactError, match=r"manifest\.json"):
+        Predictor.load(folder)
+    monkeypatch.undo()
+    assert read_manifest(train(tiny_recipe(seeds=[5]), arrays, folder, progress=False)).facts["folds"] == [0, 1]
+
+
+def test_every_fit_has_a_process_of_its_own_where_there_are_several_devices(trained, arrays, tmp_path, capfd):
+    """Numbers that name no GPU here: the fits claim them all the same and run on the CPU."""
+    seen = []
+    folder = train(tiny_recipe(), arrays, tmp_path, devices=("0", "1"), on_epoch=seen.append)
+    for fold in (0, 1):
+        assert same(weights_of(trained, f"fold-{fold}"), weights_of(folder, f"fold-{fold}"))
+    facts = [json.loads((folder / f"fold-{fold}.fit.json").read_text())["facts"] for fold in (0, 1)]
+    assert {fact["device"] for fact in facts} <= {"0", "1"}
+    # One bar over the epochs of both, and the curves as they are at the end.
+    assert "2 fits: 100%" in capfd.readouterr().err
+    last = seen[-1]
+    assert len(last) == 8 and set(last["fold"]) == {"fold-0", "fold-1"} and last["loss"].notna().all()
+
+
+def test_one_fit_leaves_all_devices_to_those_after_it(arrays, tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    train(tiny_recipe(), arrays, tmp_path, folds=[1], devices=("0", "1"), progress=False)
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_rounds_grow_fewer_as_fits_end(arrays, tmp_path, monkeypatch):
+    """What a fit adds to the time that is needed: the fits behind it, shared by all devices."""
+    import hbaclib.training.cross_validate as module
+
+    given = []
+    monkeypatch.setattr(module.joblib, "Parallel", lambda **options: lambda calls: given.extend(calls))
+    monkeypatch.setattr(module, "_combine", lambda *args: None)
+    train(tiny_recipe(seeds=[0, 1, 2]), arrays, tmp_path, devices=("0", "1"), progress=False)
+    assert [keywords["rounds"] for _, _, keywords in given] == [3, 3, 2, 2, 1, 1]
+    assert {keywords["at_once"] for _, _, keywords in given} == {2}
+
+
+def test_what_draws_the_curves_cannot_stop_the_training(arrays, tmp_path, caplog):
+    def fail(history):
+        raise RuntimeError("no display")
+
+    folder = train(tiny_recipe(), arrays, tmp_path, folds=[0], progress=False, on_epoch=fail)
+    assert (folder / "fold-0.weights.h5").is_file()
+    assert "cannot be shown" in caplog.text
+
+
+def test_a_run_that_would_not_fit_the_memory_is_refused_at_its_start(arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr("hbaclib.training.fit.available_memory", lambda: 50 * 2**20)
+    with pytest.raises(PlatformError, match=r"fold-0: 50 MiB of memory are left .* about 1\d\d MiB are needed"):
+        train(tiny_recipe(), arrays, tmp_path, progress=False)
+    assert not list(tmp_path.glob("*.weights.h5"))
 
 
 def test_folds_come_one_by_one(trained, arrays, tmp_path):
@@ -166,6 +238,21 @@ def broken(arrays, **changes):
             None,
             ConfigError,
             "eeg_id 1 has several samples",
+        ),
+        (
+            lambda a: broken(a, sampling="non_overlapping"),
+            {"sampling": "vote_groups"},
+            None,
+            ConfigError,
+            "for sampling 'vote_groups', the data were prepared with 'non_overlapping'",
+        ),
+        (
+            lambda a: a,
+            {"backbone": "wavenet", "layout": "raw", "inputs": "raw", "augment_with": "albumentations"}
+            | {"augmentation": {"horizontal_flip": {"p": 0.5}}},
+            None,
+            ConfigError,
+            "albumentations changes images, not raw signals",
         ),
         (lambda a: broken(a, samples=a.samples.assign(n_votes=3)), {}, None, DataError, "at least 10 votes"),
         (lambda a: broken(a, folds=pd.concat([a.folds, 1 - a.folds[:1]])), {}, None, LeakError, "patient 100 is in"),

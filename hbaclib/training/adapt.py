@@ -1,0 +1,81 @@
+"""Recipes fitted to an occasion: fewer epochs for a quick trial, no published weights at hand, parts trained before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hbaclib.errors import ConfigError
+from hbaclib.models.registry import check_model
+from hbaclib.training.recipe import Recipe
+from hbaclib.training.trained import trained_recipe
+
+_WAVENET = "wavenet"
+
+
+def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
+    """A recipe whose stages have other numbers of epochs; a warm-up that no longer fits is shortened to them.
+
+    Args:
+        recipe: what is changed.
+        epochs: one number a stage, from the first; stages without one keep theirs, numbers beyond the stages are not
+            used, so that one list serves recipes of one stage and of several.
+
+    Raises:
+        ConfigError: a number below 1.
+    """
+    changes: dict[str, float] = {}
+    for number, (stage, count) in enumerate(zip(recipe.stages, epochs, strict=False)):
+        changes[f"stages.{number}.epochs"] = count
+        changes[f"stages.{number}.warmup"] = min(stage.warmup, float(max(count, 0)))
+    return recipe.override(changes, "epochs")
+
+
+def missing_weights(recipe: Recipe) -> str:
+    """Why the pretrained weights of a recipe are not to be had; empty where they are, or where it has none."""
+    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    if recipe.weights and family.find_weights:
+        try:
+            family.find_weights(recipe.weights)
+        except ConfigError as error:
+            return str(error)
+    return ""
+
+
+def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    """Let ``start_from`` hold for fusions alone, each with those trained folders whose network is a part of it.
+
+    Side by side with the fusions stand their image networks, which have no part in common with a trained WaveNet, and
+    the fusions of other image networks.
+
+    Args:
+        plans: name -> recipe.
+
+    Returns:
+        The same with ``start_from`` cut down.
+
+    Raises:
+        ConfigError: there are fusions, and a folder's network is a part of none of them.
+        ArtefactError: a folder is not a finished training run.
+    """
+    fusions = {name for name, plan in plans.items() if _is_fusion(plan)}
+    fitting, used = {}, set()
+    for name, plan in plans.items():
+        own = [path for path in plan.start_from if name in fusions and _parts(trained_recipe(path)) & _parts(plan)]
+        fitting[name] = plan.override({"start_from": own})
+        used |= set(own)
+    for name in fusions:
+        for path in plans[name].start_from:
+            if path not in used:
+                raise ConfigError(
+                    f"start_from: {path} holds {trained_recipe(path).backbone!r}, which is a part of none of "
+                    f"{', '.join(sorted(fusions))}"
+                )
+    return fitting
+
+
+def _is_fusion(plan: Recipe) -> bool:
+    return check_model(plan.backbone, plan.layout, plan.inputs).with_signal
+
+
+def _parts(plan: Recipe) -> set[str]:
+    return {plan.backbone.removesuffix(f"_{_WAVENET}"), _WAVENET} if _is_fusion(plan) else {plan.backbone}
