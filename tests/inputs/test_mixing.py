@@ -1,5 +1,7 @@
 """MixUp, cutout and masks: the properties that make them harmless to labels, and KerasCV's layers as the reference."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,6 +12,7 @@ from hbaclib.inputs.augment import augment_parts, frequency_masking, left_right_
 from hbaclib.inputs.images import starter_layout, swap_left_right, swap_left_right_raw
 from hbaclib.inputs.pipeline import training_batches
 from hbaclib.inputs.signals import view_signals
+from hbaclib.signal.raw import raw_signals, wide_signals
 from hbaclib.training.losses import smooth_votes
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -178,19 +181,48 @@ def test_a_band_passes_what_lies_in_it(rate, outside):
     assert np.abs(gone).max() < 0.02
 
 
+def test_signals_at_the_full_rate_are_low_passed_as_raw_signals_are():
+    eeg = 20 * np.random.default_rng(0).standard_normal((10_000, 20)).astype(np.float32)
+    wide = wide_signals(eeg)[None]
+    inside = slice(200, -200)
+    found = view_signals(wide, rate=EEG_RATE, crop=2000)[0]
+    np.testing.assert_allclose(found[inside], raw_signals(eeg, seconds=10)[inside], atol=2e-5)
+    found = view_signals(wide, rate=EEG_RATE, crop=2000, low_pass=20.0)[0]
+    np.testing.assert_allclose(found[inside], raw_signals(eeg, 20.0, seconds=10)[inside], atol=2e-5)
+    # Mains hum of one unit, beside a rhythm of the EEG.
+    hum, rhythm = (view_signals(tone(f, EEG_RATE), rate=EEG_RATE, crop=2000)[0] for f in (60.0, 8.0))
+    assert np.abs(hum).max() < 1e-4
+    np.testing.assert_allclose(rhythm, tone(8.0, EEG_RATE)[0, 4000:6000], atol=0.01)
+    np.testing.assert_array_equal(view_signals(tone(8.0, 40.0)), tone(8.0, 40.0))  # stored with the filter
+
+
+@pytest.mark.parametrize("order", [1, 2, 6, 10])
+def test_the_order_is_that_of_scipys_filter_run_forward_and_backward(order):
+    from scipy.signal import butter, sosfiltfilt
+
+    signals = np.random.default_rng(1).standard_normal((1, 10_000, 8)).astype(np.float32)
+    sections = butter(order, 16.0, fs=EEG_RATE, output="sos")
+    expected = sosfiltfilt(sections, signals.astype(float), axis=1)[:, 4000:6000]
+    found = view_signals(signals, rate=EEG_RATE, order=order, crop=2000)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
 def test_crops_are_random_with_a_generator_and_in_the_middle_without():
     signals = np.tile(np.arange(10_000, dtype=np.float32)[None, :, None], (40, 1, 8))
-    middle = view_signals(signals, rate=EEG_RATE, crop=2000)
+    crops = partial(view_signals, signals, rate=EEG_RATE, crop=2000, low_pass=None)
+    middle = crops()
     assert middle.shape == (40, 2000, 8) and (middle[:, 0, 0] == 4000).all()
-    starts = view_signals(signals, rate=EEG_RATE, crop=2000, rng=rng())[:, 0, 0]
+    starts = crops(rng=rng())[:, 0, 0]
     assert len(set(starts)) > 30 and starts.min() >= 0 and starts.max() <= 8000
-    np.testing.assert_array_equal(starts, view_signals(signals, rate=EEG_RATE, crop=2000, rng=rng())[:, 0, 0])
-    assert not np.array_equal(starts, view_signals(signals, rate=EEG_RATE, crop=2000, rng=rng(2))[:, 0, 0])
+    np.testing.assert_array_equal(starts, crops(rng=rng())[:, 0, 0])
+    assert not np.array_equal(starts, crops(rng=rng(2))[:, 0, 0])
 
 
 def test_impossible_views_are_refused():
     with pytest.raises(DataError, match=r"below 20\.0 Hz, the Nyquist frequency"):
         view_signals(tone(4.0, 40.0), band=(1.0, 25.0))
+    with pytest.raises(DataError, match=r"below 100\.0 Hz, the Nyquist frequency"):
+        view_signals(tone(4.0, 200.0), rate=200.0, low_pass=100.0)
     with pytest.raises(DataError, match="crop of 3000 samples, the signals have 2000"):
         view_signals(tone(4.0, 40.0), crop=3000)
     np.testing.assert_array_equal(view_signals(np.zeros((1, 2000, 8), np.float32), band=(1.0, 8.0)), 0)

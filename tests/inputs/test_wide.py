@@ -11,6 +11,7 @@ from hbaclib.dataset.wide import store_wide_signals
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.inputs.images import starter_layout
 from hbaclib.inputs.pipeline import gather_parts
+from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.store import open_inputs
 from hbaclib.signal.raw import raw_signals, wide_signals
 from hbaclib.training.cross_validate import check_training
@@ -45,6 +46,13 @@ def test_wide_signals_are_stored_for_every_sample(run):
         (crop,) = gather_parts(lambda kind, row=row: inputs.gather(np.array([row]), kind), recipe)
         expected = raw_signals(window, band=(0.5, 12.0), seconds=10)
         np.testing.assert_allclose(crop[0], expected, atol=0.02)
+        # Without a band the low-pass takes its place, both as the recipe says.
+        recipe = load_recipe("demo", **RAW, crop_seconds=10, low_pass=20, filter_order=2)
+        (crop,) = gather_parts(lambda kind, row=row: inputs.gather(np.array([row]), kind), recipe)
+        wide_row = wide_signals(window)[None]
+        expected = view_signals(wide_row, rate=200.0, low_pass=20.0, order=2, crop=2000)
+        np.testing.assert_allclose(crop, expected, atol=0.02)
+        assert np.abs(crop - view_signals(wide_row, rate=200.0, crop=2000)).max() > 0.1
     assert inputs.digest != open_inputs(*stages).digest
     before = (wide / "manifest.json").stat().st_mtime_ns
     assert store_wide_signals(root / "data", stages[0], root, n_jobs=1) == wide

@@ -82,12 +82,26 @@ def test_file_and_overrides(tmp_path):
         ({"augment_with": "albumentations"}, "only coarse_dropout, horizontal_flip"),
         ({"stages.0.warmup": 3}, "0 to the 2 epochs"),
         ({"stages.0.rates": [0]}, "positive numbers"),
+        ({"filter_order": 0}, "filter_order is 0, expected 1 to 10"),
+        ({"filter_order": 11}, "filter_order is 11, expected 1 to 10"),
+        ({"filter_order": 2.5}, "filter_order is 2.5, expected a value of type int"),
+        ({"low_pass": 100, "crop_seconds": 10}, "0 < value < 100 Hz, the Nyquist frequency of the signals at 200 Hz"),
+        ({"low_pass": 0, "crop_seconds": 10}, "low_pass is 0.0, expected 0 < value"),
+        ({"low_pass": 20}, "low_pass is 20.0, expected 16 without crop_seconds"),
     ],
 )
 def test_faults_are_named(changes, message):
     with pytest.raises(ConfigError) as caught:
         tiny_recipe(**changes)
     assert message in str(caught.value)
+
+
+def test_filters_are_keys_of_the_recipe():
+    recipe = load_recipe("s3")
+    assert (recipe.band, recipe.low_pass, recipe.filter_order) == ((), 16.0, 4)
+    other = load_recipe("s3", crop_seconds=10, low_pass=20, filter_order=6)
+    assert (other.low_pass, other.filter_order) == (20.0, 6)
+    assert other.digest != load_recipe("s3", crop_seconds=10).digest
 
 
 def test_unknown_recipes(tmp_path):

@@ -319,6 +319,25 @@ def test_corners_are_all_combinations_of_values_and_ends(recipe):
     assert {(one.batch, one.dropout) for one in found} == {(b, d) for b in (4, 6, 8) for d in (0.0, 0.5)}
 
 
+def test_bands_filters_and_kernels_of_the_raw_networks_can_be_searched():
+    recipe = load_recipe("s3")
+    pairs = ["band=[],[0.5,4],[4,8]", "filter_order=2..6", "model_options.kernels=[3,5,7],[5,9,13,17]"]
+    space = parse_keys(pairs, recipe)
+    assert space["filter_order"] == Range(2, 6) and isinstance(space["filter_order"].low, int)
+    found = corners(recipe, space)
+    assert {(one.band, one.filter_order, one.model_options["kernels"]) for one in found} == {
+        (band, order, kernels)
+        for band in ((), (0.5, 4.0), (4.0, 8.0))
+        for order in (2, 6)
+        for kernels in ((3, 5, 7), (5, 9, 13, 17))
+    }
+    found = corners(recipe, parse_keys(["crop_seconds=10", "low_pass=16,20", "filter_order=4"], recipe))
+    assert {one.low_pass for one in found} == {16.0, 20.0}
+    for pair, message in (("filter_order=4,0", "filter_order is 0"), ("band=[4,8],[8,20]", "the Nyquist frequency")):
+        with pytest.raises(ConfigError, match=message):
+            corners(recipe, parse_keys([pair], recipe))
+
+
 def test_command(recipe, arrays, tmp_path, monkeypatch):
     import hbaclib.inputs.store as store
 
