@@ -12,7 +12,7 @@ from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_ima
 from hbaclib.inputs.store import InputArrays, open_inputs
 from tests.evidence.side_by_side import FOLDS
 
-PATIENTS, RECORDINGS = 400, 1.2
+PATIENTS, RECORDINGS = 1000, 1.2
 
 
 @pytest.fixture(scope="session")
