@@ -89,7 +89,7 @@ def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
         for number in range(1, parts if shared else 1):
             folds = [fold for fold in range(n_folds) if fold % parts == number - 1]
             values = {**stage.parameters, "folds": folds, "stage": stage.name}
-            first.append(Stage(f"{stage.name}-part{number}", stage.notebook, values, stage.after))
+            first.append(replace(stage, name=f"{stage.name}-part{number}", parameters=values))
         last = replace(stage, after=(*stage.after, *(part.name for part in first))) if first else stage
         stages += [*first, last]
     return replace(suite, stages=tuple(stages))
@@ -153,6 +153,7 @@ def kernel_metadata(
     internet: bool,
     datasets: list[str],
     kernels: list[str],
+    models: list[str],
     competition: str,
 ) -> dict[str, Any]:
     """All keys of ``kernel-metadata.json``; none is left to the client's defaults (internet's would be on)."""
@@ -171,7 +172,7 @@ def kernel_metadata(
         "dataset_sources": datasets,
         "competition_sources": [competition] if competition else [],
         "kernel_sources": kernels,
-        "model_sources": [],
+        "model_sources": models,
         "keywords": [],
         "docker_image": None,
         "docker_image_pinning_type": "original",
@@ -279,6 +280,7 @@ def build(
                 internet=stage.notebook.name in suite.downloads and not weights,
                 datasets=[dataset.ref for dataset in datasets],
                 kernels=[f"{user}/{slugs[name]}" for name in after],
+                models=list(stage.models),
                 competition=suite.competition,
             )
             write_json(folder / f"{stage.name}.ipynb", render(stage, parameters[stage.name]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import graphlib
+import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hbaclib.platform import project_root
 
 ACCELERATORS = ("none", "NvidiaTeslaT4", "NvidiaTeslaP100")
 SCHEMA = 1
+MODEL = re.compile(r"(?:[A-Za-z0-9_.-]+/){4}\d+")
+"""Name of an attached Kaggle model: owner, model, framework, variation, version."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Stage:
         notebook: the notebook.
         parameters: what its parameters cell is given.
         after: names of the stages whose outputs it reads.
+        models: Kaggle models that are attached to its kernel, as ``owner/model/framework/variation/version``.
     """
 
     name: str
     notebook: Notebook
     parameters: dict[str, Any]
     after: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,18 @@ def _check_keys(where: str, table: dict[str, Any], required: set[str], allowed: 
             f"unknown {list_some(sorted(extra))}"
         ] * bool(extra)
         raise ConfigError(f"{where}: {', '.join(faults)}; expected {list_some(sorted(allowed))}")
+
+
+def _models(where: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list):
+        raise ConfigError(f"{where}: models is {given!r}, expected a list of Kaggle models")
+    for model in given:
+        if not isinstance(model, str) or not MODEL.fullmatch(model):
+            raise ConfigError(
+                f"{where}: model {model!r}, expected owner/model/framework/variation/version, for instance "
+                "keras/mobilenetv3/keras/mobilenet_v3_large_imagenet/2"
+            )
+    return tuple(given)
 
 
 class SuiteTable:
@@ -167,20 +184,19 @@ class SuiteTable:
         where = f"{self.path}: suite {name}"
         stages: dict[str, Stage] = {}
         for row in rows:
-            _check_keys(where, row, {"notebook"}, {"notebook", "name", "parameters"})
+            _check_keys(where, row, {"notebook"}, {"notebook", "name", "parameters", "models"})
             if row["notebook"] not in self.notebooks:
                 raise ConfigError(f"{where}: {unknown('notebook', row['notebook'], self.order())}")
             notebook = self.notebooks[row["notebook"]]
             stage = row.get("name", notebook.name)
             if stage in stages:
                 raise ConfigError(f"{where}: two stages write the folder {stage}; give each a name of its own")
-            stages[stage] = Stage(stage, notebook, dict(row.get("parameters", {})), ())
+            models = _models(f"{where}: stage {stage}", row.get("models", []))
+            stages[stage] = Stage(stage, notebook, dict(row.get("parameters", {})), (), models)
         done = {
-            stage.name: Stage(
-                stage.name,
-                stage.notebook,
-                stage.parameters,
-                tuple(other.name for other in stages.values() if other.notebook.name in stage.notebook.after),
+            stage.name: replace(
+                stage,
+                after=tuple(other.name for other in stages.values() if other.notebook.name in stage.notebook.after),
             )
             for stage in stages.values()
         }

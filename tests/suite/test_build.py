@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -286,6 +288,40 @@ def test_folds_split_over_kernels(tmp_path: Path) -> None:
     assert (values["folds"], values["stage"]) == ([0, 2, 4], "04_train_efficientnet-b4")
     with pytest.raises(ConfigError, match="folds split over 6 kernels, expected 1 to 5"):
         build("full", user="someone", out=tmp_path, parts=6)
+
+
+def test_models_of_the_table_are_attached_to_their_kernel(tmp_path: Path) -> None:
+    presets = ["keras/efficientnetv2/keras/efficientnetv2_b2_imagenet/2", "keras/densenet/keras/densenet201_imagenet/2"]
+    root = project(tmp_path, "parameters = { value = 3 }", f"parameters = {{ value = 3 }}\nmodels = {presets}")
+    folder = tmp_path / "build"
+    build("tiny", user="someone", out=folder, root=root)
+    found = {
+        name: json.loads((folder / "kernels" / name / "kernel-metadata.json").read_text())["model_sources"]
+        for name in ("11_first", "12_second")
+    }
+    assert found == {"11_first": presets, "12_second": []}
+    check(folder)
+    path = folder / "kernels" / "11_first" / "kernel-metadata.json"
+    path.write_text(path.read_text().replace("_imagenet/2", "_imagenet"))
+    with pytest.raises(ConfigError, match="Model instance version must be specified in the form"):
+        check(folder)
+
+
+def test_attached_models_stay_with_every_part_of_a_split_stage() -> None:
+    suite = SuiteTable().suite("full")
+    models = ("someone/net/keras/b0/1",)
+    suite = replace(suite, stages=tuple(replace(stage, models=models) for stage in suite.stages))
+    parts = [stage for stage in building.split_folds(suite, 2, 5).stages if stage.name.startswith("04_")]
+    assert len(parts) == 10 and {stage.models for stage in parts} == {models}
+
+
+def test_presets_of_the_instructions_are_those_that_training_looks_for() -> None:
+    from hbaclib.models.kerascv import IMAGENET
+    from hbaclib.suite.table import MODEL
+
+    text = (ROOT / "kaggle" / "README.md").read_text(encoding="utf-8")
+    named = [word for word in re.findall(r"[\w./-]+", text) if MODEL.fullmatch(word)]
+    assert len(named) >= 2 and {name.split("/")[3] for name in named} <= set(IMAGENET.values())
 
 
 def test_internet_only_where_weights_are_downloaded(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ def test_faulty_table_is_refused_when_it_is_read(tmp_path: Path, old: str, new: 
         ('notebook = "12_second"', 'notebook = "11_first"', "two stages write the folder 11_first"),
         ('notebook = "12_second"', 'notebook = "12_secnod"', "suite tiny: no notebook '12_secnod'; did you mean"),
         ("parameters = { value = 3 }", "parameter = { value = 3 }", "unknown parameter"),
+        (
+            "parameters = { value = 3 }",
+            'models = "keras/a/keras/b/2"',
+            "models is 'keras/a/keras/b/2', expected a list",
+        ),
+        (
+            "parameters = { value = 3 }",
+            'models = ["keras/mobilenetv3"]',
+            "stage 11_first: model 'keras/mobilenetv3', exp",
+        ),
+        ("parameters = { value = 3 }", 'models = ["keras/a/keras/b/new"]', "owner/model/framework/variation/version"),
+        ("parameters = { value = 3 }", "models = [3]", "model 3, expected"),
     ],
 )
 def test_faulty_suite_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
