@@ -207,3 +207,21 @@ def test_augmentations_are_drawn_beside_the_stored_sample(inputs, shape):
 def test_wrong_shapes_are_refused(call):
     with pytest.raises(DataError, match="expected"):
         call()
+
+
+def test_live_curves_are_one_picture_that_goes_in_the_end(monkeypatch):
+    from IPython import display
+
+    shown = []
+    monkeypatch.setattr(display.DisplayHandle, "display", lambda self, given: shown.append(("new", given)))
+    monkeypatch.setattr(display.DisplayHandle, "update", lambda self, given: shown.append(("again", given)))
+    history = pd.DataFrame({"fold": "fold-0", "stage": 1, "epoch": [1, 2], "loss": [1.0, 0.8], "val_kl": [1.1, 0.9]})
+    with plots.live_learning_curves() as draw:
+        draw(history[:1])
+        draw(history)
+    assert [kind for kind, _ in shown] == ["new", "again", "again"]
+    assert [len(figure.axes[0].lines[0].get_xdata()) for _, figure in shown[:2]] == [1, 2]
+    assert shown[2][1].data == "" and not plt.get_fignums()
+    with plots.live_learning_curves():
+        pass
+    assert len(shown) == 3  # nothing to take away

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from hbaclib.artefacts import digest_json
+from hbaclib.artefacts import digest_json, read_manifest
 from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.inputs.store import open_inputs
@@ -82,6 +83,19 @@ def test_stages_made_from_other_samples_are_refused(folders: Folders, copies: Fo
     images = store_kaggle_images(other, root / "other", n_jobs=1)
     with pytest.raises(ArtefactError, match="03_assemble_inputs: made from another 01_port_data"):
         open_inputs(copies[0], copies[1], images)
+
+
+def test_tables_that_the_stage_did_not_write_are_refused(copies: Folders) -> None:
+    """Rows in another order would be trained with the labels of others."""
+    path = copies[0] / "samples.parquet"
+    table = pd.read_parquet(path)
+    table.iloc[::-1].reset_index(drop=True).to_parquet(path, index=False)
+    with pytest.raises(ArtefactError, match=r"samples\.parquet: not the table that 01_port_data wrote"):
+        open_inputs(*copies)
+
+
+def test_the_way_of_sampling_is_known(folders: Folders) -> None:
+    assert open_inputs(*folders).sampling == read_manifest(folders[0]).parameters["sampling"]
 
 
 def test_cut_or_missing_arrays_are_refused(copies: Folders) -> None:
