@@ -129,14 +129,15 @@ def test_training_with_pseudo_labels_differs_and_is_kept_apart(member, arrays, p
 @pytest.mark.parametrize("way", ["pseudo-labels", "start_from"])
 def test_folds_come_in_instalments_though_what_they_build_on_grows(arrays, tmp_path, way):
     """Fold 0 today, fold 1 tomorrow: what fold 0 was made from is the same tomorrow, though its folder has grown."""
+    register_model("tiny_image", tiny_image)
     first, labels, second = tmp_path / "first", tmp_path / "labels", tmp_path / "second"
     times = []
     for fold in (0, 1):
-        train(quick(), arrays, first, folds=[fold], progress=False)
+        train(quick(backbone="tiny_image"), arrays, first, folds=[fold], progress=False)
         if way == "pseudo-labels":
-            recipe, given = quick(pseudo_weight=0.5), make_pseudo_labels([first], arrays, labels)
+            recipe, given = quick(backbone="tiny_image", pseudo_weight=0.5), make_pseudo_labels([first], arrays, labels)
         else:
-            recipe, given = quick(start_from=[str(first)]), None
+            recipe, given = quick(backbone="tiny_image", start_from=[str(first)]), None
         train(recipe, arrays, second, folds=[fold], pseudo_labels=given, progress=False)
         times.append((second / "fold-0.weights.h5").stat().st_mtime_ns)
     assert times[0] == times[1]
