@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import math
 import os
 import sys
@@ -24,7 +26,7 @@ from hbaclib.cli_predict_inputs import (
     find_recordings,
 )
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.errors import ArtefactError, DataError, HbacError, list_some
+from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, list_some, unknown_name
 
 FILE_COLUMNS = ("file", "start_second")
 _CHUNK = 128
@@ -56,6 +58,8 @@ def _window(ctx: click.Context, option: click.Parameter, given: str) -> str | fl
                    "them (as is done without this option), none for networks that see the EEG alone.")  # fmt: skip
 @click.option("--eeg-begins", type=float, default=None, metavar="SECONDS",
               help="Where in the spectrogram file the EEG file begins; without it both have one centre.")  # fmt: skip
+@click.option("--module", "modules", multiple=True, metavar="PATH_OR_NAME",
+              help="Python file or module that registers a network of your own; may be repeated.")  # fmt: skip
 def predict(
     artefacts: Path,
     inputs: tuple[Path, ...],
@@ -64,6 +68,7 @@ def predict(
     step: int | None,
     spectrogram: str | None,
     eeg_begins: float | None,
+    modules: tuple[str, ...],
 ) -> None:
     """Predict the six classes for every INPUT with ARTEFACTS, a trained network's or an ensemble's folder.
 
@@ -80,7 +85,11 @@ def predict(
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
     faults: list[str] = []
+    # Before TensorFlow starts: its own messages would hide ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        for module in modules:
+            _import(module)
         _run(artefacts, recordings, out, (window, step or _STEP), spectrogram != NONE, eeg_begins, faults)
     except KeyboardInterrupt:
         click.echo("hbac: interrupted" + (f"; {out} was not written" if out else ""), err=True)
@@ -88,6 +97,35 @@ def predict(
     if faults:
         click.echo(f"hbac: {len(faults)} of {len(recordings)} recordings could not be predicted", err=True)
         sys.exit(1)
+
+
+def _import(given: str) -> None:
+    """Import a Python file by its path, or a module by its name, from the working folder too.
+
+    Raises:
+        ConfigError: there is none, or it raises something.
+    """
+    from hbaclib.models.registry import model_names
+
+    path = Path(given).expanduser()
+    is_file = path.suffix == ".py" or path.name != given
+    if is_file and not (path.suffix == ".py" and path.is_file()):
+        raise ConfigError(f"--module {given}: no such file, expected a Python file (.py) or the name of a module")
+    model_names()  # first come the library's own networks, so that none of them is replaced
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # a file may import its neighbours, as when Python runs it
+    try:
+        if is_file:
+            spec = importlib.util.spec_from_file_location(f"module_{path.stem}", path)
+            assert spec and spec.loader
+            module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            importlib.import_module(given)
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--module {given}: cannot be imported ({type(error).__name__}: {reason})") from error
 
 
 def _run(
@@ -130,11 +168,10 @@ def _run(
 
 def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.ndarray], bool]:
     """What `hbaclib.predict` computes, the networks loaded once for all chunks; and whether they see spectrograms."""
-    # Before TensorFlow starts: its own messages would hide ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from hbaclib.artefacts import MANIFEST
     from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
     from hbaclib.inputs.pipeline import input_kinds
+    from hbaclib.models.registry import model_names
     from hbaclib.serving import TrainedNetwork
     from hbaclib.training.predict import WITH_SPECTROGRAMS
     from hbaclib.training.trained import trained_recipe
@@ -144,7 +181,14 @@ def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.nd
         raise ArtefactError(f"{artefacts}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
     ensemble = load_ensemble(artefacts) if (artefacts / ENSEMBLE_FILE).is_file() else None
     folders = ensemble.folders if ensemble else {artefacts.name: artefacts}
-    sees = {name: bool(WITH_SPECTROGRAMS & set(input_kinds(trained_recipe(path)))) for name, path in folders.items()}
+    recipes = {name: trained_recipe(path) for name, path in folders.items()}
+    for name, recipe in recipes.items():
+        if recipe.backbone not in model_names():
+            raise ConfigError(
+                f"{folders[name]}: {unknown_name('model', recipe.backbone, model_names())}; a network of your own is "
+                "known once --module FILE.py has imported what registers it"
+            )
+    sees = {name: bool(WITH_SPECTROGRAMS & set(input_kinds(recipe))) for name, recipe in recipes.items()}
     names = [name for name in folders if with_spectrograms or not sees[name]]
     if not names:
         raise DataError(f"{artefacts}: {list_some(folders)} see spectrograms; expected networks of the EEG alone")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from hbaclib.cli import main
 from hbaclib.conventions import EEG_COLUMNS, SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.from_eeg import window_from_eeg
 from hbaclib.evaluation.ensemble import ensemble_stage
+from hbaclib.models import registry
 from hbaclib.training.cross_validate import train
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
 from tests.training.tiny import TinyArrays, tiny_recipe
@@ -221,6 +223,63 @@ def test_torn_weights(trained, data, tmp_path):
     (copy / "fold-1.weights.h5").write_bytes(b"torn")
     answer = call(copy, data / "eegs" / "a.parquet")
     assert answer.exit_code == 1 and "weights cannot be loaded" in answer.stderr and answer.stdout == ""
+
+
+@pytest.fixture
+def unregistered(monkeypatch):
+    """The library as a new process has it, without the network that the trained folders hold."""
+    monkeypatch.setattr(registry, "_FAMILIES", {k: v for k, v in registry._FAMILIES.items() if k != "tiny"})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def test_a_network_of_ones_own_is_served_once_its_module_is_imported(
+    trained, data, tmp_path, monkeypatch, unregistered
+):
+    eeg, kept = data / "eegs" / "a.parquet", list(sys.path)
+    (tmp_path / "layers_of_mine.py").write_text("from tests.training.tiny import tiny_features\n")
+    register = "register_model('tiny', tiny_features, layouts=('stem', 'tiled'))\n"
+    header = "from hbaclib import register_model\nfrom layers_of_mine import tiny_features\n"
+    (tmp_path / "networks_of_mine.py").write_text(header + register)
+    (tmp_path / "others_of_mine.py").write_text("")
+    answer = call(trained["eeg"], eeg)
+    assert answer.exit_code == 1 and len(answer.stderr.splitlines()) == 1
+    assert "eeg: model 'tiny' is unknown; " in answer.stderr and "--module FILE.py" in answer.stderr
+    answer = call(trained["ensemble"], eeg, "--module", tmp_path / "others_of_mine.py")
+    assert answer.exit_code == 1 and "model 'tiny' is unknown" in answer.stderr
+    given = "--module", tmp_path / "others_of_mine.py", "--module", tmp_path / "networks_of_mine.py"
+    by_path = table(trained["eeg"], eeg, *given)
+    np.testing.assert_allclose(shares(by_path), predict(trained["eeg"], read_all(data, "a")[0]), atol=1e-7)
+    # By its name, from the working folder.
+    registry._FAMILIES.pop("tiny")
+    monkeypatch.setattr(sys, "path", kept)
+    monkeypatch.chdir(tmp_path)
+    pd.testing.assert_frame_equal(table(trained["eeg"], eeg, "--module", "networks_of_mine"), by_path, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("none.py", None, "none.py: no such file, expected a Python file"),
+        ("notes.txt", "", "notes.txt: no such file, expected a Python file"),
+        ("no_such_module_of_mine", None, "cannot be imported (ModuleNotFoundError: No module named"),
+        ("half.py", "def f(:", "half.py: cannot be imported (SyntaxError: "),
+        ("lacks.py", "import no_such_module_of_mine", "lacks.py: cannot be imported (ModuleNotFoundError: "),
+        ("ends.py", "raise SystemExit(3)", "ends.py: cannot be imported (SystemExit: 3)"),
+        (
+            "takes.py",
+            "from hbaclib import register_model\nregister_model('wavenet', print)",
+            "model 'wavenet' belongs to the library; choose another name",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(trained, data, tmp_path, unregistered, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    given = tmp_path / name if "." in name else name
+    answer = call(trained["eeg"], data / "eegs" / "a.parquet", "--module", given, "--out", tmp_path / "shares.csv")
+    assert answer.exit_code == 1 and len(answer.stderr.splitlines()) == 1, answer.stderr
+    assert answer.stderr.startswith("hbac: --module ") and message in answer.stderr
+    assert not (tmp_path / "shares.csv").exists()
 
 
 @pytest.mark.parametrize(
