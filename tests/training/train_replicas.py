@@ -9,7 +9,7 @@ import pandas as pd
 
 from hbaclib import build_model
 from hbaclib.training.checkpoint import values_of
-from hbaclib.training.fit import Fit, run_fit
+from hbaclib.training.cross_validate import train
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -17,11 +17,11 @@ def run(folder, replicas, changes):
     recipe = tiny_recipe(**changes)
     # 27 samples: neither the training rows nor the fold's rows are a multiple of the batch.
     arrays = TinyArrays(n=27, patients=9)
-    fit = Fit(recipe=recipe, fold=0, seed=recipe.seeds[0], folder=folder, data=arrays.digest)
-    run_fit(fit, arrays, devices=tuple(f"CPU:{k}" for k in range(replicas)) if replicas > 1 else (), progress=False)
+    devices = tuple(f"CPU:{k}" for k in range(replicas)) if replicas > 1 else ()
+    train(recipe, arrays, folder, folds=[0], devices=devices, mirrored=True, progress=False)
     model = build_model(recipe.backbone, **recipe.network_options())
-    model.load_weights(fit.path("weights.h5"))
-    history = pd.read_csv(fit.path("history.csv"))
+    model.load_weights(folder / "fold-0.weights.h5")
+    history = pd.read_csv(folder / "fold-0.history.csv")
     weights = {f"weight{i}": value for i, value in enumerate(values_of(model.weights))}
     np.savez(folder / "result.npz", loss=history["loss"], val_kl=history["val_kl"], **weights)
 
