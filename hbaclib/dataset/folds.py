@@ -58,6 +58,27 @@ def patient_folds(train: pd.DataFrame, n_folds: int = 5, seed: int = 0) -> pd.Se
     return table.sort_index()
 
 
+def audit_held_out(patients: np.ndarray, folds: np.ndarray, source: str = "fold table") -> None:
+    """`audit_folds` for tables that carry the fold of every row, such as out-of-fold predictions.
+
+    What is fitted to them and scored nested (weights, stackers) learns from the rows of all other folds.
+
+    Args:
+        patients: (n,) patient of every row.
+        folds: (n,) fold of every row.
+        source: how messages call the table.
+
+    Raises:
+        LeakError: naming a patient whose rows lie in two folds.
+    """
+    rows = pd.DataFrame({"patient_id": patients, "fold": folds})
+    table = rows.drop_duplicates().set_index("patient_id")["fold"]
+    try:
+        audit_folds(rows, table, {fold: folds != fold for fold in np.unique(folds)})
+    except LeakError as error:
+        raise LeakError(str(error).replace("fold table", source, 1)) from None
+
+
 def audit_folds(
     samples: pd.DataFrame,
     folds: pd.Series,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from hbaclib.conventions import CLASSES, MANY_VOTES
-from hbaclib.errors import DataError, LeakError, list_some
+from hbaclib.dataset.folds import audit_held_out
+from hbaclib.errors import DataError, list_some
 from hbaclib.evaluation.calibration import vote_sampling_loss
 from hbaclib.evaluation.metric import divergence, share_faults
 
@@ -77,9 +77,7 @@ def ensemble_data(
         faults += _fold_faults(fold_of)
     if faults:
         raise DataError("; ".join(faults))
-    spread = pd.Series(fold_of).groupby(people).nunique()
-    if (split := spread[spread > 1]).size:
-        raise LeakError(f"{len(split)} groups lie in more than one fold: {list_some(split.index)}")
+    audit_held_out(people, fold_of)
     fitted, tier, notes = np.ones(shape[1], dtype=bool), "all", []
     if n_votes is not None:
         many = votes >= MANY_VOTES

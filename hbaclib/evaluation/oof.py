@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.dataset.folds import audit_held_out
 from hbaclib.errors import DataError, DataFileError, LeakError, list_some
 from hbaclib.evaluation.metric import share_faults
 
@@ -197,6 +198,4 @@ def _refuse_moved_folds(tables: Mapping[str, pd.DataFrame], named: Mapping[str, 
                 f"{named[name]}: {int(moved.sum())} samples (patients {patients}) lie in other folds than in "
                 f"{first_name}; train all models with the one fold table"
             )
-    spread = first.groupby("patient_id")["fold"].nunique()
-    if (split := spread[spread > 1]).size:
-        raise LeakError(f"{named[first_name]}: patients in more than one fold: {list_some(split.index)}")
+    audit_held_out(first["patient_id"].to_numpy(), first["fold"].to_numpy(), str(named[first_name]))
