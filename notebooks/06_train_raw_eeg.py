@@ -18,7 +18,7 @@
 #
 # Networks that read the eight bipolar signals themselves: WaveNet and ResNet1D-GRU, the latter on several frequency
 # bands, and the ensemble of the bands. They err differently from those that read spectrograms, which is what an
-# ensemble lives on.
+# ensemble lives on: system S3 averages them with an EfficientNet-B0 on spectrograms, which recipe "s3" trains as well.
 #
 # Reads: `01_port_data/`, `02_eeg_spectrograms/`, `03_assemble_inputs/`.
 # Writes: `06_train_<network>/` for every network, and the table that compares them.
@@ -58,8 +58,10 @@ recipe = ""  # "s3", "demo", "smoke" or a TOML file; empty: "s3" on a GPU, "demo
 backbones = ["wavenet", "resnet1d_gru"]  # networks on the whole signal
 bands = [[0.5, 4.0], [4.0, 8.0], [8.0, 13.0]]  # Hz, below 20: one ResNet1D-GRU each; [] for none
 band_weights = []  # weights of the band ensemble, one for the whole signal and one a band; empty: fitted
-downsample = 1  # so many samples averaged into one, for quick trials
-epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; empty: the recipe's
+image_half = None  # recipe of S3's image half, or a TOML file; None: "s3_image" beside "s3", else none; "": none
+half_weights = []  # weights of S3's two halves, signals and image; empty: fitted
+downsample = 1  # so many samples of the signals averaged into one, for quick trials
+epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; further ones are not used
 crop_seconds = 0.0  # 10.0: a random ten-second stretch at 200 Hz in place of fifty seconds at 40 Hz
 pseudo_labels = True  # train a second time with pseudo-labels, where the recipe mixes them in
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
@@ -74,37 +76,56 @@ from hbaclib import build_model, load_oof
 from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.examples import class_examples, read_sample
 from hbaclib.dataset.wide import store_wide_signals
+from hbaclib.errors import ConfigError
 from hbaclib.evaluation import plots
-from hbaclib.evaluation.compare import compare_predictions, store_comparison
+from hbaclib.evaluation.compare import store_comparison
 from hbaclib.evaluation.ensemble import fit_ensemble
+from hbaclib.evaluation.given import check_weights
 from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_network, plot_raw_signals
 from hbaclib.inputs.pipeline import gather_parts
 from hbaclib.inputs.store import open_inputs
-from hbaclib.platform import on_kaggle, output_root
+from hbaclib.platform import output_root
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, source_of
-from hbaclib.training.cross_validate import train
-from hbaclib.training.pseudo_labels import make_pseudo_labels
+from hbaclib.training.adapt import missing_weights, with_epochs
+from hbaclib.training.cross_validate import check_training
 from hbaclib.training.recipe import load_recipe
+from hbaclib.training.rounds import round_folders, train_in_rounds
 from hbaclib.training.runtime import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
-base = load_recipe(recipe or ("s3" if default_recipe() == "gold" else default_recipe()))
+recipe = recipe or ("s3" if default_recipe() == "gold" else default_recipe())
+base = load_recipe(recipe)
 settings = {"layout": "raw", "inputs": "raw", "weights": "", "crop_seconds": float(crop_seconds)}
 settings["downsample"] = downsample  # a recipe's own is meant for images
-settings |= {f"stages.{number}.epochs": count for number, count in enumerate(epochs)}
 plans = {}
 for name, band in [*((name, []) for name in backbones), *(("resnet1d_gru", band) for band in bands)]:
     own = {} if name == base.backbone else {"model_options": {}}
     title = f"{name}-{band[0]:g}-{band[1]:g}Hz" if band else name
-    plans[title] = base.override({**settings, **own, "backbone": name, "band": band})
+    plans[title] = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
 plan = next(iter(plans.values()))
+signals = list(plans)
+grus = [name for name in signals if plans[name].backbone == "resnet1d_gru"]
+
+images_recipe = image_half if image_half is not None else "s3_image" if recipe == "s3" else ""
+image = with_epochs(load_recipe(images_recipe), epochs) if images_recipe else None
+if image and (image.reads_signals or not grus):
+    raise ConfigError(f"image_half {images_recipe!r}: expected an image network, and a ResNet1D-GRU to average it with")
+check_weights("band_weights", band_weights, grus)
+check_weights("half_weights", half_weights, ["signals", "image"] if image else [])
 configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
+if image:
+    if image_half is None and (text := missing_weights(image)):
+        print(f"{text}: {image.backbone} starts from random weights")
+        image = image.override({"weights": ""})
+    plans[image.backbone] = image
 
 out = output_root(out)
 port = ported(out, data)
 wide = store_wide_signals(source_of(data, out), port, out) if crop_seconds else None
 inputs = open_inputs(port, eeg_products(out, data), images(out, data), wide)
 stage = stage or "06_raw_eeg"
+for chosen in plans.values():  # all of them before the first one trains
+    check_training(chosen.override({"pseudo_weight": 0.0}), inputs, folds or None)
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
 
@@ -119,26 +140,10 @@ row, sample = next(class_examples(inputs.samples).iterrows())
 eeg, _ = read_sample(open_competition(source_of(data, out)), sample)
 plots.plot_montage(eeg, title=f"{sample.label}, recording {sample.eeg_id}", seconds=(20, 30))
 plt.show()
-for name in [next(iter(plans)), *list(plans)[-1:]]:
-    signals = gather_parts(lambda kind: inputs.gather(np.array([row]), kind), plans[name])[-1][0]
-    plot_raw_signals(signals, seconds=crop_seconds or 50, title=f"input of {name}")
+for name in dict.fromkeys([signals[0], signals[-1]]):
+    traces = gather_parts(lambda kind: inputs.gather(np.array([row]), kind), plans[name])[-1][0]
+    plot_raw_signals(traces, seconds=crop_seconds or 50, title=f"input of {name}")
     plt.show()
-
-# %% [markdown]
-# ## The networks
-#
-# Structure and size. The recurrent layer of ResNet1D-GRU runs over time, so that a prediction does not depend on the
-# other recordings of its batch.
-
-# %%
-counts = {}
-for name in backbones:
-    chosen = plans[name]
-    network = build_model(chosen.backbone, chosen.layout, chosen.inputs, **chosen.network_options())
-    counts[name] = network.count_params()
-    plot_network(network)
-    plt.show()
-pd.Series(counts, name="parameters").to_frame()
 
 # %% [markdown]
 # ## The learning rate
@@ -148,28 +153,47 @@ pd.Series(counts, name="parameters").to_frame()
 # %%
 votes = inputs.samples["n_votes"]
 share = 1 - 1 / plan.folds
-rows = [int(share * (votes >= step.least_votes).sum()) for step in plan.stages]
-plot_learning_rates(recipe_learning_rates(plan, rows), title=f"recipe {plan.name}")
-plt.show()
+for chosen in [plan, image] if image else [plan]:
+    rows = [int(share * (votes >= step.least_votes).sum()) for step in chosen.stages]
+    plot_learning_rates(recipe_learning_rates(chosen, rows), title=f"recipe {chosen.name}")
+    plt.show()
 
 # %% [markdown]
 # ## Train
 #
 # One fit per network and fold. Where the recipe mixes pseudo-labels in, a first round without them makes them: for
-# every fold from the networks that left this fold out, and from no others, which the audit checks.
+# every fold from the networks that left this fold out, and from no others, which the audit checks. The learning curves
+# of the network in training grow below.
 
 # %%
-options = {"folds": folds or None, "session_hours": 11.5 if on_kaggle() else None}
 folders = {}
 for name, chosen in plans.items():
-    adopt_fits(f"06_train_{name}", out)  # folds that other Kaggle kernels have trained
-    first = chosen.override({"pseudo_weight": 0.0})
-    if chosen.pseudo_weight and pseudo_labels:
-        before = train(first, inputs, out / f"06_first_round_{name}", **options)
-        labels = make_pseudo_labels([before], inputs, out / f"06_pseudo_labels_{name}", up_to=chosen.pseudo_up_to)
-        folders[name] = train(chosen, inputs, out / f"06_train_{name}", pseudo_labels=labels, **options)
-    else:
-        folders[name] = train(first, inputs, out / f"06_train_{name}", **options)
+    folder = out / f"06_train_{name}"
+    for part in (folder, round_folders(folder)[0]):
+        adopt_fits(part.name, out)  # folds that other Kaggle kernels have trained
+    with plots.live_learning_curves() as draw:
+        folders[name] = train_in_rounds(
+            chosen, inputs, folder, folds=folds or None, pseudo_labels=pseudo_labels, on_epoch=draw
+        )
+
+# %% [markdown]
+# ## The networks
+#
+# Structure and size. The recurrent layer of ResNet1D-GRU runs over time, so that a prediction does not depend on the
+# other recordings of its batch. (Built here and not before: where several GPUs train one fit each, this process must
+# leave them alone till then.)
+
+# %%
+shown = [*backbones, *([image.backbone] if image else [])]
+counts = {}
+for name in shown:
+    chosen = plans[name]
+    network = build_model(chosen.backbone, chosen.layout, chosen.inputs, **chosen.network_options())
+    counts[name] = network.count_params()
+    plot_network(network)
+    plt.show()
+    del network
+pd.Series(counts, name="parameters").to_frame()
 
 # %% [markdown]
 # ## Learning curves
@@ -177,29 +201,43 @@ for name, chosen in plans.items():
 # The loss on the training folds and the score on the held-out fold, after every epoch.
 
 # %%
-for name in backbones:
+for name in shown:
     plots.plot_learning_curves(pd.read_csv(folders[name] / "history.csv"), title=name)
     plt.show()
 
 # %% [markdown]
-# ## The networks and the ensemble of the bands
+# ## The ensemble of the bands, and S3's two halves
 #
-# Accuracy (most-voted class hit) and the official score, of all samples and of those with ten or more votes, the
-# latter with its 95 % interval over patients. The ensemble joins ResNet1D-GRU on the whole signal and on each band;
-# its weights are given above, or fitted on the other folds, so that no fold is scored with weights that saw it.
+# The ensemble of the bands joins ResNet1D-GRU on the whole signal and on each band. S3 averages the mean of these
+# networks (with the weights of the bands where they are given) and the image network. Weights are given above, or
+# fitted on the other folds, so that no fold is scored with weights that saw it; those shown are fitted to all folds.
 
 # %%
-complete = [folder for folder in folders.values() if (folder / "oof.parquet").is_file()]
-table = "trained some of the folds; the out-of-fold tables are written when all are done"
+complete = {name: folder for name, folder in folders.items() if (folder / "oof.parquet").is_file()}
+ensembles = {}
+if len(complete) == len(folders):
+    oof = load_oof(complete)
+    shares = dict(zip(oof.names, oof.predictions, strict=True))
+    joined = {"ensemble of the bands": ({name: shares[name] for name in grus}, band_weights)} if len(grus) > 1 else {}
+    if image:
+        mean = np.average([shares[name] for name in grus], axis=0, weights=band_weights or None)
+        joined["S3: signals and image"] = ({"signals": mean, "image": shares[image.backbone]}, half_weights)
+    for name, (members, given) in joined.items():
+        about = (oof.targets, oof.folds, oof.patients, list(members), oof.n_votes)
+        ensembles[name] = fit_ensemble(np.stack(list(members.values())), *about, weights=given or None)
+fitted = [fit.table.set_index("name")[["weight", "kl", "adds"]] for fit in ensembles.values()]
+titles = [f"{name} ({fit.kind}, score of {fit.tier})" for name, fit in ensembles.items()]
+pd.concat(fitted, keys=titles) if fitted else "no ensemble: fewer than two members, or not all folds are trained"
+
+# %% [markdown]
+# ## The networks and their ensembles
+#
+# Accuracy (most-voted class hit) and the official score, of all samples and of those with ten or more votes, the
+# latter with its 95 % interval over patients.
+
+# %%
 if complete:
-    table = store_comparison(complete, out / stage)
-    members = [folder for name, folder in folders.items() if name.startswith("resnet1d_gru")]
-    if len(members) > 1:
-        oof = load_oof(members)
-        if band_weights:
-            joined = np.average(oof.predictions, axis=0, weights=band_weights)
-        else:
-            joined = fit_ensemble(oof.predictions, oof.targets, oof.folds, oof.patients, oof.names, oof.n_votes).oof
-        bands_row = compare_predictions({"ensemble of the bands": joined}, oof.targets, oof.n_votes, oof.patients)
-        table = pd.concat([table, bands_row])
+    table = store_comparison(list(complete.values()), out / stage, ensembles)
+else:
+    table = "trained some of the folds; the out-of-fold tables are written when all are done"
 table

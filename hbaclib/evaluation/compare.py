@@ -10,6 +10,7 @@ import pandas as pd
 
 from hbaclib.artefacts import atomic_path, read_manifest, write_manifest
 from hbaclib.errors import ConfigError
+from hbaclib.evaluation.ensemble_fit import EnsembleFit
 from hbaclib.evaluation.oof import load_oof
 from hbaclib.evaluation.tiers import score_by_tier
 
@@ -60,19 +61,29 @@ def compare_predictions(
     return pd.DataFrame(rows).set_index("network")
 
 
-def store_comparison(folders: Sequence[str | Path], folder: str | Path) -> pd.DataFrame:
-    """Write the table of `compare` and a manifest that names what it was made from.
+def store_comparison(
+    folders: Sequence[str | Path], folder: str | Path, ensembles: Mapping[str, EnsembleFit] | None = None
+) -> pd.DataFrame:
+    """Write the table of `compare`, with ensembles of these networks below, and a manifest that names what it is from.
 
     Args:
         folders: trained folders with all folds.
         folder: gets ``comparison.csv``.
+        ensembles: name -> fit to the rows of `hbaclib.load_oof` of these folders; scored by its nested predictions. The
+            manifest keeps the weights.
+
+    Returns:
+        The table.
 
     Raises:
         ConfigError: there is nothing to compare.
     """
     if not folders:
         raise ConfigError("no trained networks to compare")
-    table, folder = compare(folders), Path(folder)
+    fits, folder = dict(ensembles or {}), Path(folder)
+    oof = load_oof([Path(member) for member in folders])
+    shares = dict(zip(oof.names, oof.predictions, strict=True)) | {name: fit.oof for name, fit in fits.items()}
+    table = compare_predictions(shares, oof.targets, oof.n_votes, oof.patients)
     with atomic_path(folder / COMPARISON) as partial:
         table.to_csv(partial)
     write_manifest(
@@ -81,5 +92,6 @@ def store_comparison(folders: Sequence[str | Path], folder: str | Path) -> pd.Da
         inputs={Path(path).name: read_manifest(path).digest for path in folders},
         parameters={},
         outputs=[COMPARISON],
+        facts={name: {"kind": fit.kind, "weights": fit.weights} for name, fit in fits.items()},
     )
     return table

@@ -80,5 +80,7 @@ def round_folders(folder: str | Path) -> tuple[Path, Path]:
     """
     folder = Path(folder)
     number, _, name = folder.name.rpartition("_train_")
-    first, labels = (f"{number}_{kind}_{name}" if number else f"{kind}_{name}" for kind in ("first_round", "pseudo_labels"))
+    first, labels = (
+        f"{number}_{kind}_{name}" if number else f"{kind}_{name}" for kind in ("first_round", "pseudo_labels")
+    )
     return folder.with_name(first), folder.with_name(labels)

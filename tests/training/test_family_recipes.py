@@ -55,10 +55,19 @@ def test_s3():
     )
     assert recipe.label_smoothing_votes > 0 and recipe.label_smoothing_up_to == 3
     assert 0 < recipe.pseudo_weight < 1 and recipe.precision == "auto" and len(recipe.seeds) == 1
-    image = {"backbone": "efficientnet_b0", "layout": "stem", "inputs": "both", "model_options": {}}
-    assert not load_recipe("s3", **image).reads_signals
     assert load_recipe("s3", band=[0.5, 4.0]).band == (0.5, 4.0)
     assert load_recipe("s3", **{"crop_seconds": 10}).network_options()["shape"] == (2000, 8)
+
+
+def test_image_half_of_s3():
+    image, signals = load_recipe("s3_image"), load_recipe("s3")
+    assert (image.backbone, image.layout, image.inputs) == ("efficientnet_b0", "stem", "both")
+    assert not image.reads_signals and input_kinds(image) == ("both",) and not image.model_options
+    assert image.weights == "imagenet"
+    # Smoothed labels, pseudo-labels, mixed precision, fixed seeds and folds are stated for the system as a whole.
+    shared = ("label_smoothing_votes", "label_smoothing_up_to", "pseudo_weight", "pseudo_up_to")
+    for key in (*shared, "precision", "seeds", "folds", "sampling", "augmentation"):
+        assert getattr(image, key) == getattr(signals, key), key
 
 
 def test_s4():
