@@ -2,81 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path
 
 from hbaclib.conventions import RAW_PAIRS
+from hbaclib.evaluation.network_boxes import Box, network_boxes, place_boxes
+
+ROW, EDGE = 0.5, 0.3
+"""Height of a row of boxes in inches, and the distance from the middle of a box to its edge in rows."""
 
 
 def plot_network(model: Any, title: str | None = None) -> Figure:
-    """Draw a network as a chain of boxes, one chain for each of its inputs; needs no Graphviz.
+    """Draw a network as boxes of one or more layers and the connections between them; needs no Graphviz.
 
-    Neighbouring layers that keep the shape of the data share a box, which tells their number and parameters.
+    Every branch has a column of its own, from its fork to the box that joins it. Blocks with shortcuts or gates are one
+    box, and so are neighbours of the same size in space and time where the network is deep; such a box names its first
+    and its last layer and tells how many there are.
 
     Args:
         model: a Keras model as `hbaclib.build_model` gives it.
         title: of the figure.
     """
-    columns = [_boxes(chain) for chain in _chains(model)]
-    height = max(len(column) for column in columns)
-    figure, axis = plt.subplots(figsize=(4.2 * len(columns), 0.46 * height + 0.6), layout="constrained")
-    for x, column in enumerate(columns):
-        for y, (name, shape, layers, parameters) in enumerate(column):
-            text = f"{name}  {' × '.join(map(str, shape))}"
-            text += f"\n{layers} layers, {parameters:,} parameters" if layers > 1 else f"\n{parameters:,} parameters"
-            colour = "#dbe9f6" if parameters else "#eeeeee"
-            box = {"boxstyle": "round,pad=0.3", "facecolor": colour, "linewidth": 0.6}
-            axis.text(x, -y, text, ha="center", va="center", fontsize=7, bbox=box)
-            if y:
-                axis.annotate("", (x, 0.28 - y), (x, 0.72 - y), arrowprops={"arrowstyle": "->", "linewidth": 0.7})
-    axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(0.6 - height, 0.6))
+    boxes, places = place_boxes(network_boxes(model))
+    texts = [_box_text(box) for box in boxes]
+    longest = [0] * (1 + max(column for column, _ in places))
+    for text, (column, _) in zip(texts, places, strict=True):
+        longest[column] = max(longest[column], *map(len, text.split("\n")))
+    # Inches: a letter of 7 points is up to 0.066 wide. A column without boxes only lets connections pass.
+    widths = np.array([0.066 * letters + 0.3 if letters else 0.2 for letters in longest])
+    middles = np.cumsum(widths) - widths / 2
+    depth = 1 + max(row for _, row in places)
+    figure, axis = plt.subplots(figsize=(max(widths.sum(), 4), ROW * depth + 0.4), layout="constrained")
+    points = [(middles[column], -row) for column, row in places]
+    for (x, y), box, text in zip(points, boxes, texts, strict=True):
+        if text:
+            colour = "#dbe9f6" if box.parameters else "#eeeeee"
+            style = {"boxstyle": "round,pad=0.3", "facecolor": colour, "linewidth": 0.6}
+            axis.text(x, y, text, ha="center", va="center", fontsize=7, bbox=style)
+        for parent in box.parents:
+            # Down its own column, then in a curve across the gap above this box.
+            (left, top), end = points[parent], y + EDGE if text else y
+            start, turn = top - EDGE if texts[parent] else top, y + 1 - EDGE
+            corners = [(left, start), (left, turn), (left, (turn + end) / 2), (x, (turn + end) / 2), (x, end)]
+            path = Path(corners, [Path.MOVETO, Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+            arrow = "-|>,head_width=1.5,head_length=3" if text else "-"
+            axis.add_patch(FancyArrowPatch(path=path, arrowstyle=arrow, linewidth=0.7, facecolor="black"))
+    axis.set(xlim=(0, widths.sum()), ylim=(0.6 - depth, 0.6))
     axis.set_axis_off()
     axis.set_title(title or f"{model.name}: {model.count_params():,} parameters", fontsize=10)
     return figure
 
 
-def _chains(model: Any) -> list[list[Any]]:
-    """The layers behind each input, then those behind the point where the inputs meet, behind the first."""
-    outer = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-    inner: list[list[Any]] = []
-    before: list[Any] = []
-    behind: list[Any] = []
-    for layer in outer:
-        if inner or not hasattr(layer, "layers"):
-            (behind if inner else before).append(layer)
-            continue
-        parts = [part for part in layer.layers if hasattr(part, "layers")]
-        inner = [list(_leaves(part)) for part in parts] if len(layer.inputs) > 1 else [list(_leaves(layer))]
-    chains = inner or [[]]
-    chains[0] = before + chains[0] + behind
-    return [[layer for layer in chain if type(layer).__name__ != "InputLayer"] for chain in chains]
-
-
-def _leaves(model: Any) -> Iterator[Any]:
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
-def _boxes(chain: list[Any]) -> list[tuple[str, tuple[int, ...], int, int]]:
-    boxes: list[tuple[str, tuple[int, ...], int, int]] = []
-    for layer in chain:
-        output = layer.output[0] if isinstance(layer.output, list | tuple) else layer.output
-        shape = tuple(int(size) for size in output.shape[1:] if size is not None)
-        # Channels change inside every block; the size in space and time tells the stages apart.
-        if boxes and boxes[-1][1][:-1] == shape[:-1] and len(shape) > 1:
-            name, _, count, parameters = boxes[-1]
-            boxes[-1] = (name, shape, count + 1, parameters + layer.count_params())
-        else:
-            boxes.append((layer.name, shape, 1, layer.count_params()))
-    return boxes
+def _box_text(box: Box) -> str:
+    if not box.names:
+        return ""
+    name = box.names[0] if len(box.names) == 1 else f"{box.names[0]} … {box.names[-1]}"
+    what = "input" if not box.parents else box.kind if len(box.names) == 1 else f"{len(box.names)} layers"
+    size = " × ".join(map(str, box.shape))
+    return f"{name}  {size}\n{what}" + (f", {box.parameters:,} parameters" if box.parameters else "")
 
 
 def plot_loss_against_epoch(histories: Mapping[str, pd.DataFrame], title: str | None = None) -> Figure:
