@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.inputs.augment import (
     AUGMENTATIONS,
@@ -15,6 +16,8 @@ from hbaclib.inputs.augment import (
     xy_masking,
 )
 from hbaclib.inputs.images import swap_left_right, swap_left_right_raw
+from hbaclib.inputs.pipeline import training_batches
+from tests.training.tiny import TinyArrays, tiny_recipe
 
 SHAPES = [(128, 256, 8), (128, 256, 4), (2000, 8)]
 
@@ -148,6 +151,25 @@ def test_order_in_the_recipe_does_not_matter():
     np.testing.assert_array_equal(augment(batch(), rng(), settings), augment(batch(), rng(), turned))
     given = batch()
     assert augment(given, rng(), {}) is given
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["coarse_dropout", "frequency_masking", "random_cutout", "time_masking", "time_shift", "xy_masking", "mixup"],
+)
+def test_each_alone_draws_anew_in_every_epoch_and_repeats_for_the_same_key(name):
+    arrays, order = TinyArrays(n=8, patients=4), np.arange(8).reshape(2, 4)
+    recipe = tiny_recipe(augmentation={name: {"p": 1.0}})
+    targets = arrays.samples[list(VOTE_COLUMNS)].to_numpy(np.float32)
+
+    def epoch(number):
+        key, weights = (0, 0, 0, number), np.ones(len(targets), np.float32)
+        made = training_batches(arrays, order, targets, weights, recipe, key, [(128, 256, 8)])
+        return np.stack([images for _, images, *_ in made])
+
+    first, again, second = epoch(0), epoch(0), epoch(1)
+    np.testing.assert_array_equal(first, again)
+    assert (first != second).any(axis=(1, 2, 3, 4)).all()
 
 
 def test_faults_are_named():

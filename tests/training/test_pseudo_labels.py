@@ -14,6 +14,7 @@ from hbaclib.training.labels import load_pseudo_labels, training_labels
 from hbaclib.training.losses import smooth_labels
 from hbaclib.training.predict import Predictor
 from hbaclib.training.pseudo_labels import make_pseudo_labels
+from hbaclib.training.recipe import load_recipe
 from hbaclib.training.trained import held_out_patients
 from hbaclib.training.warm_start import start_from
 from tests.training.tiny import TinyArrays, tiny_recipe
@@ -162,6 +163,11 @@ def tiny_fused(shape, signal_shape):
     return fused_features(shape, signal_shape, image=tiny_image, wavenet={"filters": (4,), "dilations": 2})
 
 
+def part_weights(model, name):
+    (part,) = [layer for layer in all_layers(model) if layer.name == name]
+    return [np.array(value) for value in part.get_weights()]
+
+
 def test_a_fusion_starts_from_its_trained_parts_and_trains_jointly(tmp_path):
     register_model("tiny_wave", tiny_wave, layouts=("raw",))
     register_model("tiny_image", tiny_image)
@@ -173,14 +179,19 @@ def test_a_fusion_starts_from_its_trained_parts_and_trains_jointly(tmp_path):
     )  # fmt: skip
     image = train(quick(backbone="tiny_image", **plain), arrays, tmp_path / "image", progress=False)
     recipe = quick(backbone="tiny_fused", start_from=[str(wave), str(image)], tta=["left_right_swap"], **plain)
-    model = build_model("tiny_fused")
-    fresh = {layer.name: [np.array(value) for value in layer.get_weights()] for layer in all_layers(model)}
-    start_from(model, recipe.start_from, 0, 0, arrays.samples, arrays.folds)
-    for folder, part in ((wave, "wavenet_trunk"), (image, "tiny_image")):
-        source = Predictor.load(folder, folds=[0])
-        assert source.recipe.backbone in {"tiny_wave", "tiny_image"}
-        (now,) = [layer for layer in all_layers(model) if layer.name == part]
-        assert any(not np.array_equal(a, b) for a, b in zip(now.get_weights(), fresh[part], strict=True))
+    weights = {}
+    for fold in (0, 1):
+        model = build_model("tiny_fused")
+        start_from(model, recipe.start_from, fold, 0, arrays.samples, arrays.folds)
+        for folder, part in ((wave, "wavenet_trunk"), (image, "tiny_image")):
+            source = load_recipe(folder / "recipe.toml")
+            trained = build_model(source.backbone, source.layout, source.inputs, **source.network_options())
+            trained.load_weights(folder / f"fold-{fold}.weights.h5")
+            weights[fold, part] = part_weights(model, part)
+            for ours, theirs in zip(weights[fold, part], part_weights(trained, part), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    for part in ("wavenet_trunk", "tiny_image"):  # the folds' own networks, not one for all
+        assert any(not np.array_equal(a, b) for a, b in zip(weights[0, part], weights[1, part], strict=True))
     fused = train(recipe, arrays, tmp_path / "fused", progress=False)
     table = pd.read_parquet(fused / "oof.parquet")
     rows = np.arange(7)
