@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,35 @@ from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.inputs.images import starter_layout
 
 KINDS = ("both", "kaggle", "eeg", "raw", "starter", "wide")
+
+
+class _Memory:
+    """Memory for batches: that of an earlier one, as soon as nothing refers to it any more.
+
+    A batch is megabytes. To be given fresh pages for each takes as long as to fill them.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Empty uint64 array that begins at a multiple of 64 bytes: tf.data takes such a one over without a copy."""
+        size = math.prod(shape)
+        while self._free:
+            room = self._free.pop()
+            if len(room) == size + 7:
+                break
+        else:
+            room = np.empty(size + 7, np.uint64)
+        # Every view of the batch refers to this array, and it ends with the last of them.
+        lent = np.frombuffer(room.data, np.uint64, size, offset=-room.ctypes.data % 64)
+        if room.nbytes <= _KEPT:
+            weakref.finalize(lent, self._free.append, room).atexit = False
+        return lent.reshape(shape)
+
+
+_KEPT = 2**26
+_MEMORY = _Memory()
 
 
 @dataclass(frozen=True)
@@ -106,7 +137,7 @@ class InputArrays:
 
     def _both(self, rows: np.ndarray) -> np.ndarray:
         # A pixel's four float16 of one half are moved as one number of eight bytes.
-        joined = np.empty((len(rows), *self.kaggle.shape[1:3], 2), np.uint64)
+        joined = _MEMORY.take((len(rows), *self.kaggle.shape[1:3], 2))
         for half, stored in enumerate((self.kaggle, self.eeg)):
             pixels = np.asarray(stored).view(np.uint64)[..., 0]
             for sample, row in zip(joined, rows, strict=True):

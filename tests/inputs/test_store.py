@@ -13,7 +13,7 @@ import pytest
 from hbaclib.artefacts import digest_json, read_manifest
 from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
 from hbaclib.errors import ArtefactError, ConfigError
-from hbaclib.inputs.store import open_inputs
+from hbaclib.inputs.store import InputArrays, open_inputs
 from tests.dataset.tiny import write_tiny
 
 Folders = tuple[Path, Path, Path]
@@ -112,3 +112,27 @@ def test_cut_or_missing_arrays_are_refused(copies: Folders) -> None:
     (copies[0] / "samples.parquet").unlink()
     with pytest.raises(ArtefactError, match="run 01_port_data again"):
         open_inputs(*copies)
+
+
+def test_memory_of_a_batch_is_used_again_but_not_while_anything_refers_to_it():
+    rng = np.random.default_rng(0)
+    halves = [rng.standard_normal((6, 128, 256, 4)).astype(np.float16) for _ in range(2)]
+    inputs = InputArrays(None, None, "", *halves, halves[0])
+
+    def gather(first):
+        rows = np.array([first, first + 1])
+        batch = inputs.gather(rows, "both", np.float16)
+        assert batch.ctypes.data % 64 == 0
+        np.testing.assert_array_equal(batch, np.concatenate([half[rows] for half in halves], axis=-1))
+        return batch
+
+    batch = gather(0)
+    place, kept = batch.ctypes.data, batch[1:, ::-1]
+    expected = kept.copy()
+    del batch
+    others = [gather(first) for first in (1, 2, 3)]
+    assert place not in {other.ctypes.data for other in others}
+    np.testing.assert_array_equal(kept, expected)
+    del kept
+    assert gather(4).ctypes.data == place
+    assert inputs.gather(np.arange(3)).shape == (3, 128, 256, 8)
