@@ -13,13 +13,13 @@ import pytest
 
 from hbaclib import build_model
 from hbaclib.conventions import CLASSES
-from hbaclib.inputs.pipeline import training_batch
+from hbaclib.inputs.pipeline import epoch_order, training_batches
 from hbaclib.inputs.store import InputArrays
 from hbaclib.training.losses import kl_loss
 from hbaclib.training.recipe import load_recipe
 from tests.training.tiny import TinyArrays
 
-N, BATCH, ROUNDS = 256, 32, 3
+N, BATCH, STEPS, ROUNDS = 256, 32, 100, 3
 AUGMENTATION = {"horizontal_flip": {"p": 0.5}, "coarse_dropout": {"p": 0.5, "holes": 8, "height": 32, "width": 32}}
 
 
@@ -79,12 +79,17 @@ def test_batched_pipeline_against_the_starters_generator(benchmark, tmp_path):
         np.save(tmp_path / f"{name}.npy", part)
     kaggle, eeg = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("kaggle", "eeg"))
     stored = InputArrays(tiny.samples, tiny.folds, "digest", kaggle, eeg, eeg)
-    order = np.random.default_rng(0).permutation(N).reshape(-1, BATCH)
+    # As many steps as an epoch has, over the same few samples: what tf.data needs to begin is spread over them.
+    order = epoch_order(np.arange(N), STEPS, BATCH, (0, 0, 0, 0))
+    targets, weights = np.full((N, len(CLASSES)), 1 / len(CLASSES)), np.ones(N)
 
-    def run(library):
+    def run(library, order=order):
+        # What a fit iterates over: tf.data, its copies and its reading ahead counted.
         recipe = load_recipe("s1", weights="", layout="stem", augmentation=AUGMENTATION, augment_with=library)
-        for step, rows in enumerate(order):
-            training_batch(stored, rows, recipe, (0, 0, 0, 0, step))
+        steps = 0
+        for _ in training_batches(stored, order, targets, weights, recipe, (0, 0, 0, 0), [(128, 256, 8)]):
+            steps += 1
+        assert steps == len(order)
 
     rng = np.random.default_rng(1)
     spectrograms = {i: rng.gamma(0.5, 5, (320, 400)).astype(np.float32) for i in range(N)}
@@ -94,7 +99,10 @@ def test_batched_pipeline_against_the_starters_generator(benchmark, tmp_path):
         for index in range(len(rival)):
             rival[index]
 
-    batched, one_by_one = rate(lambda: run("batched"), N), rate(lambda: run("albumentations"), N)
+    batched, one_by_one = (
+        rate(lambda: run("batched"), STEPS * BATCH),
+        rate(lambda: run("albumentations"), STEPS * BATCH),
+    )
     starter = rate(run_rival, N)
     print(
         f"\nsamples/s: batched {batched:.0f}, albumentations path {one_by_one:.0f}, starters' generator {starter:.0f}; "

@@ -137,3 +137,53 @@ def test_weights_that_are_nowhere(tmp_path, monkeypatch):
     assert find_weights("efficientnet-b0", "noisy-student") == attached
     with pytest.raises(ConfigError, match=r"give the file's path"):
         find_weights("efficientnet-b0", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("weights", "file", "folder"),
+    [
+        (
+            "imagenet",
+            "efficientnet-b0_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
+            "https://github.com/Callidior/keras-applications/releases/download/efficientnet/",
+        ),
+        (
+            "noisy-student",
+            "efficientnet-b0_noisy-student_notop.h5",
+            "https://github.com/qubvel/efficientnet/releases/download/v0.0.1/",
+        ),
+    ],
+)
+def test_only_on_kaggle_weights_are_downloaded_and_the_log_says_so(
+    tmp_path, monkeypatch, caplog, weights, file, folder
+):
+    import keras
+
+    asked = []
+
+    def get_file(fname, origin, **options):
+        asked.append((fname, origin))
+        return str(tmp_path / fname)
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path / "input"))
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    with pytest.raises(ConfigError, match="found no efficientnet-b0"):
+        find_weights("efficientnet-b0", weights)
+    assert asked == []
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    with caplog.at_level("WARNING"):
+        assert find_weights("efficientnet-b0", weights) == tmp_path / file
+    assert asked == [(file, folder + file)]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and f"downloading {folder}{file}" in record.getMessage()
+
+    def offline(fname, origin, **options):
+        # As Keras raises it without a network.
+        raise Exception(f"URL fetch failure on {origin}: None -- [Errno -3] Temporary failure in name resolution")
+
+    monkeypatch.setattr(keras.utils, "get_file", offline)
+    with pytest.raises(ConfigError) as caught:
+        find_weights("efficientnet-b0", weights)
+    message = str(caught.value)
+    assert f"{folder}{file} cannot be downloaded (URL fetch failure" in message and "attach a data set" in message
