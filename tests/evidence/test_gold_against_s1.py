@@ -48,7 +48,6 @@ WITHOUT = {
     "without the second stage": {"stages": None},
     "without weights by votes": {"stages.0.vote_weights": "none", "stages.1.vote_weights": "none"},
     "without averaged weights": {"ema": 0.0},
-    "without label smoothing": {"label_smoothing": 0.0},
     "without augmentation": {"augmentation": {}},
 }
 PLAIN = "without flipped views"
