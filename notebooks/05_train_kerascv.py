@@ -57,9 +57,10 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 recipe = ""  # "s0", "s2", "s4", "demo", "smoke" or a TOML file; empty: "s4" on a GPU, "demo" on a CPU
 backbones = ["efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201"]  # what is trained, in this order
 fusions = True  # each of them joined with WaveNet, too
-epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; empty: the recipe's
+epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; further ones are not used
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
-weights = None  # None: as the recipe says; "": from scratch; else "imagenet" or a folder with KerasCV presets
+weights = None  # None: as the recipe says (as the default recipe says: if attached, else from scratch);
+# "": from scratch; else "imagenet" or a folder with KerasCV presets
 stage = ""  # name of the folder of the comparison; empty: 05_kerascv
 
 # %%
@@ -71,44 +72,39 @@ from hbaclib.evaluation import plots
 from hbaclib.evaluation.compare import store_comparison
 from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_loss_against_epoch, plot_network
 from hbaclib.inputs.store import open_inputs
-from hbaclib.platform import on_kaggle, output_root
+from hbaclib.models.registry import all_layers
+from hbaclib.platform import output_root, session_hours_left
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
-from hbaclib.training.cross_validate import train
+from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
+from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.runtime import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
 names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
 base = load_recipe(recipe or ("s4" if default_recipe() == "gold" else default_recipe()))
-settings = {f"stages.{number}.epochs": count for number, count in enumerate(epochs)}
-settings |= {} if weights is None else {"weights": weights}
+settings = {} if weights is None else {"weights": weights}
 plans = {}
 for name in names:
     own = {} if name == base.backbone else {"model_options": {}}
-    plans[name] = base.override({**settings, **own, "backbone": name})
+    plans[name] = with_epochs(base.override({**settings, **own, "backbone": name}), epochs)
+plans = start_fusions(plans)  # networks that the recipe starts from are parts of fusions
 plan = plans[names[0]]
 configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
+
+lacking = [] if recipe or weights is not None else [text for each in plans.values() if (text := missing_weights(each))]
+if lacking:
+    print(f"{lacking[0]}: all networks start from random weights, so that they compare")
+    plans = {name: chosen.override({"weights": ""}) for name, chosen in plans.items()}
+    plan = plans[names[0]]
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
 stage = stage or "05_kerascv"
+for chosen in plans.values():
+    check_training(chosen, inputs, folds or None)  # all of them before the first one trains
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
-
-# %% [markdown]
-# ## The networks
-#
-# Parameters of every network, and the structure of one of them: boxes share a size in space and time.
-
-# %%
-counts = {}
-for name, chosen in plans.items():
-    network = build_model(name, chosen.layout, chosen.inputs, **chosen.network_options())
-    counts[name] = network.count_params()
-    if name == names[-1]:
-        plot_network(network)
-        plt.show()
-pd.Series(counts, name="parameters").to_frame()
 
 # %% [markdown]
 # ## The learning rate
@@ -137,15 +133,43 @@ if plan.layout == "stem":
 # ## Train
 #
 # One fit per network and fold, all with the same folds and the same recipe. A run that was killed continues with the
-# epoch after the last finished one; finished fits are not trained again.
+# epoch after the last finished one; finished fits are not trained again. The learning curves of the network in training
+# grow below.
 
 # %%
 folders = {}
 for name, chosen in plans.items():
     adopt_fits(f"05_train_{name}", out)  # folds that other Kaggle kernels have trained
-    folders[name] = train(
-        chosen, inputs, out / f"05_train_{name}", folds=folds or None, session_hours=11.5 if on_kaggle() else None
-    )
+    if chosen.start_from:
+        print(f"{name} starts from {', '.join(chosen.start_from)}")
+    with plots.live_learning_curves() as draw:
+        folders[name] = train(
+            chosen,
+            inputs,
+            out / f"05_train_{name}",
+            folds=folds or None,
+            session_hours=session_hours_left(),
+            on_epoch=draw,
+        )
+
+# %% [markdown]
+# ## The networks
+#
+# Size of every network, and the structure of each backbone and of one fusion: boxes share a size in space and time.
+# (Built here and not before: where several GPUs train one fit each, this process must leave them alone till then.)
+
+# %%
+sizes = {}
+drawn = [*backbones, *names[len(backbones) :][:1]]
+for name, chosen in plans.items():
+    network = build_model(name, chosen.layout, chosen.inputs, **chosen.network_options())
+    trained = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
+    sizes[name] = {"parameters": network.count_params(), "trainable": trained, "layers": len(list(all_layers(network)))}
+    if name in drawn:
+        plot_network(network)
+        plt.show()
+    del network
+pd.DataFrame(sizes).T
 
 # %% [markdown]
 # ## Loss against epoch
