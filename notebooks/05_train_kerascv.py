@@ -155,8 +155,9 @@ for name, chosen in plans.items():
 # %% [markdown]
 # ## The networks
 #
-# Size of every network, and the structure of each backbone and of one fusion: boxes share a size in space and time.
-# (Built here and not before: where several GPUs train one fit each, this process must leave them alone till then.)
+# Size of every network, and the structure of each backbone and of one fusion. Each arrow is a connection of the
+# network; neighbours of one size, and blocks with shortcuts, share a box. (Built here and not before: where several
+# GPUs train one fit each, this process must leave them alone till then.)
 
 # %%
 sizes = {}
