@@ -157,7 +157,7 @@ def test_what_draws_the_curves_cannot_stop_the_training(arrays, tmp_path, caplog
 
 
 def test_a_run_that_would_not_fit_the_memory_is_refused_at_its_start(arrays, tmp_path, monkeypatch):
-    monkeypatch.setattr("hbaclib.training.fit.available_memory", lambda: 50 * 2**20)
+    monkeypatch.setattr("hbaclib.training.limits.available_memory", lambda: 50 * 2**20)
     with pytest.raises(PlatformError, match=r"fold-0: 50 MiB of memory are left .* about 1\d\d MiB are needed"):
         train(tiny_recipe(), arrays, tmp_path, progress=False)
     assert not list(tmp_path.glob("*.weights.h5"))
