@@ -249,7 +249,7 @@ def _map_fits(
             for fit, left in zip(fits, rounds, strict=True):
                 run_fit(fit, inputs, devices=names, progress=progress, deadline=deadline, rounds=left)
             return
-        joblib.Parallel(n_jobs=workers)(
+        joblib.Parallel(n_jobs=workers, batch_size=1)(
             joblib.delayed(run_fit)(
                 fit,
                 inputs,

@@ -42,7 +42,7 @@ def train_all(
         Out-of-fold rows of these folds, by name.
     """
     folders = {name: folder / f"04_train_{name.replace(' ', '-')}" for name in recipes}
-    Parallel(n_jobs=2)(
+    Parallel(n_jobs=2, batch_size=1)(
         delayed(train)(recipe, arrays, folders[name], folds=folds, progress=False)
         for name, (recipe, folds) in recipes.items()
     )

@@ -120,7 +120,11 @@ def test_every_fit_has_a_process_of_its_own_where_there_are_several_devices(trai
     seen = []
     folder = train(tiny_recipe(), arrays, tmp_path, devices=("0", "1"), on_epoch=seen.append)
     for fold in (0, 1):
-        assert same(weights_of(trained, f"fold-{fold}"), weights_of(folder, f"fold-{fold}"))
+        # Equal but for the last bits: in this process TensorFlow may have started with more threads than a fit has.
+        alone, there = (weights_of(place, f"fold-{fold}") for place in (trained, folder))
+        assert alone.keys() == there.keys()
+        for key, value in alone.items():
+            np.testing.assert_allclose(there[key], value, atol=1e-5, err_msg=key)
     facts = [json.loads((folder / f"fold-{fold}.fit.json").read_text())["facts"] for fold in (0, 1)]
     assert {fact["device"] for fact in facts} <= {"0", "1"}
     # One bar over the epochs of both, and the curves as they are at the end.
