@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -242,7 +243,9 @@ def _map_fits(
     workers = min(len(devices), len(fits)) if several else None
     at_once = workers or (joblib.effective_n_jobs(-1) if cluster else 1)
     rounds = [-(-(len(fits) - number) // at_once) for number in range(len(fits))]
-    with Watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch):
+    with Watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch), warnings.catch_warnings():
+        # joblib replaces a process that has grown, as one does that has trained; that is no fault to tell anyone.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         if mirrored:
             # TensorFlow numbers the GPUs that it sees from 0, whatever their numbers outside.
             names = tuple(name if ":" in name else f"GPU:{place}" for place, name in enumerate(devices))
