@@ -39,14 +39,14 @@ NETWORKS: dict[str, dict] = {
     **{name: {"backbone": name} for name in IMAGE},
     "kaggle half": {"backbone": IMAGE[0], "inputs": "kaggle"},
     "wavenet": {"backbone": "wavenet", **RAW, "downsample": 1, "model_options": SMALL_WAVENET},
-    **{
-        f"{name}_wavenet": {"backbone": f"{name}_wavenet", "model_options": {"wavenet": SMALL_WAVENET}}
-        for name in IMAGE
-    },
     "resnet1d_gru": {"backbone": "resnet1d_gru", **RAW, "downsample": 4},
     **{
         f"resnet1d_gru {low:g}-{high:g} Hz": {"backbone": "resnet1d_gru", "band": [low, high], **RAW, "downsample": 4}
         for low, high in BANDS
+    },
+    **{
+        f"{name}_wavenet": {"backbone": f"{name}_wavenet", "model_options": {"wavenet": SMALL_WAVENET}}
+        for name in IMAGE
     },
 }
 

@@ -32,7 +32,7 @@ def test_gold_follows_the_evidence():
     assert [stage.least_votes for stage in recipe.stages] == [1, 10]
     assert {stage.vote_weights for stage in recipe.stages} == {"votes"}
     assert {stage.schedule for stage in recipe.stages} == {"cosine"} and all(s.warmup for s in recipe.stages)
-    assert recipe.ema and recipe.tta and recipe.sampling == "vote_groups" and len(recipe.seeds) > 1
+    assert recipe.tta and not recipe.ema and recipe.sampling == "vote_groups" and len(recipe.seeds) > 1
     assert set(recipe.augmentation) == {"left_right_swap", "time_flip", "xy_masking", "band_shift", "time_shift"}
 
 
