@@ -2,9 +2,10 @@
 
 Then `gold` without each of its ingredients in turn, and with one that has left it: an ingredient that does not help
 should leave the recipe. A thousand patients in four folds, of which one is trained and scored. The networks see the EEG
-half, four frequencies averaged into one (times never): from random weights an EfficientNet-B0 learns the ten-minute half
-by heart, and whole images take four times as long. Batches of 16, and for gold the learning rate of random weights, three
-times that of pretrained ones; the rest is the recipes' own. The tables are left beside the trained networks.
+half, four frequencies averaged into one (times never): from random weights an EfficientNet-B0 learns the ten-minute
+half by heart, and whole images take four times as long. Batches of 16, and for gold the learning rate of random
+weights, three times that of pretrained ones; the rest is the recipes' own. The tables are left beside the trained
+networks.
 """
 
 from __future__ import annotations
