@@ -72,17 +72,15 @@ def audit_held_out(patients: np.ndarray, folds: np.ndarray, source: str = "fold 
         LeakError: naming a patient whose rows lie in two folds.
     """
     rows = pd.DataFrame({"patient_id": patients, "fold": folds})
-    table = rows.drop_duplicates().set_index("patient_id")["fold"]
-    try:
-        audit_folds(rows, table, {fold: folds != fold for fold in np.unique(folds)})
-    except LeakError as error:
-        raise LeakError(str(error).replace("fold table", source, 1)) from None
+    # Whoever trains on all folds but one learns from no patient of that one, if no patient is in two.
+    audit_folds(rows, rows.drop_duplicates().set_index("patient_id")["fold"], {}, source)
 
 
 def audit_folds(
     samples: pd.DataFrame,
     folds: pd.Series,
     used_for_training: np.ndarray | pd.Series | Mapping[int, np.ndarray | pd.Series | Collection[int]],
+    source: str = "fold table",
 ) -> None:
     """Check that no patient is both trained on and scored.
 
@@ -94,6 +92,7 @@ def audit_folds(
             scored on this fold was trained on (in any stage, pseudo-labels and stackers included).
             For a single fit: a boolean mask over the samples. All folds it took no sample from are those it is scored
             on; of every other fold all patients with a sample must be in the mask, else the fold is split.
+        source: how messages call the table of folds.
 
     Raises:
         LeakError: naming the first patient on both sides, or one that the fold table holds twice.
@@ -101,11 +100,11 @@ def audit_folds(
     """
     if folds.index.has_duplicates:
         patient = folds.index[folds.index.duplicated()][0]
-        raise LeakError(f"fold table: patient {patient} is in folds {sorted(set(folds.loc[patient]))}, expected one")
+        raise LeakError(f"{source}: patient {patient} is in folds {sorted(set(folds.loc[patient]))}, expected one")
     patients = samples["patient_id"].to_numpy()
     unknown = np.setdiff1d(patients, folds.index.to_numpy())
     if len(unknown):
-        raise DataError(f"fold table: no fold for patient {list_some(unknown)}")
+        raise DataError(f"{source}: no fold for patient {list_some(unknown)}")
     if isinstance(used_for_training, Mapping):
         for fold, used in used_for_training.items():
             trained = _patients(used, patients)

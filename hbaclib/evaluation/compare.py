@@ -17,32 +17,20 @@ from hbaclib.evaluation.tiers import score_by_tier
 COMPARISON = "comparison.csv"
 
 
-def compare(folders: Sequence[str | Path]) -> pd.DataFrame:
-    """Score trained networks on the same out-of-fold samples.
+def compare_predictions(
+    predictions: Mapping[str, np.ndarray], targets: np.ndarray, n_votes: np.ndarray, patients: np.ndarray
+) -> pd.DataFrame:
+    """Score several networks' predictions of the same samples.
 
     Args:
-        folders: trained folders with all folds.
+        predictions: name -> (n, 6) shares.
+        targets: (n, 6) shares.
+        n_votes: (n,).
+        patients: (n,).
 
     Returns:
         One row a network: ``accuracy`` (share of samples whose most-voted class has the greatest predicted share), then
         ``kl`` of all samples and of those with many votes, the latter with its 95 % interval over patients.
-    """
-    oof = load_oof([Path(folder) for folder in folders])
-    return compare_predictions(
-        dict(zip(oof.names, oof.predictions, strict=True)), oof.targets, oof.n_votes, oof.patients
-    )
-
-
-def compare_predictions(
-    predictions: Mapping[str, np.ndarray], targets: np.ndarray, n_votes: np.ndarray, patients: np.ndarray
-) -> pd.DataFrame:
-    """The table of `compare` for predictions that are at hand.
-
-    Args:
-        predictions: name -> (n, 6).
-        targets: (n, 6) shares.
-        n_votes: (n,).
-        patients: (n,).
     """
     rows = []
     for name, shares in predictions.items():
@@ -64,7 +52,7 @@ def compare_predictions(
 def store_comparison(
     folders: Sequence[str | Path], folder: str | Path, ensembles: Mapping[str, EnsembleFit] | None = None
 ) -> pd.DataFrame:
-    """Write the table of `compare`, with ensembles of these networks below, and a manifest that names what it is from.
+    """Write the table of trained networks, ensembles of them below, and a manifest that names what it is from.
 
     Args:
         folders: trained folders with all folds.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.evaluation.ensemble_data import EnsembleData, clustered_error
+from hbaclib.evaluation.given import check_weights
 from hbaclib.evaluation.metric import divergence
 from hbaclib.evaluation.pooling import Members, Pool, fit_pool
 
@@ -130,10 +131,10 @@ def given_weights(data: EnsembleData, small: EnsembleData, weights: Mapping[str,
     else:
         named = dict(zip(data.names, map(float, weights), strict=True))
     lost = {name: weight for name, weight in named.items() if weight and name not in small.names}
+    check_weights("weights", list(named.values()), data.names)
+    if lost:
+        raise ConfigError(f"weights {named}: {list_some(lost)} was dropped as a duplicate")
     values = np.array([named[name] for name in small.names])
-    if lost or not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
-        why = f"{list_some(lost)} was dropped as a duplicate" if lost else "expected numbers of at least 0, not all 0"
-        raise ConfigError(f"weights {named}: {why}")
     return _Given(small, values / values.sum())
 
 

@@ -7,12 +7,13 @@ maps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hbaclib.conventions import EEG_RATE
+from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
 from hbaclib.inputs.signals import NARROW_RATE, view_signals
 
@@ -45,6 +46,11 @@ class Arrays(Protocol):
     @property
     def digest(self) -> str:
         """Digest of what the arrays hold."""
+        ...
+
+    @property
+    def sampling(self) -> str:
+        """How ``train.csv`` was aggregated into the samples; empty where nobody knows."""
         ...
 
     def gather(self, rows: np.ndarray, inputs: str = "both", dtype: Any = np.float32) -> np.ndarray:
@@ -160,6 +166,33 @@ def views_of(parts: tuple[np.ndarray, ...], recipe: Recipe) -> Iterator[tuple[np
     for name in recipe.tta:
         # Of probability 1: nothing is left to chance.
         yield tuple(_VIEWS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
+
+
+def mean_prediction(
+    gather: Callable[[np.ndarray, str], np.ndarray],
+    size: int,
+    recipe: Recipe,
+    networks: Sequence[Callable[..., Any]],
+) -> np.ndarray:
+    """Mean of what networks predict from all views of their inputs.
+
+    Args:
+        gather: from row numbers and a kind of array to these rows of it.
+        size: number of rows.
+        recipe: of the networks.
+        networks: called with the parts of a batch, laid out; each gives a tensor (batch, 6).
+
+    Returns:
+        (size, 6) float64.
+    """
+    total = np.zeros((size, len(CLASSES)), np.float64)
+    for rows, n in padded_batches(size, recipe.batch):
+        parts = gather_parts(functools.partial(gather, rows), recipe)
+        for view in views_of(parts, recipe):
+            laid_out = lay_out_parts(view, recipe.layout)
+            for network in networks:
+                total[rows[:n]] += network(*laid_out).numpy()[:n]
+    return total / max(len(networks) * (1 + len(recipe.tta)), 1)
 
 
 def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:

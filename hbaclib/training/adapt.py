@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.registry import check_model
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained import trained_recipe
 
@@ -32,12 +31,10 @@ def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
 
 def missing_weights(recipe: Recipe) -> str:
     """Why the pretrained weights of a recipe are not to be had; empty where they are, or where it has none."""
-    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
-    if recipe.weights and family.find_weights:
-        try:
-            family.find_weights(recipe.weights)
-        except ConfigError as error:
-            return str(error)
+    try:
+        recipe.find_weights()
+    except ConfigError as error:
+        return str(error)
     return ""
 
 
@@ -57,7 +54,7 @@ def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
         ConfigError: there are fusions, and a folder's network is a part of none of them.
         ArtefactError: a folder is not a finished training run.
     """
-    fusions = {name for name, plan in plans.items() if _is_fusion(plan)}
+    fusions = {name for name, plan in plans.items() if plan.family.with_signal}
     fitting, used = {}, set()
     for name, plan in plans.items():
         own = [path for path in plan.start_from if name in fusions and _parts(trained_recipe(path)) & _parts(plan)]
@@ -73,9 +70,5 @@ def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
     return fitting
 
 
-def _is_fusion(plan: Recipe) -> bool:
-    return check_model(plan.backbone, plan.layout, plan.inputs).with_signal
-
-
 def _parts(plan: Recipe) -> set[str]:
-    return {plan.backbone.removesuffix(f"_{_WAVENET}"), _WAVENET} if _is_fusion(plan) else {plan.backbone}
+    return {plan.backbone.removesuffix(f"_{_WAVENET}"), _WAVENET} if plan.family.with_signal else {plan.backbone}

@@ -33,14 +33,12 @@ from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS,
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
-from hbaclib.models.registry import check_model
 from hbaclib.training.fit import HERE, Fit, run_fit
 from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.progress import Watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.runtime import visible_gpus
-from hbaclib.training.trained import STAGE, audit_trained, trained_recipe
-from hbaclib.training.warm_start import files_to_start_from
+from hbaclib.training.trained import STAGE, audit_trained, trained_recipe, weight_files
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +93,15 @@ def train(
     needed = {"arrays": inputs.digest} | {f"from {path}": read_manifest(path).digest for path in recipe.start_from}
     if pseudo_labels is not None:
         needed["pseudo_labels"] = read_manifest(pseudo_labels).digest
-    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
-    if recipe.weights and family.find_weights:
-        needed["weights"] = _digest_of(family.find_weights(recipe.weights))
+    if weights := recipe.find_weights():
+        needed["weights"] = _digest_of(weights)
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     labels = None if pseudo_labels is None else Path(pseudo_labels)
     every = [
-        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data, family=family, pseudo_labels=labels)
+        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data, family=recipe.family, pseudo_labels=labels)
         for fold in range(recipe.folds)
         if (data := _data_of(fold, recipe, inputs, needed.get("weights", ""), pseudo_labels))
         for seed in recipe.seeds
@@ -141,9 +138,7 @@ def check_training(
     Raises:
         ConfigError, DataError, LeakError: as `train` says.
     """
-    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
-    if recipe.weights and family.find_weights:
-        family.find_weights(recipe.weights)
+    recipe.find_weights()
     if (recipe.band or recipe.crop_seconds) and not recipe.reads_signals:
         raise ConfigError(f"recipe {recipe.name!r}: band and crop_seconds are for networks that read the raw signals")
     if recipe.reads_signals and recipe.augment_with == "albumentations":
@@ -161,11 +156,10 @@ def check_training(
             f"recipe {recipe.name!r} is for sampling 'non_overlapping', but eeg_id {again.iloc[0]} has several "
             "samples; prepare the data that way, or set the recipe's sampling to 'any'"
         )
-    made = getattr(inputs, "sampling", "")
-    if made and recipe.sampling not in ("any", made):
+    if inputs.sampling and recipe.sampling not in ("any", inputs.sampling):
         raise ConfigError(
-            f"recipe {recipe.name!r} is for sampling {recipe.sampling!r}, the data were prepared with {made!r}; "
-            "prepare them that way, or set the recipe's sampling to 'any'"
+            f"recipe {recipe.name!r} is for sampling {recipe.sampling!r}, the data were prepared with "
+            f"{inputs.sampling!r}; prepare them that way, or set the recipe's sampling to 'any'"
         )
     numbers = {int(number) for number in table}
     if numbers != set(range(recipe.folds)):
@@ -205,7 +199,7 @@ def _data_of(fold: int, recipe: Recipe, inputs: Arrays, weights: str, pseudo_lab
         used["weights"] = weights
     try:
         for path in recipe.start_from:
-            used[f"from {path}"] = [digest_file(file) for file in files_to_start_from(path, fold)]
+            used[f"from {path}"] = [digest_file(file) for file in weight_files(path, fold)]
         if pseudo_labels is not None:
             labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
             used["pseudo_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
@@ -231,13 +225,13 @@ def _map_fits(
     mirrored: bool,
     on_epoch: Callable[[pd.DataFrame], None] | None,
 ) -> None:
-    # On a cluster, which hosts have which devices is known there only: each fit claims one where it runs.
-    cluster = "Dask" in type(joblib.parallel.get_active_backend()[0]).__name__
-    claim = () if not cluster else HERE if devices is None else devices
-    devices = visible_gpus() if devices is None else devices
+    named, devices = devices, visible_gpus() if devices is None else devices
     deadline = None if session_hours is None else time.time() + 3600 * session_hours
     fits = [fit for fit in fits if not fit.finished()]
     mirrored = mirrored and len(devices) > 1
+    # On a cluster, which hosts have which devices is known there only: each fit claims one where it runs.
+    cluster = "Dask" in type(joblib.parallel.get_active_backend()[0]).__name__ and not mirrored
+    claim = () if not cluster else HERE if named is None else named
     # One device (or none, or the last fit) is used by this process; several get a process each.
     several = len(devices) > 1 and len(fits) > 1 and not cluster and not mirrored
     workers = min(len(devices), len(fits)) if several else None

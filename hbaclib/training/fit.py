@@ -7,7 +7,7 @@ after a kill ends with the same weights as one that was never stopped.
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import logging
 import os
 import threading
@@ -28,16 +28,13 @@ from hbaclib.evaluation.metric import kl_divergence
 from hbaclib.inputs.pipeline import (
     Arrays,
     epoch_order,
-    gather_parts,
-    lay_out_parts,
-    padded_batches,
+    mean_prediction,
     training_batches,
-    views_of,
 )
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.labels import training_labels
-from hbaclib.training.limits import Clock, MemoryCheck
+from hbaclib.training.limits import Limits, memory_of_epoch_end
 from hbaclib.training.losses import kl_loss, vote_weights
 from hbaclib.training.recipe import Recipe, Stage
 from hbaclib.training.runtime import (
@@ -153,43 +150,30 @@ def run_fit(
     """
     # Precision, seeds and the device belong to the whole process: the threads of a cluster's worker take turns.
     with _one_at_a_time:
-        return _run_fit(fit, inputs, claim, devices, progress, deadline, rounds, at_once)
-
-
-def _run_fit(
-    fit: Fit,
-    inputs: Arrays,
-    claim: tuple[str, ...],
-    devices: tuple[str, ...],
-    progress: bool,
-    deadline: float | None,
-    rounds: int,
-    at_once: int,
-) -> Fit:
-    if fit.finished():
+        if fit.finished():
+            return fit
+        claim = visible_gpus() if claim == HERE else claim
+        device = claim_device(claim) if claim else ", ".join(devices) or "default"
+        if claim and ":" not in device:
+            # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
+            os.environ["CUDA_VISIBLE_DEVICES"] = device
+        elif claim:
+            devices = (device,)
+        facts = configure(fit.recipe)
+        begin = time.time()
+        if fit.family is not None and not fit.family.built_in:
+            register_model(fit.recipe.backbone, **vars(fit.family))
+        trainer = _Trainer(fit, inputs, devices)
+        try:
+            trainer.run(progress, deadline, rounds, at_once)
+        except _out_of_memory() as error:
+            raise PlatformError(
+                f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
+                "choose a smaller batch, downsample, or a smaller model"
+            ) from error
+        fit.record({**facts, "device": device, "begin": begin, "end": time.time()})
+        fit.path("checkpoint.npz").unlink(missing_ok=True)
         return fit
-    claim = visible_gpus() if claim == HERE else claim
-    device = claim_device(claim) if claim else ", ".join(devices) or "default"
-    if claim and ":" not in device:
-        # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-    elif claim:
-        devices = (device,)
-    facts = configure(fit.recipe)
-    begin = time.time()
-    if fit.family is not None and not fit.family.built_in:
-        register_model(fit.recipe.backbone, **vars(fit.family))
-    trainer = _Trainer(fit, inputs, devices)
-    try:
-        trainer.run(progress, deadline, rounds, at_once)
-    except _out_of_memory() as error:
-        raise PlatformError(
-            f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
-            "choose a smaller batch, downsample, or a smaller model"
-        ) from error
-    fit.record({**facts, "device": device, "begin": begin, "end": time.time()})
-    fit.path("checkpoint.npz").unlink(missing_ok=True)
-    return fit
 
 
 def _out_of_memory() -> type[Exception]:
@@ -260,8 +244,8 @@ class _Trainer:
             )
         )
         bar = tqdm(total=total, initial=done, desc=self.fit.name, unit="step", disable=not progress, mininterval=1)
-        clock = Clock(total - done, total, rounds, deadline, self.fit.name)
-        memory = MemoryCheck(self.model, self.recipe, at_once, self.fit.name)
+        memory = memory_of_epoch_end(self.model, self.recipe)
+        limits = Limits(self.fit.name, total - done, total, rounds, deadline, memory, at_once)
         if stored is not None:
             self.history = list(stored.history)
         with bar:
@@ -269,10 +253,9 @@ class _Trainer:
                 if stored is None or number >= stored.stage:
                     resumed = stored if stored is not None and number == stored.stage else None
                     for loss in self._run_stage(number, stage, rows, steps, resumed):
-                        clock.step()
-                        memory.step()
+                        limits.step()
                         bar.update()
-                        bar.set_postfix_str(f"loss {loss:.3f}{clock.says}", refresh=False)
+                        bar.set_postfix_str(f"loss {loss:.3f}{limits.says}", refresh=False)
         self._write()
 
     def _run_stage(
@@ -413,13 +396,11 @@ class _Trainer:
 
     def _predict(self, rows: np.ndarray, *, views: bool = True) -> np.ndarray:
         """Shares of some rows; with the recipe's views averaged, as `hbaclib.training.predict` does it, or without."""
-        shares = [np.zeros((0, len(VOTE_COLUMNS)), np.float32)]
-        for places, n in padded_batches(len(rows), self.recipe.batch):
-            given = gather_parts(functools.partial(self.inputs.gather, rows[places]), self.recipe)
-            chosen = views_of(given, self.recipe) if views else [given]
-            found = np.stack([self._infer(*lay_out_parts(view, self.recipe.layout)).numpy()[:n] for view in chosen])
-            shares.append(found.mean(axis=0, dtype=np.float64).astype(np.float32))
-        return np.concatenate(shares)
+        recipe = self.recipe if views else dataclasses.replace(self.recipe, tta=())
+        shares = mean_prediction(
+            lambda places, kind: self.inputs.gather(rows[places], kind), len(rows), recipe, [self._infer]
+        )
+        return shares.astype(np.float32)
 
     def _estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
         """Estimate batch-norm statistics anew: the mean over batches of the batch mean, and the pooled variance."""

@@ -22,12 +22,12 @@ from hbaclib.conventions import (
     SPECTROGRAM_COLUMNS,
     SPECTROGRAM_WINDOW,
 )
-from hbaclib.errors import ArtefactError, DataError, list_some
+from hbaclib.errors import DataError, list_some
 from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
-from hbaclib.inputs.pipeline import gather_parts, input_kinds, lay_out_parts, padded_batches, views_of
+from hbaclib.inputs.pipeline import input_kinds, mean_prediction
 from hbaclib.models.registry import INPUT_SHAPES, build_model
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained import fit_name, trained_recipe
+from hbaclib.training.trained import trained_recipe, weight_files
 
 WITH_SPECTROGRAMS = {"both", "kaggle", "starter"}
 """Kinds of inputs that need the ten-minute spectrograms."""
@@ -68,10 +68,7 @@ class Predictor:
         recipe = trained_recipe(folder)
         models = []
         for fold in read_manifest(folder).facts["folds"] if folds is None else folds:
-            for seed in recipe.seeds:
-                path = folder / f"{fit_name(recipe, fold, seed)}.weights.h5"
-                if not path.is_file():
-                    raise ArtefactError(f"{path}: missing, although the manifest names fold {fold}; train it again")
+            for path in weight_files(folder, fold):
                 model = build_model(
                     recipe.backbone,
                     recipe.layout,
@@ -103,14 +100,9 @@ class Predictor:
                 found = "are missing" if kind not in given else f"have shape {np.shape(given[kind])}"
                 raise DataError(f"{kind!r} inputs {found}, expected (n, {', '.join(map(str, SHAPES[kind]))})")
         size = len(given[self.kinds[0]])
-        total = np.zeros((size, len(CLASSES)), np.float64)
-        for rows, n in padded_batches(size, self.recipe.batch):
-            parts = gather_parts(lambda kind, rows=rows: np.asarray(given[kind][rows], np.float32), self.recipe)  # type: ignore[misc]
-            for view in views_of(parts, self.recipe):
-                laid_out = lay_out_parts(view, self.recipe.layout)
-                for model in self.models:
-                    total[rows[:n]] += model(*laid_out).numpy()[:n]
-        shares = total / max(len(self.models) * (1 + len(self.recipe.tta)), 1)
+        shares = mean_prediction(
+            lambda rows, kind: np.asarray(given[kind][rows], np.float32), size, self.recipe, self.models
+        )
         return (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 

@@ -20,6 +20,9 @@ from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
 from hbaclib.signal.raw import FILTER_ORDER
 
+if typing.TYPE_CHECKING:
+    from hbaclib.models.registry import Family
+
 Layout = Literal["stem", "tiled", "starter", "raw"]
 Inputs = Literal["both", "kaggle", "eeg", "raw"]
 
@@ -212,11 +215,29 @@ class Recipe:
         )
 
     @property
-    def reads_signals(self) -> bool:
-        """Whether the network reads the raw signals, alone or beside an image."""
+    def family(self) -> Family:
+        """The network's registry entry.
+
+        Raises:
+            ConfigError: there is none of this name, or not for this layout and these inputs.
+        """
         from hbaclib.models.registry import check_model
 
-        return self.inputs == "raw" or check_model(self.backbone, self.layout, self.inputs).with_signal
+        return check_model(self.backbone, self.layout, self.inputs)
+
+    @property
+    def reads_signals(self) -> bool:
+        """Whether the network reads the raw signals, alone or beside an image."""
+        return self.inputs == "raw" or self.family.with_signal
+
+    def find_weights(self) -> Path | None:
+        """File or folder of the pretrained weights; None for a recipe or a network without any.
+
+        Raises:
+            ConfigError: they are not found.
+        """
+        find = self.family.find_weights
+        return find(self.weights) if self.weights and find else None
 
     def network_options(self) -> dict[str, Any]:
         """Keyword arguments for `hbaclib.build_model`, apart from name, layout, inputs and weights."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.registry import build_model, check_model
+from hbaclib.models.registry import build_model
 from hbaclib.training.recipe import Recipe
 
 MOST_CORNERS = 1000
@@ -177,7 +177,7 @@ def corners(recipe: Recipe, space: Space) -> list[Recipe]:
 
 def _check_options(recipe: Recipe) -> None:
     """Compare the network's options with what its builder takes, without building it (that would start TensorFlow)."""
-    family = check_model(recipe.backbone, recipe.layout, recipe.inputs)
+    family = recipe.family
     general = inspect.signature(build_model).parameters
     options = {key: value for key, value in recipe.network_options().items() if key not in general}
     try:

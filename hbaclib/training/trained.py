@@ -41,6 +41,20 @@ def fit_name(recipe: Recipe, fold: int, seed: int) -> str:
     return f"fold-{fold}" if len(recipe.seeds) == 1 else f"fold-{fold}-seed-{seed}"
 
 
+def weight_files(folder: str | Path, fold: int) -> list[Path]:
+    """Weight files of a fold's trained networks, one for each seed.
+
+    Raises:
+        ArtefactError: the folder is not a finished training run, or a file is missing.
+    """
+    recipe = trained_recipe(folder)
+    files = [Path(folder) / f"{fit_name(recipe, fold, seed)}.weights.h5" for seed in recipe.seeds]
+    for path in files:
+        if not path.is_file():
+            raise ArtefactError(f"{path}: missing; train fold {fold} again")
+    return files
+
+
 def held_out_patients(folder: str | Path, fold: int) -> np.ndarray:
     """Patients that no network of a trained folder's fold has seen, from its own out-of-fold tables.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.errors import ConfigError
 from hbaclib.models.registry import all_layers, build_model
-from hbaclib.training.trained import audit_trained, fit_name, trained_recipe
+from hbaclib.training.trained import audit_trained, trained_recipe, weight_files
 
 
 def start_from(
@@ -34,7 +34,7 @@ def start_from(
     for folder in map(Path, folders):
         audit_trained(folder, fold, samples, folds)
         recipe = trained_recipe(folder)
-        path = files_to_start_from(folder, fold)[recipe.seeds.index(seed) if seed in recipe.seeds else 0]
+        path = weight_files(folder, fold)[recipe.seeds.index(seed) if seed in recipe.seeds else 0]
         source = build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
         source.load_weights(path)
         if not _copy_parts(_parts(source), _parts(model)):
@@ -42,20 +42,6 @@ def start_from(
                 f"{folder}: network {recipe.backbone!r} has no part in common with {model.name!r} "
                 f"(parts here: {', '.join(_parts(model)) or 'none'}; there: {', '.join(_parts(source)) or 'none'})"
             )
-
-
-def files_to_start_from(folder: str | Path, fold: int) -> list[Path]:
-    """Weight files of a fold's trained networks, one for each seed.
-
-    Raises:
-        ArtefactError: the folder is not a finished training run, or a file is missing.
-    """
-    recipe = trained_recipe(folder)
-    files = [Path(folder) / f"{fit_name(recipe, fold, seed)}.weights.h5" for seed in recipe.seeds]
-    for path in files:
-        if not path.is_file():
-            raise ArtefactError(f"{path}: missing; train the fold again")
-    return files
 
 
 def _parts(model: Any) -> dict[str, Any]:

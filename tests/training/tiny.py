@@ -33,6 +33,8 @@ def register_tiny() -> None:
 class TinyArrays:
     """Stands in for the stored arrays: the class of a sample is the height of a bright stripe."""
 
+    sampling = ""
+
     def __init__(self, n: int = 48, patients: int = 12, folds: int = 2, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         classes = rng.integers(0, 6, n)
