@@ -33,6 +33,11 @@ COMMON = {
 """From random weights, in steps that a CPU can take by the thousand."""
 
 
+def trained_folder(folder: Path, name: str) -> Path:
+    """Where a recipe's networks lie."""
+    return folder / f"04_train_{name.replace(' ', '-')}"
+
+
 def train_all(
     recipes: Mapping[str, tuple[Recipe, Sequence[int]]], arrays: InputArrays, folder: Path
 ) -> dict[str, pd.DataFrame]:
@@ -41,7 +46,7 @@ def train_all(
     Returns:
         Out-of-fold rows of these folds, by name.
     """
-    folders = {name: folder / f"04_train_{name.replace(' ', '-')}" for name in recipes}
+    folders = {name: trained_folder(folder, name) for name in recipes}
     Parallel(n_jobs=2, batch_size=1)(
         delayed(train)(recipe, arrays, folders[name], folds=folds, progress=False)
         for name, (recipe, folds) in recipes.items()

@@ -2,8 +2,9 @@
 
 On a synthetic set, from random weights, all with one recipe for the same number of steps. The images are the EEG half
 (times averaged in pairs, frequencies in fours; one network sees the Kaggle half in its place) and WaveNet has its first
-two blocks alone: sixteen networks in an hour on two cores. Scored is the first of four folds; the networks on frequency
-bands are trained on two, so that the weights of their ensemble come from rows that are not scored.
+two blocks alone: twenty networks in an hour on two cores. Scored is the first of four folds; the networks on frequency
+bands are trained on two, so that the weights of their ensemble come from rows that are not scored. Two fusions are
+trained once more from trained parts, as one would for real use, beside their image networks with as many steps again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.evidence.side_by_side import (
     scores_of,
     targets,
     train_all,
+    trained_folder,
     with_predictions,
 )
 
@@ -33,6 +35,9 @@ RAW = {"layout": "raw", "inputs": "raw"}
 SMALL_WAVENET = {"filters": [8, 16]}
 BANDS = ([0.5, 4.0], [4.0, 8.0], [8.0, 13.0])
 IMAGE = ("efficientnet_b0", "efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201")
+CONTINUED = ("efficientnet_b0", "mobilenet_v3_large")
+AGAIN = " again"
+"""Behind the name of a network that starts from trained ones."""
 
 # name -> changes to the recipe `demo`
 NETWORKS: dict[str, dict] = {
@@ -64,6 +69,12 @@ def test_families_fusions_bands_and_the_mean_of_three_kinds(networks_folder: Pat
     bands = [name for name in NETWORKS if name.startswith("resnet1d_gru")]
     chosen = {name: (recipe_of(changes), [0, 1] if name in bands else [0]) for name, changes in NETWORKS.items()}
     trained = train_all(chosen, arrays, networks_folder)
+    parts = {name: [name] for name in CONTINUED} | {f"{name}_wavenet": [name, "wavenet"] for name in CONTINUED}
+    started = {
+        name + AGAIN: chosen[name][0].override({"start_from": [str(trained_folder(networks_folder, o)) for o in own]})
+        for name, own in parts.items()
+    }
+    trained |= train_all({name: (recipe, [0]) for name, recipe in started.items()}, arrays, networks_folder)
     both = [trained[name] for name in bands]
     assert all(part[list(SAMPLE_ID)].equals(both[0][list(SAMPLE_ID)]) for part in both)
     fitted = fit_ensemble(
@@ -86,6 +97,7 @@ def test_families_fusions_bands_and_the_mean_of_three_kinds(networks_folder: Pat
         return float(scores[(scores["network"] == name) & (scores["tier"] == ">=10")]["kl"].iloc[0])
 
     wholes = {f"{name}_wavenet": [name, "wavenet"] for name in IMAGE}
+    wholes |= {f"{name}_wavenet{AGAIN}": [name + AGAIN, "wavenet"] for name in CONTINUED}
     wholes |= {"ensemble of the bands": bands, "mean of kaggle, eeg and raw": kinds}
     best = {whole: min(parts, key=kl) for whole, parts in wholes.items()}
     gains = pd.concat([gain_over(rows[whole], rows[part], whole=whole, part=part) for whole, part in best.items()])
