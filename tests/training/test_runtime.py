@@ -139,6 +139,11 @@ def test_xla_is_for_one_gpu_alone(monkeypatch):
         assert not uses_xla(tf.distribute.get_strategy())
 
 
+def told(caplog):
+    """What the library itself logged: on Python 3.13 AutoGraph has a word of its own to say."""
+    return [record for record in caplog.records if record.name.startswith("hbaclib")]
+
+
 def test_a_step_by_xla_equals_the_plain_one(caplog):
     import tensorflow as tf
 
@@ -156,7 +161,7 @@ def test_a_step_by_xla_equals_the_plain_one(caplog):
         ends.append((sums, value.numpy()))
     np.testing.assert_allclose(ends[0][0], ends[1][0], atol=1e-5)
     np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-6)
-    assert not caplog.records
+    assert not told(caplog)
 
 
 def test_what_xla_cannot_compile_runs_without_it(caplog):
@@ -170,5 +175,5 @@ def test_what_xla_cannot_compile_runs_without_it(caplog):
 
     compiled = compile_step(step, xla=True)
     assert [float(compiled(tf.constant(2.0))) for _ in range(2)] == [3.0, 5.0]
-    (record,) = caplog.records
+    (record,) = told(caplog)
     assert "XLA cannot compile this network" in record.message
