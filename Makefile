@@ -6,6 +6,7 @@ EXTRAS ?= test,dev
 CONSTRAINTS ?=
 NOTEBOOKS := $(wildcard notebooks/*.py)
 SUITE ?= demo
+JOBS ?= 2
 
 # The first of these that is a Python 3.11-3.13; say PYTHON=... for another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -33,8 +34,9 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/hbac run $(SUITE)
 
+# Two processes, each with whole files of tests: most of a test's time is one thread's.
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: install notebooks-check
 	$(BIN)/ruff check .
