@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -116,6 +117,27 @@ def _kernel_messages_to(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
+def _join_streams(path: Path) -> None:
+    """Make one text of a stream's pieces, as a terminal would show it: each step of a progress bar is a piece."""
+    import nbformat
+
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    for cell in notebook.cells:
+        joined: list[Any] = []
+        for output in cell.get("outputs", []):
+            if joined and output.output_type == joined[-1].output_type == "stream" and output.name == joined[-1].name:
+                joined[-1].text += output.text
+            else:
+                joined.append(output)
+        for output in joined:
+            if output.output_type == "stream":
+                # What a carriage return wrote over is gone.
+                output.text = re.sub(r".*\r(?=[^\n])", "", output.text)
+        if joined:
+            cell.outputs = joined
+    nbformat.write(notebook, path)
+
+
 def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
     """Run one notebook; the executed one appears in ``folder`` when it is whole (``-failed`` when a cell raised).
 
@@ -141,6 +163,7 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
                 extra_arguments=["--log-level=ERROR"],  # a kernel on this machine need not warn of plain sockets
             )
     except papermill.PapermillExecutionError as error:
+        _join_streams(running)
         os.replace(running, failed)
         raise _cell_error(stage, failed, error) from None
     except DeadKernelError:
@@ -149,6 +172,7 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
             f"{stage.name}: the notebook's kernel died, mostly for lack of memory; its last words, of {messages}:"
             f"\n{last or '(none)'}"
         ) from None
+    _join_streams(running)
     os.replace(running, folder / f"{stage.name}.ipynb")
     failed.unlink(missing_ok=True)
 

@@ -69,7 +69,8 @@ class Limits:
         steps = self.left - self.seen + self.total * (self.rounds - 1)
         needed = steps * seconds * _VALIDATION_SHARE
         if self.rounds > 1:
-            self.says = f", {needed / 3600:.1f} h for all {self.rounds} fits"
+            time_left = f"{needed / 3600:.1f} h" if needed > 5400 else f"{needed / 60:.0f} min"
+            self.says = f", {time_left} for all {self.rounds} fits"
         log.info("%s: %.2f s a step, about %.1f minutes for %d steps", self.name, seconds, needed / 60, steps)
         if self.deadline is not None and time.time() + needed > self.deadline:
             raise PlatformError(

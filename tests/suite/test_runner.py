@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from hbaclib.errors import ArtefactError, ConfigError
@@ -64,6 +65,16 @@ def test_failing_cell_is_shown_and_what_was_finished_stays(project: Path) -> Non
     run_suite("tiny", root=project, parameters={"value": 2})
     assert not failed.exists()
     assert log(project) == ["first", "first", "second"]
+
+
+def test_a_progress_bar_leaves_its_last_state(project: Path) -> None:
+    bar = "import sys, time\nfor n in range(4):\n    print(f'\\r{n} of 3', end='', file=sys.stderr, flush=True)\n"
+    bar += "    time.sleep(0.2)\nprint(file=sys.stderr, flush=True)\nprint('first')\nprint('second')"
+    write_notebook(project / "notebooks" / "12_second.ipynb", 'out = ""\nstage = ""', SECOND + "\n" + bar)
+    out = run_suite("tiny", root=project)
+    cells = nbformat.read(out / "notebooks" / "12_second.ipynb", nbformat.NO_CONVERT).cells
+    streams = [(part.name, part.text) for cell in cells for part in cell.get("outputs", [])]
+    assert streams == [("stderr", "3 of 3\n"), ("stdout", "first\nsecond\n")]
 
 
 def test_a_kernel_that_dies_is_told_with_its_last_words(project: Path) -> None:
