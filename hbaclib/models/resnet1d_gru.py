@@ -9,14 +9,31 @@ Source: the public ResNet1D-GRU notebooks of the competition (2024); pre-activat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hbaclib.errors import ConfigError
 from hbaclib.models.registry import register_model
 
 if TYPE_CHECKING:
     import keras
 
 KERNELS = (3, 5, 7, 9, 11)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_options(kernels: Sequence[int], block_dropout: float, **counts: int) -> None:
+    listed = isinstance(kernels, list | tuple)
+    if not listed or not kernels or not all(map(_is_count, kernels)) or len(set(kernels)) < len(kernels):
+        raise ConfigError(f"kernels of resnet1d_gru are {kernels!r}; expected different whole numbers of at least 1")
+    for name, value in counts.items():
+        if not _is_count(value):
+            raise ConfigError(f"{name} of resnet1d_gru is {value!r}; expected a whole number of at least 1")
+    if not isinstance(block_dropout, int | float) or not 0 <= block_dropout < 1:
+        raise ConfigError(f"block_dropout of resnet1d_gru is {block_dropout!r}; expected a rate from 0 to below 1")
 
 
 def _activate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -43,7 +60,7 @@ def _block(x: keras.KerasTensor, planes: int, kernel: int, dropout: float, name:
 def resnet1d_gru_features(
     shape: tuple[int, ...],
     *,
-    kernels: tuple[int, ...] = KERNELS,
+    kernels: Sequence[int] = KERNELS,
     planes: int = 24,
     blocks: int = 9,
     kernel: int = 5,
@@ -54,7 +71,7 @@ def resnet1d_gru_features(
 
     Args:
         shape: (samples, signals).
-        kernels: lengths of the parallel convolutions; their outputs are joined along time.
+        kernels: lengths of the parallel convolutions, all different; their outputs are joined along time.
         planes: filters of every convolution.
         blocks: number of residual blocks; each halves the length.
         kernel: length of the convolutions inside the blocks.
@@ -63,7 +80,11 @@ def resnet1d_gru_features(
 
     Returns:
         An uncompiled model (n, samples, signals) -> (n, k): 48 + 256 features for 2,000 samples.
+
+    Raises:
+        ConfigError: kernels that are none, equal or below 1, another count below 1, or a rate outside 0..1.
     """
+    _check_options(kernels, block_dropout, planes=planes, blocks=blocks, kernel=kernel, units=units)
     import keras
     from keras import layers
 

@@ -8,8 +8,10 @@ odd reflection that is SciPy's default adds transients of hundreds of µV where 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import fft
@@ -18,7 +20,7 @@ from hbaclib.conventions import EEG_RATE
 from hbaclib.errors import DataError
 
 Gain = Callable[[np.ndarray], np.ndarray]
-"""Hashable function: frequencies in Hz -> gain of both passes together, 0..1."""
+"""Hashable function: frequencies in Hz -> gain of both passes together, 0..1. Equal settings give equal functions."""
 
 REFLECTION = 1000
 """Samples mirrored at either end (5 s): what is left of a 0.5 Hz filter's memory after them is below 0.1 %."""
@@ -36,42 +38,68 @@ def _check_edges(low: float, high: float, rate: float) -> None:
         )
 
 
-def _butterworth(frequencies: np.ndarray, low: float, high: float, order: int, rate: float) -> np.ndarray:
-    w, w_low, w_high = (_warped(f, rate) for f in (frequencies, low, high))
-    with np.errstate(divide="ignore"):  # a band-pass has infinite attenuation at 0 Hz
-        distance = (w**2 - w_low * w_high) / (w * (w_high - w_low)) if low > 0 else w / w_high
-    return 1 / (1 + distance ** (2 * order))
+# The gains are values and not closures: two made of the same settings are one key of the spectra's cache.
+@dataclass(frozen=True)
+class _Butterworth:
+    low: float
+    high: float
+    order: int
+    rate: float
+
+    def __call__(self, frequencies: np.ndarray) -> np.ndarray:
+        w, w_low, w_high = (_warped(f, self.rate) for f in (frequencies, self.low, self.high))
+        with np.errstate(divide="ignore"):  # a band-pass has infinite attenuation at 0 Hz
+            distance = (w**2 - w_low * w_high) / (w * (w_high - w_low)) if self.low > 0 else w / w_high
+        return 1 / (1 + distance ** (2 * self.order))
 
 
-def _notch(frequencies: np.ndarray, frequency: float, quality: float, rate: float) -> np.ndarray:
-    angle, centre = 2 * np.pi * frequencies / rate, 2 * np.pi * frequency / rate
-    distance = (np.cos(angle) - np.cos(centre)) ** 2
-    width = (np.tan(centre / quality / 2) * np.sin(angle)) ** 2
-    return distance / (distance + width)
+@dataclass(frozen=True)
+class _Notch:
+    frequency: float
+    quality: float
+    rate: float
+
+    def __call__(self, frequencies: np.ndarray) -> np.ndarray:
+        angle, centre = 2 * np.pi * frequencies / self.rate, 2 * np.pi * self.frequency / self.rate
+        distance = (np.cos(angle) - np.cos(centre)) ** 2
+        width = (np.tan(centre / self.quality / 2) * np.sin(angle)) ** 2
+        return distance / (distance + width)
 
 
 def band_pass_gain(low: float, high: float, order: int = 3, sampling_rate: float = EEG_RATE) -> Gain:
     """Gain of ``scipy.signal.butter(order, (low, high), "bandpass")`` run forward and backward; low = 0: a low-pass.
 
     Raises:
-        DataError: the band is empty or reaches the Nyquist frequency.
+        DataError: the band is empty or reaches the Nyquist frequency, or the order is not a whole number from 1 up.
     """
     _check_edges(low, high, sampling_rate)
-    return partial(_butterworth, low=low, high=high, order=order, rate=sampling_rate)
+    try:
+        whole = operator.index(order)
+    except TypeError:
+        whole = 0
+    if whole < 1:
+        raise DataError(f"order is {order!r}; expected a whole number of at least 1")
+    return _Butterworth(float(low), float(high), whole, float(sampling_rate))
 
 
 def notch_gain(frequency: float = 60.0, quality: float = 35.0, sampling_rate: float = EEG_RATE) -> Gain:
     """Gain of ``scipy.signal.iirnotch(frequency, quality)`` run forward and backward.
 
     Raises:
-        DataError: the frequency reaches the Nyquist frequency.
+        DataError: the frequency reaches the Nyquist frequency, or the quality is so low that the width does.
     """
     _check_edges(0.0, frequency, sampling_rate)
-    return partial(_notch, frequency=frequency, quality=quality, rate=sampling_rate)
+    least = 2 * frequency / sampling_rate  # the width, frequency / quality, ends at the Nyquist frequency
+    if not least < quality < np.inf:
+        raise DataError(
+            f"quality of a notch at {frequency} Hz is {quality!r}; expected a finite number above {least:g} at "
+            f"{sampling_rate} Hz sampling"
+        )
+    return _Notch(float(frequency), float(quality), float(sampling_rate))
 
 
 @lru_cache(maxsize=16)
-def _spectrum_gain(gains: tuple[partial, ...], n_fft: int, rate: float, dtype: str) -> np.ndarray:
+def _spectrum_gain(gains: tuple[Gain, ...], n_fft: int, rate: float, dtype: str) -> np.ndarray:
     frequencies = np.arange(n_fft // 2 + 1) * rate / n_fft
     total = np.prod([gain(frequencies) for gain in gains], axis=0).astype(dtype)
     total.setflags(write=False)
@@ -108,14 +136,22 @@ def zero_phase(
         gains: what ``band_pass_gain`` and ``notch_gain`` give.
         sampling_rate: Hz.
         reflection: samples mirrored at either end; at most n_samples - 1 are.
-        margin: filtered samples of the reflection to keep at either end, at most ``reflection``.
+        margin: filtered samples of the reflection to keep at either end, at most as many as are mirrored.
         step: keep every ``step``-th sample, from the first kept one on.
 
     Returns:
         (..., ceil((n_samples + 2 * margin) / step)) in the input's precision.
+
+    Raises:
+        DataError: the margin is negative or longer than what is mirrored.
     """
     n = rows.shape[-1]
     reach = min(reflection, n - 1)
+    if not 0 <= margin <= reach:
+        raise DataError(
+            f"margin of {margin} samples; expected 0..{reach}, as many as are mirrored (reflection {reflection}, "
+            f"signals of {n} samples)"
+        )
     used = n + 2 * reach
     n_fft = step * fft.next_fast_len(-(-(used + reach) // step), real=True)
     padded = np.empty((*rows.shape[:-1], n_fft), rows.dtype)
@@ -163,7 +199,7 @@ def band_pass(
         The same shape and precision.
 
     Raises:
-        DataError: an empty band, an edge at or above the Nyquist frequency, NaN or infinite values.
+        DataError: an empty band, an edge at or above the Nyquist frequency, an order below 1, NaN or infinite values.
 
     Source: S. Butterworth, 1930; design by the bilinear transform as in ``scipy.signal.butter``.
     """
@@ -179,6 +215,9 @@ def notch(
     signals: np.ndarray, frequency: float = 60.0, *, quality: float = 35.0, sampling_rate: float = EEG_RATE
 ) -> np.ndarray:
     """Zero-phase notch, -6 dB at ``frequency * (1 ± 1 / (2 quality))``; otherwise as ``band_pass``.
+
+    Raises:
+        DataError: as ``band_pass``; the quality is not above ``2 * frequency / sampling_rate``.
 
     Source: design as in ``scipy.signal.iirnotch``.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hbaclib.conventions import EEG_RATE, RAW_PAIRS
@@ -19,9 +21,11 @@ STEP = 5
 """Every so many samples are kept of a whole recording (40 Hz)."""
 
 FILTER_ORDER = 4
-# From 6 Hz up a filter has forgotten everything within a second, and less need be mirrored.
-_FAST_EDGE = 6.0
-_FAST_REFLECTION = 200
+# Of a filter of that order, run both ways, some 1e-5 of the impulse response is left this many periods of the slowest
+# frequency in it after the impulse.
+_SETTLING_PERIODS = 12
+# What settles within a second, as the default low-pass, needs no more than that mirrored, and the FFT stays short.
+_FAST_REFLECTION = EEG_RATE
 
 
 def _gains(low_pass: float | None, band: tuple[float, float] | None, rate: float) -> tuple[Gain, ...]:
@@ -39,6 +43,20 @@ def _gains(low_pass: float | None, band: tuple[float, float] | None, rate: float
     return tuple(gains)
 
 
+def _reflection(low_pass: float | None, band: tuple[float, float] | None, n_samples: int) -> int:
+    """Samples to mirror at either end, so that nothing but the reflection reaches the recording: at most all.
+
+    A filter remembers for as long as its narrowest transition tells: the distance of the lower edge from 0 Hz, the
+    width of the band, or the distance of the upper edge from the Nyquist frequency.
+    """
+    low, high = band if band is not None else (0.0, low_pass)
+    if high is None:
+        return 0
+    slowest = min(width for width in (low, high - low, EEG_RATE / 2 - high) if width > 0)
+    settled = math.ceil(min(_SETTLING_PERIODS * EEG_RATE / slowest, n_samples - 1))
+    return _FAST_REFLECTION if settled <= _FAST_REFLECTION else max(REFLECTION, settled)
+
+
 def raw_signals(
     eeg: np.ndarray,
     low_pass: float | None = 16.0,
@@ -50,7 +68,8 @@ def raw_signals(
     """Give the eight bipolar signals as the raw-EEG networks read them.
 
     Differences as RAW_PAIRS; NaN becomes 0; clipped to ±1,024 µV; divided by 32; zero-phase Butterworth filter of order
-    4 over the whole recording; then every 5th sample of the whole recording (40 Hz), or a stretch at the full 200 Hz.
+    4 over the whole recording, mirrored at its ends for as long as the filter remembers; then every 5th sample of it
+    (40 Hz), or a stretch at the full 200 Hz.
 
     Args:
         eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 1 s. NaN allowed.
@@ -72,8 +91,7 @@ def raw_signals(
     recordings = as_eeg(eeg, min_samples=EEG_RATE)
     n_samples = recordings.shape[-2]
     gains = _gains(low_pass, band, EEG_RATE / STEP if seconds is None else EEG_RATE)
-    lowest_edge = band[0] if band is not None else low_pass
-    reflection = REFLECTION if lowest_edge is not None and lowest_edge < _FAST_EDGE else _FAST_REFLECTION
+    reflection = _reflection(low_pass, band, n_samples)
     if seconds is None:
         if start is not None:
             raise DataError(f"start = {start} without seconds; expected the length of the stretch too")

@@ -8,15 +8,17 @@ import pytest
 
 from hbaclib import build_model
 from hbaclib.conventions import CHAINS, RAW_PAIRS
+from hbaclib.errors import ConfigError
 from hbaclib.models import wavenet
 from hbaclib.models.registry import all_layers
+from hbaclib.models.resnet1d_gru import resnet1d_gru_features
 from hbaclib.models.wavenet import receptive_field, wavenet_sequence, wavenet_trunk
 
 
-def reach(model, length, place, signal=0):
+def reach(model, length, place, signal=0, loudness=1.0):
     """Places of the output that change when one sample of the input does, relative to that sample."""
     rng = np.random.default_rng(0)
-    signals = rng.standard_normal((1, length, 2))
+    signals = loudness * rng.standard_normal((1, length, 2))
     changed = signals.copy()
     changed[0, place, signal] += 1
     before, after = (np.asarray(model(given))[0] for given in (signals, changed))
@@ -34,10 +36,10 @@ def double_precision():
     keras.config.set_dtype_policy(before)
 
 
-def positive(model):
+def positive(model, bias=0.1):
     """Weights of one sign, so that no path cancels another and no gate is shut."""
     for weight in model.weights:
-        value = 1 / np.prod(weight.shape[:-1]) if "kernel" in weight.name else 0.1
+        value = 1 / np.prod(weight.shape[:-1]) if "kernel" in weight.name else bias
         weight.assign(np.full(weight.shape, value))
     return model
 
@@ -52,8 +54,12 @@ def test_receptive_field_by_perturbing_one_sample(filters, kernel, dilations, do
     assert reach(model, 601, 300) == (-future, past)
 
 
-def test_receptive_field_of_the_whole_network():
+def test_receptive_field_of_the_whole_network(double_precision):
     assert receptive_field() == (376, 380)
+    # Through 24 layers the farthest sample's share is below double precision: it shows where all else is exactly 0.
+    model = positive(wavenet_sequence((901, 2)), bias=0)
+    assert reach(model, 901, 450, loudness=0) == (-380, 376)
+    assert reach(model, 901, 400, signal=1, loudness=0) == (-380, 376)
     assert "757 samples, 376 in the past and 380 in the future" in " ".join(inspect.getdoc(wavenet).split())
 
 
@@ -140,3 +146,101 @@ def test_resnet1d_gru_is_as_described():
     assert network.get_layer("flat").output.shape == (None, 48)
     assert network.get_layer("gru").output.shape == (None, 256)
     assert network.output_shape == (None, 304)
+
+
+def sources(layer):
+    """The layers whose outputs a layer takes, in order."""
+    given = layer.input if isinstance(layer.input, list) else [layer.input]
+    return [tensor._keras_history.operation for tensor in given]
+
+
+def path_to(layer, first):
+    """The layers from one to another, both named, where each takes one output."""
+    path = [layer]
+    while path[0].name != first:
+        (before,) = sources(path[0])
+        path.insert(0, before)
+    return path
+
+
+@pytest.mark.parametrize(("rate", "dropped"), [(0.0, []), (0.2, ["Dropout"])])
+def test_the_blocks_of_resnet1d_gru_are_as_described(rate, dropped):
+    network = build_model("resnet1d_gru", "raw", "raw", block_dropout=rate).get_layer("resnet1d_gru")
+    layers, activate = keras.layers, ["BatchNormalization", "Activation"]
+
+    def kinds(path):
+        return [type(layer).__name__ for layer in path]
+
+    parallel = network.get_layer("parallel")
+    assert parallel.axis == 1, "joined along time"
+    for branch in sources(parallel):
+        assert isinstance(branch, layers.Conv1D) and (branch.filters, branch.strides) == (24, (1,))
+        assert kinds(sources(branch)) == ["InputLayer"]
+    halve = network.get_layer("halve")
+    assert (halve.filters, halve.kernel_size, halve.strides) == (24, (5,), (2,))
+    assert kinds(path_to(halve, "parallel")) == ["Concatenate", *activate, "Conv1D"]
+
+    before, length = halve, 5000
+    for number in range(1, 10):
+        joined = network.get_layer(f"block{number}_sum")
+        assert isinstance(joined, layers.Add)
+        pooled, identity = sources(joined)
+        main = path_to(pooled, before.name)[1:]
+        assert kinds(main) == [*activate, "Conv1D", *activate, *dropped, "Conv1D", "MaxPooling1D"]
+        for layer in main:
+            if isinstance(layer, layers.Conv1D):
+                assert (layer.filters, layer.kernel_size, layer.strides) == (24, (5,), (1,))
+        for pool in (pooled, identity):
+            assert isinstance(pool, layers.MaxPooling1D) and (pool.pool_size, pool.strides) == ((2,), (2,))
+        assert sources(identity) == [before], "the identity path is pooled and nothing else"
+        length = -(-length // 2)
+        assert joined.output.shape == (None, length, 24)
+        before = joined
+
+    features = network.get_layer("features")
+    flat, recurrent = sources(features)
+    assert kinds(path_to(flat, before.name)) == ["Add", *activate, "AveragePooling1D", "Flatten"]
+    mean = network.get_layer("mean")
+    assert (mean.pool_size, mean.strides, mean.output.shape) == ((6,), (6,), (None, 2, 24))
+    assert isinstance(recurrent, layers.Bidirectional) and recurrent.merge_mode == "concat"
+    assert recurrent.forward_layer.units == recurrent.backward_layer.units == 128
+    assert kinds(sources(recurrent)) == ["InputLayer"], "beside the convolutions, on the raw signal"
+    activations = [layer for layer in network.layers if isinstance(layer, layers.Activation)]
+    assert len(activations) == 2 * 9 + 2
+    assert all(layer.activation is keras.activations.silu for layer in activations)
+
+
+KERNELS_MESSAGE = "expected different whole numbers of at least 1"
+COUNT_MESSAGE = "expected a whole number of at least 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernels": []}, rf"kernels of resnet1d_gru are \[\]; {KERNELS_MESSAGE}"),
+        ({"kernels": [5, 5]}, rf"\[5, 5\]; {KERNELS_MESSAGE}"),
+        ({"kernels": [3, 0]}, KERNELS_MESSAGE),
+        ({"kernels": [3, -5]}, KERNELS_MESSAGE),
+        ({"kernels": [3, 5.0]}, KERNELS_MESSAGE),
+        ({"kernels": [True, 5]}, KERNELS_MESSAGE),
+        ({"kernels": 5}, f"are 5; {KERNELS_MESSAGE}"),
+        ({"kernels": "35"}, KERNELS_MESSAGE),
+        ({"planes": 0}, f"planes of resnet1d_gru is 0; {COUNT_MESSAGE}"),
+        ({"blocks": 0}, f"blocks of resnet1d_gru is 0; {COUNT_MESSAGE}"),
+        ({"blocks": -1}, f"blocks of resnet1d_gru is -1; {COUNT_MESSAGE}"),
+        ({"kernel": 0}, f"kernel of resnet1d_gru is 0; {COUNT_MESSAGE}"),
+        ({"units": -128}, f"units of resnet1d_gru is -128; {COUNT_MESSAGE}"),
+        ({"units": 12.5}, f"units of resnet1d_gru is 12.5; {COUNT_MESSAGE}"),
+        ({"block_dropout": 1.0}, "block_dropout of resnet1d_gru is 1.0; expected a rate from 0 to below 1"),
+        ({"block_dropout": -0.1}, "block_dropout of resnet1d_gru is -0.1"),
+        ({"block_dropout": float("nan")}, "block_dropout of resnet1d_gru is nan"),
+    ],
+)
+def test_options_that_make_no_resnet1d_gru(options, message):
+    with pytest.raises(ConfigError, match=message):
+        build_model("resnet1d_gru", "raw", "raw", shape=(128, 8), **options)
+
+
+def test_one_kernel_and_one_block_are_a_resnet1d_gru():
+    smallest = resnet1d_gru_features((128, 8), kernels=[3], planes=1, blocks=1, kernel=1, units=1)
+    assert smallest.output_shape == (None, 6 + 2)

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from hbaclib.errors import DataError
-from hbaclib.signal.filters import band_pass, band_pass_gain, low_pass, notch, notch_gain, zero_phase
+from hbaclib.signal.filters import (
+    _spectrum_gain,
+    band_pass,
+    band_pass_gain,
+    low_pass,
+    notch,
+    notch_gain,
+    zero_phase,
+)
 from tests.signal.recordings import noise
 
 INTERIOR = slice(1500, -1500)
@@ -80,12 +88,63 @@ def test_steps_and_margins_cut_from_the_same_result(n: int, step: int, margin: i
     np.testing.assert_allclose(whole[:, margin : margin + n], zero_phase(rows, gain, reflection=200), atol=1e-12)
 
 
+def test_equal_settings_compute_their_spectrum_once() -> None:
+    assert band_pass_gain(1, 40) == band_pass_gain(1.0, 40.0) != band_pass_gain(1, 40, order=4)
+    assert notch_gain(60) == notch_gain() != notch_gain(50)
+    eeg = noise(4, 1000)
+    calls = [lambda: band_pass(eeg, 1.5, 33), lambda: low_pass(eeg, 17), lambda: notch(eeg, 50)]
+    _spectrum_gain.cache_clear()
+    first = [call() for call in calls]
+    assert (_spectrum_gain.cache_info().hits, _spectrum_gain.cache_info().misses) == (0, 3)
+    second = [call() for call in calls]
+    assert (_spectrum_gain.cache_info().hits, _spectrum_gain.cache_info().misses) == (3, 3)
+    np.testing.assert_array_equal(first, second)
+    others = [band_pass(eeg, 1.5, 33, order=2), band_pass(eeg, 1.5, 33, sampling_rate=250), notch(eeg, 50, quality=20)]
+    assert _spectrum_gain.cache_info().misses == 6, "other settings are other spectra"
+    assert not any(np.array_equal(other, ours) for other in others for ours in first)
+
+
 @pytest.mark.parametrize(
     ("low", "high"), [(0.5, 100), (0.5, 120), (10, 5), (-1, 5), (5, 5), (float("nan"), 5), (1, float("inf"))]
 )
 def test_bad_bands(low: float, high: float) -> None:
     with pytest.raises(DataError, match=r"expected 0 <= low < high < 100.0 Hz \(Nyquist frequency\)"):
         band_pass(noise(0, 1000), low, high)
+
+
+@pytest.mark.parametrize("order", [0, -2, 1.5, float("nan"), None])
+def test_bad_orders(order: int) -> None:
+    for call in (
+        lambda: band_pass(noise(0, 1000), 1, 40, order=order),
+        lambda: low_pass(noise(0, 1000), 4, order=order),
+    ):
+        with pytest.raises(DataError, match=f"order is {order}; expected a whole number of at least 1"):
+            call()
+
+
+@pytest.mark.parametrize("quality", [0, -35.0, 0.6, float("nan"), float("inf")])
+def test_bad_qualities(quality: float) -> None:
+    # At 0.6 the notch at 60 Hz would be as wide as all frequencies below the Nyquist frequency.
+    with pytest.raises(DataError, match=f"60 Hz is {quality}; expected a finite number above 0.6 at 200"):
+        notch(noise(0, 1000), 60, quality=quality)
+
+
+def test_the_lowest_quality_is_still_scipys() -> None:
+    frequencies = np.linspace(0.01, 99.9, 5000)
+    response = signal.freqz(*signal.iirnotch(60, 0.61, fs=200), frequencies, fs=200)[1]
+    np.testing.assert_allclose(notch_gain(60, 0.61)(frequencies), abs(response) ** 2, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "reflection", "margin", "mirrored"),
+    [(300, 1000, 500, 299), (300, 1000, 300, 299), (300, 100, 101, 100), (300, 100, -1, 100), (300, -5, 0, -5)],
+)
+def test_no_margin_beyond_what_is_mirrored(n: int, reflection: int, margin: int, mirrored: int) -> None:
+    with pytest.raises(DataError, match=rf"margin of {margin} samples; expected 0\.\.{mirrored}, .* of {n} samples"):
+        zero_phase(np.zeros((2, n)), band_pass_gain(1, 40), reflection=reflection, margin=margin)
+    if mirrored > 0:
+        kept = zero_phase(np.zeros((2, n)), band_pass_gain(1, 40), reflection=reflection, margin=mirrored)
+        assert kept.shape == (2, n + 2 * mirrored)
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,18 @@ from hbaclib.signal.raw import raw_signals
 from tests.signal.recordings import column, noise
 
 
-def _slow(eeg: np.ndarray, edges: float | tuple[float, float], padlen: int = 1000) -> np.ndarray:
-    """The recipe, channel by channel with SciPy's ``sosfiltfilt``; (n_samples, 8) at 200 Hz."""
+def _slow(eeg: np.ndarray, edges: float | tuple[float, float]) -> np.ndarray:
+    """The recipe, channel by channel with SciPy's ``sosfiltfilt``; (n_samples, 8) at 200 Hz.
+
+    The whole recording is mirrored: what the slowest filter begins with has faded before the recording begins.
+    """
     kind = "bandpass" if isinstance(edges, tuple) else "lowpass"
     sos = signal.butter(4, edges, kind, fs=200, output="sos")
     channels = []
     for first, second in RAW_PAIRS:
         wave = eeg[:, column(first)].astype(np.float64) - eeg[:, column(second)]
         wave = np.clip(np.where(np.isnan(wave), 0, wave), -1024, 1024) / 32
-        channels.append(signal.sosfiltfilt(sos, wave, padtype="even", padlen=padlen))
+        channels.append(signal.sosfiltfilt(sos, wave, padtype="even", padlen=len(wave) - 1))
     return np.clip(np.stack(channels, axis=-1), -32, 32)
 
 
@@ -50,13 +53,60 @@ def test_ten_seconds_at_200_hz_have_no_ends_of_their_own() -> None:
     assert raw_signals(eeg, seconds=50).shape == (10_000, 8)
 
 
-def test_band_in_place_of_the_low_pass() -> None:
+def test_band_in_place_of_the_low_pass_at_200_hz() -> None:
     eeg = _wild()
-    for band in ((0.5, 20.0), (8.0, 13.0)):
-        expected = _slow(eeg, band)
-        np.testing.assert_allclose(raw_signals(eeg, band=band)[300:-300], expected[::5][300:-300], atol=1e-3)
     high = raw_signals(eeg, band=(20.0, 60.0), seconds=10)
     np.testing.assert_allclose(high, _slow(eeg, (20.0, 60.0))[4000:6000], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "band", [(6.0, 6.5), (8.0, 9.0), (12.0, 12.25), (0.5, 1.0), (0.5, 4.0), (0.5, 20.0), (8.0, 13.0), (19.0, 20.0)]
+)
+def test_bands_at_40_hz_up_to_the_ends(band: tuple[float, float]) -> None:
+    eeg = _wild()
+    expected = _slow(eeg, band)[::5]
+    signals = raw_signals(eeg, band=band)
+    assert expected.std() > 0.05
+    np.testing.assert_allclose(signals, expected, rtol=0, atol=1e-4)
+    inside = slice(300, -300)  # 7.5 s
+    np.testing.assert_allclose(signals[inside], expected[inside], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "mirrored"),
+    [
+        ({}, 200),
+        ({"low_pass": 20.0}, 200),
+        ({"low_pass": 4.0}, 1000),
+        ({"low_pass": 1.0}, 2400),
+        ({"low_pass": 99.0, "seconds": 10}, 2400),  # one hertz from the Nyquist frequency is as slow as one from 0
+        ({"band": (20.0, 60.0), "seconds": 10}, 200),
+        ({"band": (8.0, 13.0)}, 1000),
+        ({"band": (6.0, 6.5)}, 4800),  # as slow as its width
+        ({"band": (0.5, 20.0)}, 4800),  # as slow as its lower edge
+        ({"band": (0.0, 16.0)}, 200),  # a low-pass
+        ({"band": (6.0, 6.1)}, 9999),  # no more than there is
+    ],
+)
+def test_a_slow_filter_has_more_mirrored(
+    options: dict[str, object], mirrored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def spy(rows: np.ndarray, *gains: object, reflection: int, step: int) -> np.ndarray:
+        found.append(reflection)
+        return rows[:, ::step]
+
+    monkeypatch.setattr("hbaclib.signal.raw.zero_phase", spy)
+    raw_signals(noise(0), **options)
+    assert found == [mirrored]
+
+
+def test_a_narrow_band_of_a_short_recording() -> None:
+    for n in (200, 201, 1500):
+        signals = raw_signals(noise(0, n), band=(6.0, 6.1))
+        assert signals.shape == (-(-n // 5), 8)
+        assert np.isfinite(signals).all()
 
 
 def test_without_a_filter_only_scaled() -> None:
