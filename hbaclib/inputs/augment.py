@@ -170,11 +170,15 @@ def coarse_dropout(
 ) -> np.ndarray:
     """Set ``holes`` rectangles of ``height`` x ``width`` pixels to 0 in all planes; they may overlap.
 
+    Raises:
+        ConfigError: a hole is higher or wider than the images.
+
     Source: DeVries and Taylor, Cutout (2017), in the form of albumentations' CoarseDropout.
     """
     rows = _chosen(len(batch), p, rng)
     if batch.ndim != 4:
         return batch
+    _check_holes(batch.shape[1:3], {"height": height, "width": width})
     high, wide = batch.shape[1] - height, batch.shape[2] - width
     tops = rng.integers(0, high + 1, (len(rows), holes))
     lefts = rng.integers(0, wide + 1, (len(rows), holes))
@@ -184,13 +188,28 @@ def coarse_dropout(
     return batch
 
 
+def _check_holes(size: tuple[int, ...], options: Mapping[str, Any]) -> None:
+    given = {**(coarse_dropout.__kwdefaults__ or {}), **options}
+    for key, most in zip(("height", "width"), size, strict=True):
+        if given[key] > most:
+            raise ConfigError(
+                f"augmentation.coarse_dropout.{key} is {given[key]!r}, expected at most {most}: the images have "
+                f"{size[0]} x {size[1]} pixels"
+            )
+
+
 def random_cutout(
     batch: np.ndarray, rng: np.random.Generator, *, p: float = 1.0, height: float = 0.5, width: float = 0.5
 ) -> np.ndarray:
     """Set one rectangle to 0 in all planes, of random size up to these shares of the image; signals stay.
 
     The same draw as KerasCV's ``RandomCutout``: centre anywhere, so that the rectangle can reach over the edge, sides
-    uniform from 0. (KerasCV 0.9.0 also limits the width by the image's *height*, a slip that is not repeated here.)
+    uniform from 0. (KerasCV 0.9.0 also limits the width by the image's *height*, a slip that is not repeated here; on
+    128 x 256 pixels it shows where ``width`` is above 0.5.)
+
+    That layer is not used: traced into tf.data with a seed, it draws height and width as one share and repeats the
+    sizes in every epoch; it takes no seed of a batch's own, by which a resumed fit draws what an uninterrupted one
+    does; and it writes all images anew in float32, which takes tens of times as long as clearing rectangles in place.
 
     Source: DeVries and Taylor, Cutout (2017), in the form of keras-cv 0.9.0.
     """
@@ -268,8 +287,16 @@ ALBUMENTATIONS = ("coarse_dropout", "horizontal_flip")
 """Names that the albumentations path offers as well."""
 
 
-def check_augmentation(settings: Mapping[str, Mapping[str, Any]]) -> None:
+SHARES = {"random_cutout": ("height", "width")}
+"""Name -> options that are shares of the image's sides."""
+
+
+def check_augmentation(settings: Mapping[str, Mapping[str, Any]], size: tuple[int, int] | None = None) -> None:
     """Check names and options of a recipe's augmentation table.
+
+    Args:
+        settings: name -> options.
+        size: (height, width) of the images before layout; without it, sides in pixels are checked when they are used.
 
     Raises:
         ConfigError: an unknown augmentation or option, or a value out of range.
@@ -287,10 +314,16 @@ def check_augmentation(settings: Mapping[str, Mapping[str, Any]]) -> None:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if key == "p" and not (number and 0 <= value <= 1):
                 raise ConfigError(f"augmentation.{name}.p is {value!r}, expected a probability")
+            if key in SHARES.get(name, ()) and not (number and 0 < value <= 1):
+                raise ConfigError(
+                    f"augmentation.{name}.{key} is {value!r}, expected a share of the image, 0 < value <= 1"
+                )
             if key != "p" and isinstance(known[key], float) and not (number and value > 0):
                 raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected a positive number")
             if key != "p" and isinstance(known[key], int) and not (isinstance(value, int) and number and value >= 1):
                 raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected a whole number of at least 1")
+    if size is not None and "coarse_dropout" in settings:
+        _check_holes(size, settings["coarse_dropout"])
 
 
 def augment(
@@ -344,6 +377,8 @@ def augment_parts(
 def _with_albumentations(
     batch: np.ndarray, rng: np.random.Generator, settings: Mapping[str, Mapping[str, Any]]
 ) -> np.ndarray:
+    if "coarse_dropout" in settings:
+        _check_holes(batch.shape[1:3], settings["coarse_dropout"])
     compose = _albumentations(tuple((name, tuple(sorted(settings[name].items()))) for name in sorted(settings)))
     # One seed a batch: the library's generator is started anew, so no draw repeats between epochs, and a resumed fit
     # draws what an uninterrupted one does.

@@ -44,7 +44,7 @@ def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48
         keras.layers.GlobalAveragePooling2D()(middle),
         keras.layers.GlobalMaxPooling2D()(middle),
     ]
-    return keras.Model(given, keras.layers.Concatenate()(parts))
+    return keras.Model(given, keras.layers.Concatenate()(parts), name="convnet_small")
 
 
 register_model("convnet_small", convnet_features)

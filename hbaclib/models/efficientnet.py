@@ -10,8 +10,12 @@ Source: Tan and Le, EfficientNet (2019); package efficientnet 1.1.1 (P. Yakubovs
 from __future__ import annotations
 
 import logging
+import math
 import os
+import string
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +37,10 @@ PUBLISHED = {
     "noisy-student": "{model}_noisy-student_notop.h5",
 }
 """Published weights -> file name in the package's releases; ``{model}`` is for instance ``efficientnet-b0``."""
+REPEATS = (1, 2, 2, 3, 3, 4, 1)
+"""Blocks of the seven groups of B0; a deeper variant has each times its depth, rounded up."""
+DEPTHS_AND_TOPS = {"b0": (1.0, 1280), "b1": (1.1, 1280), "b2": (1.2, 1408), "b3": (1.4, 1536), "b4": (1.8, 1792)}
+"""Variant -> depth (table 1 and section 4 of the paper), and maps of its last convolution."""
 
 
 def _package() -> Any:
@@ -105,28 +113,18 @@ def load_published_weights(features: keras.Model, weights: str | Path) -> None:
     Raises:
         ConfigError: no file is found, or it does not fit: the message names the layer and the shapes.
     """
-    import h5py
-
     path = find_weights(features.name, weights)
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            stored = {
-                _text(name): [
-                    np.asarray(root[_text(name)][_text(item)]) for item in root[_text(name)].attrs["weight_names"]
-                ]
-                for name in root.attrs["layer_names"]
-            }
-    except (OSError, KeyError) as error:
-        raise ConfigError(f"{path}: not a legacy Keras weight file ({error})") from error
+    with _legacy_file(path) as root:
+        stored = {
+            _text(name): [
+                np.asarray(root[_text(name)][_text(item)]) for item in root[_text(name)].attrs["weight_names"]
+            ]
+            for name in root.attrs["layer_names"]
+        }
     stored = {name: arrays for name, arrays in stored.items() if arrays}
     layers = {layer.name: layer for layer in features.layers if layer.weights}
     if set(stored) != set(layers):
-        extra, missing = sorted(set(stored) - set(layers)), sorted(set(layers) - set(stored))
-        raise ConfigError(
-            f"{path}: not the weights of {features.name}; layers it lacks: {list_some(missing) or 'none'}; "
-            f"layers unknown here: {list_some(extra) or 'none'}"
-        )
+        raise _other_layers(path, features.name, set(stored), set(layers))
     for name, layer in layers.items():
         arrays = stored[name]
         expected = [tuple(weight.shape) for weight in layer.weights]
@@ -168,6 +166,56 @@ def find_weights(model: str, weights: str | Path) -> Path:
     raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; give the file's path")
 
 
+def find_own_weights(model: str, weights: str | Path) -> Path:
+    """Find a weight file, and refuse another network's by its names of layers alone, before anything is built.
+
+    Args:
+        model: the package's name of the network, for instance ``efficientnet-b0``.
+        weights: as in `find_weights`.
+
+    Raises:
+        ConfigError: nothing is found, or the file holds other blocks, or another last convolution, than the network.
+    """
+    path = find_weights(model, weights)
+    depth, top = DEPTHS_AND_TOPS[model.rpartition("-")[2]]
+    expected = {
+        f"block{group}{letter}_dwconv"
+        for group, count in enumerate(REPEATS, 1)
+        for letter in string.ascii_lowercase[: math.ceil(depth * count)]
+    }
+    with _legacy_file(path) as root:
+        found = {name for name in map(_text, root.attrs["layer_names"]) if name.endswith("_dwconv")}
+        if found != expected:
+            raise _other_layers(path, model, found, expected)
+        maps = [root["top_conv"][_text(item)].shape[-1] for item in root["top_conv"].attrs["weight_names"]]
+    if maps != [top]:
+        raise ConfigError(f"{path}: not the weights of {model}; layer top_conv has {maps} maps, expected [{top}]")
+    return path
+
+
+@contextmanager
+def _legacy_file(path: Path) -> Iterator[Any]:
+    """The layers of a weight file that Keras 2 wrote.
+
+    Raises:
+        ConfigError: it is not such a file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file.get("model_weights", file)
+    except (OSError, KeyError) as error:
+        raise ConfigError(f"{path}: not a legacy Keras weight file ({error})") from error
+
+
+def _other_layers(path: Path, model: str, found: set[str], expected: set[str]) -> ConfigError:
+    return ConfigError(
+        f"{path}: not the weights of {model}; layers it lacks: {list_some(sorted(expected - found)) or 'none'}; "
+        f"layers unknown here: {list_some(sorted(found - expected)) or 'none'}"
+    )
+
+
 def _download(name: str, weights: str) -> Path:
     # Only on Kaggle, where a session with internet is the user's own choice; never silently.
     import keras
@@ -193,5 +241,5 @@ for _variant in ("B0", "B1", "B2", "B3", "B4"):
         partial(efficientnet_features, variant=_variant),
         layouts=("stem", "tiled", "starter"),
         load_weights=load_published_weights,
-        find_weights=partial(find_weights, f"efficientnet-{_variant.lower()}"),
+        find_weights=partial(find_own_weights, f"efficientnet-{_variant.lower()}"),
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.efficientnet import efficientnet_features, find_weights, load_published_weights
+from hbaclib.models.convnet import convnet_features
+from hbaclib.models.efficientnet import efficientnet_features, find_own_weights, load_published_weights
 from hbaclib.models.kerascv import BACKBONES, find_preset, kerascv_features, load_preset
 from hbaclib.models.registry import register_model
 from hbaclib.models.wavenet import wavenet_trunk
@@ -68,7 +69,7 @@ _IMAGE_PARTS: dict[str, tuple[Any, Any, Any]] = {
     f"efficientnet_b{n}": (
         partial(efficientnet_features, variant=f"B{n}"),
         load_published_weights,
-        partial(find_weights, f"efficientnet-b{n}"),
+        partial(find_own_weights, f"efficientnet-b{n}"),
     )
     for n in range(5)
 }
@@ -84,3 +85,4 @@ for _name, (_image, _load, _find) in _IMAGE_PARTS.items():
         find_weights=_find,
         with_signal=True,
     )
+register_model("convnet_small_wavenet", partial(fused_features, image=convnet_features), with_signal=True)

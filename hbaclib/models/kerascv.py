@@ -103,10 +103,13 @@ BACKBONES = {
 """Registry name -> backbone."""
 
 IMAGENET = {
-    **{f"efficientnet_v2_{size}": f"efficientnetv2_{size}_imagenet" for size in ("b0", "b1", "b2", "b3", "s")},
+    **{f"efficientnet_v2_{size}": f"efficientnetv2_{size}_imagenet" for size in ("b0", "b1", "b2", "s")},
     **{name: f"{name}_imagenet" for name in ("resnet50_v2", "mobilenet_v3_large", "densenet201")},
 }
-"""Registry name -> variation of the Kaggle model that holds KerasCV's ImageNet preset (a part of its mount's path)."""
+"""Registry name -> variation of the Kaggle model that holds KerasCV's ImageNet preset (a part of its mount's path).
+
+Of EfficientNetV2-B3 keras-cv 0.9.0 publishes the configuration alone, without weights.
+"""
 
 
 def _package() -> Any:
@@ -195,11 +198,16 @@ def find_preset(name: str, weights: str | Path) -> Path:
             looks among Kaggle's attached models.
 
     Raises:
-        ConfigError: there is none, or there are several.
+        ConfigError: there is none, or there are several; or KerasCV publishes none of this backbone.
     """
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES)
     named = str(weights) == "imagenet"
+    if named and name not in IMAGENET:
+        raise ConfigError(
+            f"weights 'imagenet': KerasCV publishes no ImageNet preset of {name}, only of {', '.join(IMAGENET)}; "
+            "give the path of a preset folder"
+        )
     folder = input_root() if named else Path(weights)
     if named:
         configs = [path for path in mounted_files("config.json") if IMAGENET[name] in path.parts]

@@ -7,6 +7,7 @@ fusions can join features.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -42,7 +43,8 @@ class Family:
         features: ``features(input_shape, **options)`` gives an uncompiled model from the input to (n, k) features.
         layouts: layouts it can take.
         load_weights: ``load_weights(features, weights)`` fills the features model with pretrained weights.
-        find_weights: ``find_weights(weights)`` raises ConfigError where they are not found, without building anything.
+        find_weights: ``find_weights(weights)`` raises ConfigError where they are not found, or are another network's,
+            without building anything.
         with_signal: whether the network takes the raw signals as a second input;
             ``features(input_shape, signal_shape, **options)`` then.
     """
@@ -139,6 +141,34 @@ def check_model(name: str, layout: str, inputs: str) -> Family:
     return family
 
 
+def check_network(
+    name: str, layout: str, inputs: str, weights: str | Path | None = None, **options: Any
+) -> Path | None:
+    """Check what `build_model` is to be given, without building anything, which would start TensorFlow.
+
+    Returns:
+        The file or folder of the pretrained weights; None for none, or where the family has no search for them.
+
+    Raises:
+        ConfigError: as `build_model`, but of pretrained weights only what the family finds out without a network.
+    """
+    family = check_model(name, layout, inputs)
+    own = {key: value for key, value in options.items() if key not in inspect.signature(build_model).parameters}
+    try:
+        inspect.signature(family.features).bind(*[()] * (1 + family.with_signal), **own)
+    except TypeError as error:
+        raise ConfigError(f"model {name!r} does not take model_options {sorted(own)} ({error})") from None
+    if not weights:
+        return None
+    if family.load_weights is None:
+        raise _no_weights(name, weights)
+    return family.find_weights(weights) if family.find_weights else None
+
+
+def _no_weights(name: str, weights: str | Path) -> ConfigError:
+    return ConfigError(f"model {name!r} has no pretrained weights, found weights = {str(weights)!r}")
+
+
 def build_model(
     name: str,
     layout: str = "stem",
@@ -199,7 +229,7 @@ def build_model(
         raise ConfigError(f"model {name!r} does not take the options {sorted(options)} ({error})") from error
     if weights:
         if family.load_weights is None:
-            raise ConfigError(f"model {name!r} has no pretrained weights, found weights = {str(weights)!r}")
+            raise _no_weights(name, weights)
         family.load_weights(features, weights)
     if bn_momentum is not None:
         for layer in batch_norm_layers(features):

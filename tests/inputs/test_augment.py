@@ -177,5 +177,31 @@ def test_faults_are_named():
         check_augmentation({"flip": {}})
     with pytest.raises(ConfigError, match=r"augmentation\.time_flip is 0\.5, expected a table"):
         check_augmentation({"time_flip": 0.5})
+    for share in (5.0, 1.01, 0.0, -0.5, True, "half"):
+        for key in ("height", "width"):
+            with pytest.raises(ConfigError, match=rf"random_cutout\.{key} is {share!r}, expected a share of the image"):
+                check_augmentation({"random_cutout": {key: share}})
+    check_augmentation({"random_cutout": {"height": 1, "width": 0.01}})
     with pytest.raises(DataError, match="left-right swap of a batch of shape"):
         left_right_swap(batch((128, 256, 3)), rng())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"height": 200}, "height is 200, expected at most 128: the images have 128 x 256 pixels"),
+        ({"height": 128, "width": 257}, "width is 257, expected at most 256: the images have 128 x 256 pixels"),
+    ],
+)
+def test_holes_larger_than_the_image_are_refused(options, message):
+    settings = {"coarse_dropout": options}
+    check_augmentation(settings)  # nothing is known of the images yet
+    with pytest.raises(ConfigError, match=rf"^augmentation\.coarse_dropout\.{message}$"):
+        check_augmentation(settings, (128, 256))
+    for library in ("batched", "albumentations"):
+        with pytest.raises(ConfigError, match=rf"^augmentation\.coarse_dropout\.{message}$"):
+            augment(batch(n=2), rng(), settings, library=library)
+    whole = {"coarse_dropout": {"p": 1.0, "height": 128, "width": 256}}
+    check_augmentation(whole, (128, 256))
+    for library in ("batched", "albumentations"):
+        assert not augment(batch(n=2), rng(), whole, library=library).any()

@@ -75,21 +75,52 @@ def test_mixup_draws_as_kerascv_does():
     assert stats.ks_2samp(*changes).pvalue > 0.01
 
 
-def test_cutout_draws_as_kerascv_does_and_clears_all_planes():
+def both_cutouts(shape, height, width, n=1500):
+    """Images of ones cut by KerasCV's layer and by ours; heights and widths of what is cleared. All in pairs."""
     import keras
 
     from hbaclib.models.kerascv import _package
 
     keras.utils.set_random_seed(0)
-    images = np.ones((1500, 32, 32, 8), np.float32)
-    theirs = np.asarray(_package().layers.RandomCutout(0.5, 0.3, seed=3)(images))
-    ours = random_cutout(images.copy(), rng(), height=0.5, width=0.3)
+    images = np.ones((n, *shape), np.float32)
+    theirs = np.asarray(_package().layers.RandomCutout(height, width, seed=3)(images))
+    ours = random_cutout(images.copy(), rng(), height=height, width=width)
     for cut in (theirs, ours):
         assert set(np.unique(cut)) == {0, 1} and (cut == cut[..., :1]).all()
-    heights, widths = ([(cut[..., 0] == 0).any(axis=axis).sum(axis=1) for cut in (theirs, ours)] for axis in (2, 1))
+    sides = ([(cut[..., 0] == 0).any(axis=axis).sum(axis=1) for cut in (theirs, ours)] for axis in (2, 1))
+    return (theirs, ours), *sides
+
+
+@pytest.mark.parametrize(("shape", "width"), [((32, 32, 8), 0.3), ((128, 256, 1), 0.5)])
+def test_cutout_draws_as_kerascv_does_and_clears_all_planes(shape, width):
+    """On 128 x 256 pixels, too, up to half the width: that is the image's height, at which KerasCV stops."""
+    cuts, heights, widths = both_cutouts(shape, 0.5, width)
     assert stats.ks_2samp(*heights).pvalue > 0.01 and stats.ks_2samp(*widths).pvalue > 0.01
-    shares = [float((cut == 0).mean()) for cut in (theirs, ours)]
+    shares = [float((cut == 0).mean()) for cut in cuts]
     assert shares[0] == pytest.approx(shares[1], rel=0.1)
+
+
+def test_only_kerascv_limits_the_cutouts_width_by_the_images_height():
+    _, heights, (theirs, ours) = both_cutouts((128, 256, 1), 0.5, 0.9)
+    assert stats.ks_2samp(*heights).pvalue > 0.01
+    assert theirs.max() == 128 and 0.8 * 256 < ours.max() <= np.ceil(0.9 * 256)
+    assert (ours > 128).mean() > 0.2 and stats.ks_2samp(theirs, ours).pvalue < 1e-6
+
+
+def test_kerascvs_cutout_in_a_pipeline_draws_one_share_for_both_sides_in_every_epoch():
+    """Why `random_cutout` does not call it."""
+    import tensorflow as tf
+
+    from hbaclib.models.kerascv import _package
+
+    layer = _package().layers.RandomCutout(0.5, 0.5, seed=3)
+    images = np.ones((64, 32, 32, 8), np.float32)
+    batches = tf.data.Dataset.from_tensors(images).map(lambda batch: layer.get_random_transformation_batch(64, batch))
+    first, second = (
+        [drawn[f"rectangles_{side}"].numpy() for side in ("height", "width")] for drawn in (*batches, *batches)
+    )
+    np.testing.assert_array_equal(first[0], first[1])
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(("function", "axis", "size"), [(time_masking, 2, 256), (frequency_masking, 1, 128)])

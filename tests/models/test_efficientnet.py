@@ -8,7 +8,14 @@ import pytest
 
 from hbaclib import build_model
 from hbaclib.errors import ConfigError
-from hbaclib.models.efficientnet import _package, efficientnet_features, find_weights, spread_kernel
+from hbaclib.models.efficientnet import (
+    DEPTHS_AND_TOPS,
+    _package,
+    efficientnet_features,
+    find_own_weights,
+    find_weights,
+    spread_kernel,
+)
 
 SIDE = 64
 
@@ -124,6 +131,36 @@ def test_weights_that_do_not_fit_are_refused_by_name(legacy, tmp_path):
     (tmp_path / "text.h5").write_text("nothing")
     with pytest.raises(ConfigError, match="not a legacy Keras weight file"):
         build_model("efficientnet_b0", weights=tmp_path / "text.h5", shape=(SIDE, SIDE, 8))
+
+
+def skeleton(path, variant):
+    """A weight file in the published layout that holds the names and shapes of a network's layers, and no weights."""
+    features = efficientnet_features((32, 32, 3), variant=variant.upper())
+    with h5py.File(path, "w") as file:
+        layers = [layer for layer in features.layers if layer.weights]
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0".encode() for weight in layer.weights]
+            group.attrs["weight_names"] = names
+            for name, weight in zip(names, layer.weights, strict=True):
+                group.create_dataset(name, shape=tuple(weight.shape), dtype="float16", chunks=True)
+    return path
+
+
+def test_weights_of_another_variant_are_refused_before_anything_is_built(tmp_path, monkeypatch):
+    files = {variant: skeleton(tmp_path / f"{variant}.h5", variant) for variant in DEPTHS_AND_TOPS}
+    monkeypatch.setattr("hbaclib.models.efficientnet._package", lambda: pytest.fail("built"))
+    for variant in files:
+        for other, file in files.items():
+            if other == variant:
+                assert find_own_weights(f"efficientnet-{variant}", file) == file
+                continue
+            with pytest.raises(ConfigError, match=f"{other}.h5: not the weights of efficientnet-{variant}; layer"):
+                find_own_weights(f"efficientnet-{variant}", file)
+    (tmp_path / "text.h5").write_text("nothing")
+    with pytest.raises(ConfigError, match="not a legacy Keras weight file"):
+        find_own_weights("efficientnet-b0", tmp_path / "text.h5")
 
 
 def test_weights_that_are_nowhere(tmp_path, monkeypatch):

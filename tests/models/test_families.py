@@ -8,7 +8,7 @@ import pytest
 
 from hbaclib import build_model, model_names
 from hbaclib.errors import ConfigError
-from hbaclib.models.kerascv import find_preset
+from hbaclib.models.kerascv import BACKBONES, IMAGENET, _package, find_preset
 from hbaclib.models.registry import all_layers, batch_norm_layers, input_shape
 from hbaclib.training.losses import kl_loss
 from tests.models.contract import check_contract
@@ -34,6 +34,7 @@ QUICK = [
         ("resnet1d_gru", "raw", "raw"),
         ("mobilenet_v3_large", "starter", "kaggle"),
         ("mobilenet_v3_large_wavenet", "stem", "both"),
+        ("convnet_small_wavenet", "stem", "both"),
     )
     for precision in ("float32", "mixed_float16")
 ]
@@ -91,10 +92,12 @@ def settled(model, shapes):
 
 
 def test_the_family_is_complete():
-    images = {f"efficientnet_b{n}" for n in range(5)} | {"mobilenet_v3_large", *PUBLISHED}
+    # By themselves these pass the contract in test_registry.py.
+    elsewhere = {f"efficientnet_b{n}" for n in range(5)} | {"convnet_small"}
+    images = elsewhere | {"mobilenet_v3_large", *PUBLISHED}
     expected = images | {f"{name}_wavenet" for name in images} | {"wavenet", "resnet1d_gru"}
     assert expected <= set(model_names())
-    assert {case[0] for case in (*QUICK, *SLOW)} >= expected - {f"efficientnet_b{n}" for n in range(5)}
+    assert {case[0] for case in (*QUICK, *SLOW)} >= expected - elsewhere
     # The five EfficientNets are one family; a backbone of KerasCV runs by itself in one precision, fused in the other.
     for family in (*PUBLISHED, "mobilenet_v3_large", "efficientnet_b", "wavenet", "resnet1d_gru"):
         found = {precision for name, _, _, precision in (*QUICK, *SLOW) if name.startswith(family)}
@@ -128,6 +131,22 @@ def test_contract(name, layout, inputs, precision, policy):
     check_contract(*settled(*build(name, layout, inputs)), precision)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_the_contract_notices_a_network_that_looks_at_its_batch(share, precision, policy):
+    policy(precision)
+    given = keras.Input((8,))
+    hidden = keras.layers.Dense(16)(given)
+    if share:
+        hidden = hidden + share * keras.ops.mean(hidden, axis=0, keepdims=True)
+    model = keras.Model(given, keras.layers.Dense(6, activation="softmax", dtype="float32", name="head")(hidden))
+    if not share:
+        check_contract(model, [(8,)], precision)
+        return
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_contract(model, [(8,)], precision)
+
+
 @pytest.mark.evidence
 @pytest.mark.parametrize(("name", "layout", "inputs", "precision"), SLOW)
 def test_contract_of_the_larger_networks(name, layout, inputs, precision, policy):
@@ -155,7 +174,12 @@ def losses_on_one_batch(model, shapes, steps=20):
     return [float(step()) for _ in range(steps)]
 
 
-LEARNERS = [("wavenet", "raw", "raw"), ("resnet1d_gru", "raw", "raw"), ("mobilenet_v3_large_wavenet", "stem", "both")]
+LEARNERS = [
+    ("wavenet", "raw", "raw"),
+    ("resnet1d_gru", "raw", "raw"),
+    ("mobilenet_v3_large_wavenet", "stem", "both"),
+    ("convnet_small_wavenet", "stem", "both"),
+]
 
 
 def check_loss_falls(name, layout, inputs):
@@ -200,8 +224,6 @@ def preset(tmp_path_factory):
     """A preset folder written by keras-cv itself, on colour images, with statistics that are not the initial ones."""
     from keras_cv.src.utils.preset_utils import save_to_preset
 
-    from hbaclib.models.kerascv import BACKBONES, _package
-
     keras.utils.set_random_seed(11)
     config = BACKBONES["mobilenet_v3_large"].config
     backbone = _package().models.MobileNetV3Backbone(**config, include_rescaling=True, input_shape=(None, None, 3))
@@ -238,6 +260,62 @@ def test_a_preset_is_found_among_attached_models(preset, tmp_path, monkeypatch):
     shutil.copytree(folder, place)
     shutil.copytree(folder, place.parents[1] / "mobilenet_v3_small_imagenet" / "1")
     assert find_preset("mobilenet_v3_large", "imagenet") == place
+
+
+MOBILENET_V3_SMALL = {
+    "stackwise_expansion": [1, 72 / 16, 88 / 24, 4, 6, 6, 3, 3, 6, 6, 6],
+    "stackwise_filters": [16, 24, 24, 40, 40, 40, 48, 48, 96, 96, 96],
+    "stackwise_kernel_size": [3, 3, 3, 5, 5, 5, 5, 5, 5, 5, 5],
+    "stackwise_stride": [2, 2, 1, 2, 1, 1, 1, 1, 2, 1, 1],
+    "stackwise_se_ratio": [0.25, None, None, *[0.25] * 8],
+    "stackwise_activation": ["relu"] * 3 + ["hard_swish"] * 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "changes", "asked", "message"),
+    [
+        ("efficientnet_v2_b0", {}, "efficientnet_v2_b1", r"it has \d+ arrays of weights, expected \d+"),
+        ("mobilenet_v3_large", MOBILENET_V3_SMALL, "mobilenet_v3_large", r"it has \d+ arrays of weights, expected 262"),
+        ("mobilenet_v3_large", {"alpha": 0.75}, "mobilenet_v3_large", r"kernel has shape \(.*\), expected \(.*\)"),
+    ],
+    ids=["B0 for B1", "Small for Large", "narrower"],
+)
+def test_presets_of_the_same_class_but_another_network_are_refused(written, changes, asked, message, tmp_path):
+    from keras_cv.src.utils.preset_utils import save_to_preset
+
+    entry, folder = BACKBONES[written], tmp_path / "preset"
+    builder = getattr(_package().models, entry.cls)
+    save_to_preset(builder(**{**entry.config, **changes, "include_rescaling": True}), str(folder))
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_model(asked, weights=folder, shape=(64, 64, 8))
+    assert str(caught.value).startswith(f"{folder}: preset of another network than {asked}; ")
+
+
+def test_a_preset_without_its_weight_file_is_refused(preset, tmp_path):
+    folder, _, _ = preset
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(folder / "config.json", alone)
+    with pytest.raises(ConfigError, match="not a preset with weights of mobilenet_v3_large") as caught:
+        build_model("mobilenet_v3_large", weights=alone, shape=(64, 64, 8))
+    assert str(alone) in str(caught.value) and "model.weights.h5" in str(caught.value)
+
+
+def test_imagenet_names_are_presets_that_keras_cv_publishes():
+    published = {name: getattr(_package().models, entry.cls).presets_with_weights for name, entry in BACKBONES.items()}
+    for name, preset_name in IMAGENET.items():
+        assert preset_name in published[name]
+    assert set(BACKBONES) - set(IMAGENET) == {"efficientnet_v2_b3"}
+    assert not any("_b3" in preset_name for preset_name in published["efficientnet_v2_b3"])
+
+
+def test_a_preset_that_is_not_published_is_not_looked_for_but_may_be_given(tmp_path):
+    with pytest.raises(ConfigError, match=r"publishes no ImageNet preset of efficientnet_v2_b3, only of .*_b2, "):
+        find_preset("efficientnet_v2_b3", "imagenet")
+    text = '{"registered_name": "keras_cv.models>EfficientNetV2Backbone"}'
+    (tmp_path / "config.json").write_text(text)
+    assert find_preset("efficientnet_v2_b3", tmp_path) == tmp_path
 
 
 def test_wrong_presets_are_refused(preset, tmp_path):
