@@ -38,6 +38,10 @@ class PlatformError(HbacError):
     """A mount, service or device that the run depends on is not as needed."""
 
 
+class MemoryShortage(PlatformError):
+    """What was asked for does not fit into the memory of the host or of a device."""
+
+
 def list_some(names: Iterable[object], limit: int = 8) -> str:
     """Join names for a message, cutting a long list and saying how many were cut."""
     items = [str(name) for name in names]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, digest_file, digest_json, read_manifest
+from hbaclib.artefacts import Manifest, digest_file, digest_json, read_manifest, verify
 from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
 from hbaclib.dataset.stages import (
     EEG_SPECTROGRAMS,
@@ -79,6 +79,7 @@ class InputArrays:
         spectrogram_rows: (all rows, 400) float16 logarithm of the power, memory-mapped.
         spectrogram_starts: (n,) first row of each sample's ten minutes.
         sampling: how ``train.csv`` was aggregated.
+        folders: the stages' folders that were opened.
     """
 
     samples: pd.DataFrame
@@ -91,6 +92,16 @@ class InputArrays:
     spectrogram_rows: np.ndarray | None = None
     spectrogram_starts: np.ndarray | None = None
     sampling: str = ""
+    folders: tuple[Path, ...] = ()
+
+    def verify(self) -> None:
+        """Read every file once and compare it with its manifest; what is read stays in the page cache for training.
+
+        Raises:
+            ArtefactError: naming the folder, and the files that are missing or changed since its stage wrote them.
+        """
+        for folder in self.folders:
+            verify(folder)
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory map would travel to a worker process as gigabytes of content; its file's name is enough.
@@ -163,7 +174,8 @@ def open_inputs(
     """Open the folders of stages 01 to 03.
 
     The small tables are checked against the digests of their manifest. Of the arrays only manifests and shapes are
-    read: whether gigabytes are still what their manifest names is checked where a stage is found current.
+    read: whether gigabytes are still what their manifest names is checked where a stage is found current, and by
+    `InputArrays.verify` before anything is trained on them.
 
     Args:
         port_folder: of stage 01.
@@ -211,6 +223,7 @@ def open_inputs(
         wide=_open(wide_folders[0], WIDE_SIGNALS, manifests[3], len(samples)) if wide_folders else None,
         spectrogram_rows=spectrogram_rows,
         sampling=str(port.parameters.get("sampling", "")),
+        folders=(port_folder, eeg_folder, images_folder, *wide_folders),
         spectrogram_starts=index.loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy(),
     )
 

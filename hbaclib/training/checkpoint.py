@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ import numpy as np
 
 from hbaclib.artefacts import atomic_path
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A finished epoch.
 
     Attributes:
-        key: digest of everything that the fit depends on.
+        key: digest of everything that the fit depends on, apart from the device.
+        precision: numbers inside the network. ``auto`` of a recipe gives others on a GPU than on a CPU, and the
+            optimizer of one has variables that the other's has not.
         stage: number of the stage.
         epoch: finished epochs of that stage.
         history: rows of the learning curve so far.
@@ -27,6 +32,7 @@ class Checkpoint:
     """
 
     key: str
+    precision: str
     stage: int
     epoch: int
     history: list[dict[str, Any]]
@@ -35,7 +41,8 @@ class Checkpoint:
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint in place of the previous one, atomically."""
-        facts = {"key": self.key, "stage": self.stage, "epoch": self.epoch, "history": self.history}
+        names = ("key", "precision", "stage", "epoch", "history")
+        facts = {name: getattr(self, name) for name in names}
         arrays = {f"weight{i}": value for i, value in enumerate(self.weights)}
         arrays |= {f"optimizer{i}": value for i, value in enumerate(self.optimizer)}
         arrays["facts"] = np.array(json.dumps(facts))
@@ -43,12 +50,31 @@ class Checkpoint:
             np.savez(partial, allow_pickle=False, **arrays)
 
 
-def load_checkpoint(path: str | Path, key: str) -> Checkpoint | None:
-    """The checkpoint of a fit, or None where there is none of this key (another recipe, data or code made it)."""
+def load_checkpoint(path: str | Path, key: str, precision: str) -> Checkpoint | None:
+    """The checkpoint of a fit, where there is one that the fit can go on from.
+
+    Args:
+        path: the file.
+        key: digest of the fit.
+        precision: numbers inside the network as it is now.
+
+    Returns:
+        None where there is none of this key (another recipe, data or code made it), or it was made in another
+        precision, which the log says.
+    """
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             facts = json.loads(str(file["facts"]))
             if facts["key"] != key:
+                return None
+            if facts["precision"] != precision:
+                log.warning(
+                    "%s was made in %s, this device trains in %s: the fit starts anew; to go on with it, use the same "
+                    "kind of device, or set the recipe's precision",
+                    path,
+                    facts["precision"],
+                    precision,
+                )
                 return None
             return Checkpoint(
                 **facts,

@@ -33,12 +33,14 @@ from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS,
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
-from hbaclib.training.fit import HERE, Fit, run_fit
+from hbaclib.inputs.store import InputArrays
+from hbaclib.models.registry import check_network
+from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.progress import Watch
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.runtime import visible_gpus
-from hbaclib.training.trained import STAGE, audit_trained, trained_recipe, weight_files
+from hbaclib.training.runtime import choose_runtime, claim_for_this_process, visible_gpus
+from hbaclib.training.trained import STAGE, audit_trained, fit_name, trained_recipe, weight_files
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ def train(
         LeakError: a patient in two folds; pseudo-labels or starting weights made with a patient that is scored.
         TrainingError: a loss that is not a number.
         PlatformError: too little time or memory.
+        ArtefactError: an array is not the one that its stage wrote.
     """
     folder = Path(out_folder)
     chosen = check_training(recipe, inputs, folds, pseudo_labels)
@@ -98,6 +101,8 @@ def train(
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
+    if isinstance(inputs, InputArrays):
+        inputs.verify()
     folder.mkdir(parents=True, exist_ok=True)
     labels = None if pseudo_labels is None else Path(pseudo_labels)
     every = [
@@ -112,6 +117,7 @@ def train(
             # Until the new run ends the folder is not a trained one: its files may come from two recipes.
             (folder / MANIFEST).unlink(missing_ok=True)
             (folder / OOF).unlink(missing_ok=True)
+            _remove_others(recipe, folder)
         recipe.save(folder / RECIPE)
         _map_fits(fits, inputs, progress, session_hours, devices, mirrored, on_epoch)
         _combine(recipe, every, folder, needed)
@@ -138,7 +144,7 @@ def check_training(
     Raises:
         ConfigError, DataError, LeakError: as `train` says.
     """
-    recipe.find_weights()
+    check_network(recipe.backbone, recipe.layout, recipe.inputs, recipe.weights, **recipe.network_options())
     if (recipe.band or recipe.crop_seconds) and not recipe.reads_signals:
         raise ConfigError(f"recipe {recipe.name!r}: band and crop_seconds are for networks that read the raw signals")
     if recipe.reads_signals and recipe.augment_with == "albumentations":
@@ -216,6 +222,14 @@ def _digest_of(weights: Path) -> str:
     return digest_json([(path.relative_to(weights).as_posix(), digest_file(path)) for path in files])
 
 
+def _remove_others(recipe: Recipe, folder: Path) -> None:
+    """Remove what fits of an earlier recipe have left, which would otherwise lie beside the new ones for good."""
+    names = {fit_name(recipe, fold, seed) for fold in range(recipe.folds) for seed in recipe.seeds}
+    for path in folder.glob("fold-*"):
+        if path.is_file() and path.name.split(".")[0] not in names:
+            path.unlink()
+
+
 def _map_fits(
     fits: list[Fit],
     inputs: Arrays,
@@ -225,32 +239,34 @@ def _map_fits(
     mirrored: bool,
     on_epoch: Callable[[pd.DataFrame], None] | None,
 ) -> None:
-    named, devices = devices, visible_gpus() if devices is None else devices
     deadline = None if session_hours is None else time.time() + 3600 * session_hours
     fits = [fit for fit in fits if not fit.finished()]
-    mirrored = mirrored and len(devices) > 1
-    # On a cluster, which hosts have which devices is known there only: each fit claims one where it runs.
-    cluster = "Dask" in type(joblib.parallel.get_active_backend()[0]).__name__ and not mirrored
-    claim = () if not cluster else HERE if named is None else named
-    # One device (or none, or the last fit) is used by this process; several get a process each.
-    several = len(devices) > 1 and len(fits) > 1 and not cluster and not mirrored
-    workers = min(len(devices), len(fits)) if several else None
-    at_once = workers or (joblib.effective_n_jobs(-1) if cluster else 1)
+    backend, gpus = type(joblib.parallel.get_active_backend()[0]).__name__, visible_gpus()
+    runtime = choose_runtime(
+        gpus,
+        len(fits),
+        devices=devices,
+        mirrored=mirrored,
+        workers=joblib.effective_n_jobs(-1) if "Dask" in backend else 0,
+        # Fits in threads of one process take turns.
+        jobs=1 if "Threading" in backend else joblib.effective_n_jobs(None),
+    )
+    names = claim_for_this_process(runtime, gpus, str(fits[0].folder)) if fits else ()
+    elsewhere = runtime.kind in ("process per device", "cluster")
+    at_once = runtime.processes
     rounds = [-(-(len(fits) - number) // at_once) for number in range(len(fits))]
     with Watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch), warnings.catch_warnings():
         # joblib replaces a process that has grown, as one does that has trained; that is no fault to tell anyone.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        if mirrored:
-            # TensorFlow numbers the GPUs that it sees from 0, whatever their numbers outside.
-            names = tuple(name if ":" in name else f"GPU:{place}" for place, name in enumerate(devices))
-            for fit, left in zip(fits, rounds, strict=True):
-                run_fit(fit, inputs, devices=names, progress=progress, deadline=deadline, rounds=left)
-            return
-        joblib.Parallel(n_jobs=workers, batch_size=1)(
+        # Said outright where devices are at stake: a setting of joblib's could put two processes on one.
+        ways = {"one device": "sequential", "mirrored": "sequential", "process per device": "loky"}
+        workers = None if runtime.kind == "cluster" else at_once
+        joblib.Parallel(n_jobs=workers, backend=ways.get(runtime.kind), batch_size=1)(
             joblib.delayed(run_fit)(
                 fit,
                 inputs,
-                claim=devices if several else claim,
+                claim=runtime.claim if elsewhere else (),
+                devices=names,
                 progress=progress and at_once == 1,
                 deadline=deadline,
                 rounds=left,

@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 
 from hbaclib.artefacts import atomic_path, code_digest, digest_file, digest_json, write_json
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
-from hbaclib.errors import PlatformError, TrainingError, list_some
+from hbaclib.dataset.folds import audit_folds
+from hbaclib.errors import MemoryShortage, TrainingError, list_some
 from hbaclib.evaluation.metric import kl_divergence
 from hbaclib.inputs.pipeline import (
     Arrays,
@@ -34,13 +35,16 @@ from hbaclib.inputs.pipeline import (
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.labels import training_labels
-from hbaclib.training.limits import Limits, memory_of_epoch_end
+from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
 from hbaclib.training.losses import kl_loss, vote_weights
 from hbaclib.training.recipe import Recipe, Stage
 from hbaclib.training.runtime import (
+    HERE,
     claim_device,
     compile_step,
     configure,
+    current_precision,
+    held_devices,
     make_strategy,
     own_initial_weights,
     seed_everything,
@@ -52,8 +56,6 @@ from hbaclib.training.trained import fit_name
 from hbaclib.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
-
-HERE = ("here",)
 
 _DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
 _one_at_a_time = threading.Lock()
@@ -90,7 +92,7 @@ class Fit:
 
     @property
     def key(self) -> str:
-        """Digest of everything that the fit's outcome depends on."""
+        """Digest of everything that the fit's outcome depends on, apart from the kind of device."""
         return digest_json([self.recipe.digest, self.data, self.fold, self.seed, self.code])
 
     def path(self, ending: str) -> Path:
@@ -153,7 +155,9 @@ def run_fit(
         if fit.finished():
             return fit
         claim = visible_gpus() if claim == HERE else claim
-        device = claim_device(claim) if claim else ", ".join(devices) or "default"
+        purpose = str(fit.folder / fit.name)
+        device = claim_device(claim, purpose=purpose) if claim else ", ".join(devices or held_devices()) or "default"
+        log.info("%s: process %d begins, device %s", fit.name, os.getpid(), device)
         if claim and ":" not in device:
             # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
             os.environ["CUDA_VISIBLE_DEVICES"] = device
@@ -167,11 +171,11 @@ def run_fit(
         try:
             trainer.run(progress, deadline, rounds, at_once)
         except _out_of_memory() as error:
-            raise PlatformError(
+            raise MemoryShortage(
                 f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
                 "choose a smaller batch, downsample, or a smaller model"
             ) from error
-        fit.record({**facts, "device": device, "begin": begin, "end": time.time()})
+        fit.record({**facts, "device": device, "process": os.getpid(), "begin": begin, "end": time.time()})
         fit.path("checkpoint.npz").unlink(missing_ok=True)
         return fit
 
@@ -193,6 +197,7 @@ class _Trainer:
         self.votes = samples["n_votes"].to_numpy()
         self.targets = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
         self.valid = np.flatnonzero(self.folds == fit.fold)
+        self.precision = current_precision()
         self.strategy = make_strategy(devices, recipe.batch)
         with make_strategy(devices[:1]).scope():
             self.model = self._build()
@@ -220,7 +225,8 @@ class _Trainer:
                 **recipe.network_options(),
             )
         if recipe.start_from:
-            start_from(model, recipe.start_from, fit.fold, fit.seed, self.inputs.samples, self.inputs.folds)
+            data = self.inputs
+            start_from(model, recipe.start_from, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)
         return model
 
     def rows_of(self, stage: Stage) -> np.ndarray:
@@ -233,35 +239,48 @@ class _Trainer:
             (stage, rows := self.rows_of(stage), steps_per_epoch(stage, len(rows), self.recipe.batch))
             for stage in self.recipe.stages
         ]
+        # Asked of the rows themselves that are about to be trained on, not of the table that they should come from.
+        patients = self.inputs.samples["patient_id"].to_numpy()
+        trained = np.unique(np.concatenate([patients[rows] for _, rows, _ in plans]))
+        audit_folds(self.inputs.samples, self.inputs.folds, {self.fit.fold: trained})
         total = sum(stage.epochs * steps for stage, _, steps in plans)
-        stored = load_checkpoint(self.fit.path("checkpoint.npz"), self.fit.key)
-        done = (
-            0
-            if stored is None
-            else sum(
-                steps * (stage.epochs if number < stored.stage else stored.epoch if number == stored.stage else 0)
-                for number, (stage, _, steps) in enumerate(plans)
-            )
-        )
+        epochs = sum(stage.epochs for stage, _, _ in plans)
+        stored = load_checkpoint(self.fit.path("checkpoint.npz"), self.fit.key, self.precision)
+        finished = [0] * len(plans)
+        if stored is not None:
+            before = [stage.epochs for stage, _, _ in plans[: stored.stage]]
+            finished[: stored.stage + 1] = [*before, stored.epoch]
+        done = sum(n * steps for n, (_, _, steps) in zip(finished, plans, strict=True))
+        each, last = forward_passes(self.recipe, len(self.valid), batch_norm=bool(batch_norm_layers(self.model)))
         bar = tqdm(total=total, initial=done, desc=self.fit.name, unit="step", disable=not progress, mininterval=1)
         memory = memory_of_epoch_end(self.model, self.recipe)
-        limits = Limits(self.fit.name, total - done, total, rounds, deadline, memory, at_once)
+        limits = Limits(
+            self.fit.name,
+            total - done,
+            total,
+            rounds,
+            deadline,
+            memory,
+            at_once,
+            passes_left=each * (epochs - sum(finished)) + last,
+            passes=each * epochs + last,
+        )
         if stored is not None:
             self.history = list(stored.history)
         with bar:
             for number, (stage, rows, steps) in enumerate(plans):
                 if stored is None or number >= stored.stage:
                     resumed = stored if stored is not None and number == stored.stage else None
-                    for loss in self._run_stage(number, stage, rows, steps, resumed):
-                        limits.step()
+                    for loss, seconds in self._run_stage(number, stage, rows, steps, resumed):
+                        limits.step(seconds)
                         bar.update()
                         bar.set_postfix_str(f"loss {loss:.3f}{limits.says}", refresh=False)
         self._write()
 
     def _run_stage(
         self, number: int, stage: Stage, rows: np.ndarray, steps: int, stored: Checkpoint | None
-    ) -> Iterator[float]:
-        """Train one stage, epoch by epoch; yields the loss of every step. The model ends with its final weights."""
+    ) -> Iterator[tuple[float, float]]:
+        """Train one stage, epoch by epoch; yields loss and seconds of every step. The model ends with final weights."""
         recipe, fit = self.recipe, self.fit
         with self.strategy.scope():
             optimizer = _make_optimizer(recipe, self.model)
@@ -278,13 +297,15 @@ class _Trainer:
             self._seed_dropout((*key, _DROPOUT))
             order = epoch_order(rows, steps, recipe.batch, key)
             losses = np.zeros(steps)
+            begin = time.perf_counter()
             for step, *batch in training_batches(self.inputs, order, self.labels, weights, recipe, key, shapes):
                 step = int(step)
                 optimizer.learning_rate.assign(rates[epoch, step])
                 losses[step] = float(step_function(*self._share(*batch)))
                 if not np.isfinite(losses[step]):
                     self._stop_at_nan(order[step], [part.numpy() for part in batch[:-2]], number, epoch, step)
-                yield losses[step]
+                yield losses[step], time.perf_counter() - begin
+                begin = time.perf_counter()
             self._end_epoch(number, stage, epoch, rows, optimizer, losses, rates)
 
     def _end_epoch(
@@ -316,6 +337,7 @@ class _Trainer:
         # Behind the last epoch the averaged weights stay: the next stage starts from them, with a new optimizer.
         Checkpoint(
             key=fit.key,
+            precision=self.precision,
             stage=number,
             epoch=epoch + 1,
             history=self.history,
@@ -363,6 +385,7 @@ class _Trainer:
         import tensorflow as tf
 
         model, strategy, batch = self.model, self.strategy, self.recipe.batch
+        several = strategy.num_replicas_in_sync > 1 and self.precision == "mixed_float16"
 
         def replica(*given: Any) -> Any:
             *parts, targets, weights = given
@@ -370,7 +393,8 @@ class _Trainer:
                 # Over the global batch, because the devices' gradients are summed.
                 loss = tf.reduce_sum(weights * kl_loss(targets, model(_alone(parts), training=True))) / batch
                 scaled = optimizer.scale_loss(loss)
-            optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
+            gradients = tape.gradient(scaled, model.trainable_variables)
+            optimizer.apply(_overflow_together(gradients) if several else gradients, model.trainable_variables)
             return loss
 
         def step(*given: Any) -> Any:
@@ -390,7 +414,10 @@ class _Trainer:
 
         @tf.function(jit_compile=False)
         def look(*parts: Any) -> Any:
-            return strategy.run(lambda *shares: model(_alone(shares), training=True), args=parts)
+            if strategy.num_replicas_in_sync > 1:
+                # Under the strategy each device would keep statistics of its own share, and one device's are read back.
+                return model(_alone(parts), training=True)
+            return strategy.run(lambda *whole: model(_alone(whole), training=True), args=parts)
 
         self._infer, self._look = infer, look
 
@@ -419,7 +446,7 @@ class _Trainer:
             # From zero, the moving value after one batch is (1 - momentum) times the batch's own.
             for variable in variables:
                 variable.assign(np.zeros(variable.shape, np.float32))
-            self._look(*self._share(*parts))
+            self._look(*parts)
             for i, value in enumerate(values_of(variables)):
                 scaled = value.astype(np.float64) / left[i]
                 sums[i] += scaled
@@ -462,12 +489,25 @@ def _alone(parts: Any) -> Any:
     return wide[0] if len(wide) == 1 else wide
 
 
+def _overflow_together(gradients: list[Any]) -> list[Any]:
+    """NaN on every device where one device's gradients overflow, within a strategy's replica.
+
+    Keras skips a step of float16 that overflows, but looks at the first device's gradients alone.
+    """
+    import tensorflow as tf
+
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+    context = tf.distribute.get_replica_context()
+    overflows = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(finite, 0.0, 1.0))
+    return [tf.where(overflows > 0, tf.constant(np.nan, part.dtype), part) for part in gradients]
+
+
 def _make_optimizer(recipe: Recipe, model: Any) -> Any:
     import keras
 
     averaging = {"use_ema": True, "ema_momentum": recipe.ema, "ema_overwrite_frequency": None} if recipe.ema else {}
     optimizer: Any = keras.optimizers.Adam(weight_decay=recipe.weight_decay or None, **averaging)
-    if recipe.precision == "mixed_float16" or keras.config.dtype_policy().name == "mixed_float16":
+    if current_precision() == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
     return optimizer

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hbaclib.errors import PlatformError
+from hbaclib.errors import MemoryShortage, PlatformError
 from hbaclib.platform import available_memory
 from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 _WARM_UP, _STEPS_TO_MEASURE = 2, 8
-_VALIDATION_SHARE = 1.15  # of a fit's time, beside its steps
+_FORWARD = 1 / 3  # of a training step's time: the gradient costs about twice the forward pass
 _MEMORY_SPARE = 128 * 2**20
 
 
@@ -24,6 +24,21 @@ def memory_of_epoch_end(model: Any, recipe: Recipe) -> int:
     weights = sum(4 * int(np.prod(variable.shape)) for variable in model.variables)
     # Adam keeps two numbers for each weight, averaging a third.
     return _MEMORY_SPARE + weights * (5 if recipe.ema else 4)
+
+
+def forward_passes(recipe: Recipe, n_valid: int, *, batch_norm: bool) -> tuple[int, int]:
+    """Batches that the network computes beside its training steps.
+
+    Args:
+        recipe: says the batch, the views and how many batches estimate batch-norm statistics.
+        n_valid: rows of the fold that is left out.
+        batch_norm: whether the network has batch norm.
+
+    Returns:
+        How many at the end of every epoch, and how many more at the end of the fit.
+    """
+    validation = -(-n_valid // recipe.batch)
+    return validation + (recipe.batch_norm_batches if batch_norm else 0), validation * (1 + len(recipe.tta))
 
 
 class Limits:
@@ -40,34 +55,50 @@ class Limits:
         deadline: Unix time by which the session ends; None for no limit.
         memory: bytes that the fit will need beyond what it has after its first steps.
         at_once: processes that train beside each other on this host.
+        passes_left: forward passes that the fit has yet to make beside its steps (see `forward_passes`).
+        passes: forward passes of a whole fit.
     """
 
     def __init__(
-        self, name: str, left: int, total: int, rounds: int, deadline: float | None, memory: int, at_once: int
+        self,
+        name: str,
+        left: int,
+        total: int,
+        rounds: int,
+        deadline: float | None,
+        memory: int,
+        at_once: int,
+        passes_left: int = 0,
+        passes: int = 0,
     ) -> None:
         self.name, self.left, self.total, self.rounds, self.deadline = name, left, total, rounds, deadline
         self.memory, self.at_once = memory, at_once
+        self.passes_left, self.passes = passes_left, passes
         self.seen = 0
-        self.start = 0.0
+        self.seconds = 0.0
         self.says = ""
         """How long all fits will take, for a progress bar; empty until that is known."""
 
-    def step(self) -> None:
+    def step(self, seconds: float) -> None:
         """Count a step; the first ones trace and warm up, so the time counts from there.
+
+        Args:
+            seconds: what the step took, without what lies between the epochs.
 
         Raises:
             PlatformError: too little time or memory.
         """
         self.seen += 1
-        if self.seen == _WARM_UP:
-            self.start = time.perf_counter()
-        elif self.seen == _WARM_UP + _STEPS_TO_MEASURE:
-            self._check_time((time.perf_counter() - self.start) / _STEPS_TO_MEASURE)
+        if self.seen > _WARM_UP:
+            self.seconds += seconds
+        if self.seen == _WARM_UP + _STEPS_TO_MEASURE:
+            self._check_time(self.seconds / _STEPS_TO_MEASURE)
             self._check_memory()
 
     def _check_time(self, seconds: float) -> None:
         steps = self.left - self.seen + self.total * (self.rounds - 1)
-        needed = steps * seconds * _VALIDATION_SHARE
+        passes = self.passes_left + self.passes * (self.rounds - 1)
+        needed = (steps + _FORWARD * passes) * seconds
         if self.rounds > 1:
             time_left = f"{needed / 3600:.1f} h" if needed > 5400 else f"{needed / 60:.0f} min"
             self.says = f", {time_left} for all {self.rounds} fits"
@@ -82,7 +113,7 @@ class Limits:
     def _check_memory(self) -> None:
         left, needed = available_memory(), self.at_once * self.memory
         if left is not None and left < needed:
-            raise PlatformError(
+            raise MemoryShortage(
                 f"{self.name}: {left / 2**20:.0f} MiB of memory are left after the first steps, about "
                 f"{needed / 2**20:.0f} MiB are needed at the end of an epoch ({self.at_once} at once); choose a "
                 "smaller batch or model, or train fewer fits at once"

@@ -19,7 +19,8 @@ from hbaclib.errors import ConfigError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.training.labels import HELD_OUT, PSEUDO_LABELS, PSEUDO_STAGE
 from hbaclib.training.predict import Predictor
-from hbaclib.training.trained import audit_trained, held_out_patients, trained_manifest
+from hbaclib.training.runtime import configure
+from hbaclib.training.trained import audit_trained, held_out_patients, trained_manifest, trained_recipe
 
 _CHUNK = 256
 
@@ -82,6 +83,9 @@ def make_pseudo_labels(
 
 
 def _predict(member: Path, fold: int, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
+    # The fits may have run in processes of their own: here the networks would get this process's precision, and
+    # TensorFlow all memory of all GPUs, which the next fits need.
+    configure(trained_recipe(member))
     predictor = Predictor.load(member, folds=[fold])
     parts = [np.zeros((0, len(PREDICTION_COLUMNS)), np.float32)]
     for start in range(0, len(rows), _CHUNK):

@@ -1,16 +1,17 @@
-"""Devices, threads, precision and seeds of a run.
+"""Devices, threads, precision and seeds of a run. `choose_runtime` is the one place that chooses.
 
 Results are reproducible for one recipe on one kind of device: the seed, deterministic operations and the number of
 threads within an operation together fix them. XLA compiles the steps on a single GPU and nowhere else: it fails under
 `MirroredStrategy`, and on a CPU it makes an EfficientNet ten times slower.
 
-A process that fits on one of several GPUs claims it for its whole life, because TensorFlow cannot leave a GPU; the
-operating system frees the claim when the process ends, however it ends.
+A process that trains on a GPU claims it for its whole life, because TensorFlow cannot leave a GPU; the operating system
+frees the claim when the process ends, however it ends.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import random
@@ -19,8 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from hbaclib.errors import ConfigError, PlatformError
 
@@ -31,7 +33,86 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HERE = ("here",)
+"""Stands for the GPUs of the host that a fit runs on, where that host is not known yet."""
+
+_SAY_AFTER, _SAY_EVERY = 5.0, 60.0  # seconds of waiting for a device
 _claims: dict[str, IO[str]] = {}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how the fits of a run are trained.
+
+    Attributes:
+        kind: ``cpu``, ``one device`` (one fit after the other, in this process), ``process per device`` (as many fits
+            at a time as there are devices), ``mirrored`` (one fit after the other, all devices share every batch) or
+            ``cluster`` (each fit takes a device where it runs).
+        processes: number of processes that train beside each other.
+        claim: devices of this host to claim: ``mirrored`` all of them, the others one for each process.
+        devices: TensorFlow's names of the devices that a fit is put on; empty leaves it to TensorFlow, which takes the
+            first GPU that it sees, or the CPU.
+        precision: numbers inside the network; ``auto`` where only the cluster's worker can tell.
+        xla: whether XLA compiles the training steps.
+    """
+
+    kind: Literal["cpu", "one device", "process per device", "mirrored", "cluster"]
+    processes: int
+    claim: tuple[str, ...]
+    devices: tuple[str, ...]
+    precision: str
+    xla: bool
+
+
+def choose_runtime(
+    gpus: tuple[str, ...],
+    n_fits: int = 1,
+    *,
+    devices: tuple[str, ...] | None = None,
+    mirrored: bool = False,
+    workers: int = 0,
+    jobs: int = 1,
+    precision: str = "auto",
+    xla: bool = True,
+) -> Runtime:
+    """Choose between CPU, one GPU, several GPUs in one of two ways, and a cluster. Touches no device.
+
+    Args:
+        gpus: names of this host's GPUs, as `visible_gpus` gives them.
+        n_fits: number of fits that are due.
+        devices: what the user named: GPU numbers, or TensorFlow's names such as ``CPU:1``; None takes the GPUs.
+        mirrored: let all devices share every batch, in place of one fit a device.
+        workers: processes of a cluster; 0 where there is none.
+        jobs: processes that joblib was told to use.
+        precision: the recipe's wish.
+        xla: the recipe's wish.
+
+    Returns:
+        The choice. Several devices get a process each where several fits are due, unless they are to be mirrored; one
+        fit alone stays in this process, on the first device that is free.
+    """
+    chosen = gpus if devices is None else devices
+    on_gpu = bool(gpus)
+    wanted = ("mixed_float16" if on_gpu else "float32") if precision == "auto" else precision
+    if mirrored and len(chosen) > 1:
+        # TensorFlow numbers the GPUs that it sees from 0, whatever their numbers outside.
+        names = tuple(
+            name if ":" in name else f"GPU:{gpus.index(name) if name in gpus else place}"
+            for place, name in enumerate(chosen)
+        )
+        return Runtime("mirrored", 1, tuple(name for name in chosen if name in gpus), names, wanted, False)
+    if workers:
+        return Runtime("cluster", workers, HERE if devices is None else devices, (), precision, xla)
+    if len(chosen) > 1 and n_fits > 1:
+        named = any(":" in name for name in chosen)
+        return Runtime("process per device", min(len(chosen), n_fits), chosen, (), wanted, xla and on_gpu and not named)
+    if len(chosen) == 1 and ":" in chosen[0]:
+        return Runtime("one device", 1, (), chosen, wanted, False)
+    # Numbers that name no GPU of this host are no device to claim.
+    free = tuple(name for name in chosen if name in gpus)
+    if free:
+        return Runtime("one device", 1, free, (), wanted, xla)
+    return Runtime("cpu", jobs, (), (), wanted, xla and on_gpu)
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -46,12 +127,13 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU "))
 
 
-def claim_device(devices: tuple[str, ...], patience: float = 3600.0) -> str:
+def claim_device(devices: tuple[str, ...], patience: float = 3600.0, purpose: str = "") -> str:
     """Claim one of several devices for this process: no other process on this host gets the same one.
 
     Args:
         devices: names of the devices, all of this host.
-        patience: seconds to wait for a free one.
+        patience: seconds to wait for a free one; the log says who holds them.
+        purpose: what the device is for, told to those who wait.
 
     Returns:
         The device's name. A process that holds one of them already keeps it.
@@ -61,26 +143,101 @@ def claim_device(devices: tuple[str, ...], patience: float = 3600.0) -> str:
     """
     for device in devices:
         if device in _claims:
+            _note_claim(device, purpose)
             return device
-    folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
+    begin = time.monotonic()
+    say = begin + _SAY_AFTER
+    while time.monotonic() < begin + patience:
         for device in devices:
-            name = device.strip("/").replace("/", "_").replace(":", "-")
-            file = open(folder / f"{name}.lock", "w")  # noqa: SIM115 - stays open as long as the claim
+            # Not emptied before it is ours: it tells who holds the device.
+            file = open(_claim_path(device), "a+")  # noqa: SIM115 - stays open as long as the claim
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 file.close()
                 continue
             _claims[device] = file
+            _note_claim(device, purpose)
             return device
+        if time.monotonic() > say:
+            say += _SAY_EVERY
+            log.warning(
+                "waiting for a free device (%s), for %.0f s at most; a process keeps its own until it ends: use no "
+                "more workers on a host than it has devices",
+                _holders(devices),
+                begin + patience - time.monotonic(),
+            )
         time.sleep(0.2)
     raise PlatformError(
-        f"no free device among {', '.join(devices)} within {patience:.0f} s; other processes hold them all, each as "
-        "long as it lives: start no more worker processes than there are devices"
+        f"no free device among {', '.join(devices)} within {patience:.0f} s ({_holders(devices)}); a process keeps its "
+        "own until it ends: end those that are idle, and use no more workers on a host than it has devices (for Dask: "
+        "as many processes as GPUs, one thread each)"
     )
+
+
+def claim_for_this_process(runtime: Runtime, gpus: tuple[str, ...], purpose: str = "") -> tuple[str, ...]:
+    """Claim what a runtime needs in this process; one whose fits run in others gives back what this process holds.
+
+    Args:
+        runtime: the choice.
+        gpus: names of this host's GPUs.
+        purpose: see `claim_device`.
+
+    Returns:
+        TensorFlow's names of the devices that the fits are put on; empty leaves it to TensorFlow.
+
+    Raises:
+        PlatformError: another process does not give a device free.
+    """
+    if runtime.kind in ("process per device", "cluster"):
+        release_devices()
+        return ()
+    if runtime.claim and not set(runtime.claim) & set(_claims):
+        from joblib.externals.loky import get_reusable_executor
+
+        # joblib keeps the processes of an earlier run for minutes, and each keeps its device.
+        get_reusable_executor().shutdown(wait=True)
+    if runtime.kind == "mirrored":
+        for device in runtime.claim:
+            claim_device((device,), purpose=purpose)
+        return runtime.devices
+    if runtime.claim:
+        # The first GPU is TensorFlow's own choice; to name a device costs XLA.
+        place = gpus.index(claim_device(runtime.claim, purpose=purpose))
+        return (f"GPU:{place}",) if place else ()
+    return runtime.devices
+
+
+def held_devices() -> tuple[str, ...]:
+    """Names of the devices that this process has claimed."""
+    return tuple(_claims)
+
+
+def _claim_path(device: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{device.strip('/').replace('/', '_').replace(':', '-')}.lock"
+
+
+def _note_claim(device: str, purpose: str) -> None:
+    file = _claims[device]
+    file.seek(0)
+    file.truncate()
+    json.dump({"process": os.getpid(), "purpose": purpose, "begin": time.time()}, file)
+    file.flush()
+
+
+def _holders(devices: tuple[str, ...]) -> str:
+    """Who holds the devices, for messages."""
+    said = []
+    for device in devices:
+        try:
+            note = json.loads(_claim_path(device).read_text())
+            since = time.strftime("%H:%M:%S", time.localtime(note["begin"]))
+            said.append(f"{device} is held by process {note['process']} for {note['purpose'] or 'a fit'} since {since}")
+        except (OSError, ValueError, KeyError):
+            said.append(f"{device} is held by another process")
+    return ", ".join(said)
 
 
 def release_devices() -> None:
@@ -122,15 +279,20 @@ def configure(recipe: Recipe) -> dict[str, Any]:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:
             log.debug("TensorFlow had already started; memory growth of %s stays as it is", gpu.name)
-    precision = recipe.precision
-    if precision == "auto":
-        precision = "mixed_float16" if gpus else "float32"
+    precision = choose_runtime(tuple(str(place) for place in range(len(gpus))), precision=recipe.precision).precision
     keras.config.set_dtype_policy(precision)
     return {
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "precision": precision,
         "gpus": len(gpus),
     }
+
+
+def current_precision() -> str:
+    """The precision in force, as `configure` set it: ``float32`` or ``mixed_float16``."""
+    import keras
+
+    return str(keras.config.dtype_policy().name)
 
 
 def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribute.Strategy:
@@ -165,7 +327,9 @@ def uses_xla(strategy: tf.distribute.Strategy) -> bool:
     """Whether XLA may compile the steps of a fit: on one GPU that no strategy spreads."""
     import tensorflow as tf
 
-    return not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy() and _has_gpu()
+    spread = tf.distribute.has_strategy() or strategy is not tf.distribute.get_strategy()
+    names = tuple(strategy.extended.worker_devices) if spread else None
+    return choose_runtime(("0",) if _has_gpu() else (), devices=names, mirrored=spread).xla
 
 
 def _has_gpu() -> bool:

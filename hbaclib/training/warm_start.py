@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hbaclib.conventions import EEG_RATE
 from hbaclib.errors import ConfigError
-from hbaclib.models.registry import all_layers, build_model
+from hbaclib.inputs.signals import NARROW_RATE
+from hbaclib.models.registry import build_model
+from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained import audit_trained, trained_recipe, weight_files
+
+log = logging.getLogger(__name__)
 
 
 def start_from(
-    model: Any, folders: Sequence[str | Path], fold: int, seed: int, samples: pd.DataFrame, folds: pd.Series
+    model: Any,
+    folders: Sequence[str | Path],
+    fold: int,
+    seed: int,
+    samples: pd.DataFrame,
+    folds: pd.Series,
+    *,
+    recipe: Recipe,
 ) -> None:
     """Copy weights of trained networks into the parts of the same name.
+
+    A part must have been trained on what it is to see: an image part on the same layout and inputs, a signal part on
+    signals of the same rate, band and downsampling. The scale of an image may differ, as where a network is refined on
+    larger images, and so may the length of a crop.
 
     Args:
         model: an uncompiled network; its weights are changed.
@@ -25,34 +42,108 @@ def start_from(
         seed: of the trained networks the one of this seed, or the first where they have others.
         samples: the samples table.
         folds: fold of every patient.
+        recipe: of the model.
 
     Raises:
         LeakError: a trained network saw a patient of the fold.
-        ConfigError: a folder's network has no part in common with the model.
+        ConfigError: a folder's network has no part in common with the model, a part of the same name has other weights,
+            or it was trained on other inputs.
         ArtefactError: a folder is not a finished training run, or lacks the weights.
     """
+    target = _parts(model)
     for folder in map(Path, folders):
         audit_trained(folder, fold, samples, folds)
-        recipe = trained_recipe(folder)
-        path = weight_files(folder, fold)[recipe.seeds.index(seed) if seed in recipe.seeds else 0]
-        source = build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
-        source.load_weights(path)
-        if not _copy_parts(_parts(source), _parts(model)):
+        there = trained_recipe(folder)
+        path = weight_files(folder, fold)[there.seeds.index(seed) if seed in there.seeds else 0]
+        network = build_model(there.backbone, there.layout, there.inputs, **there.network_options())
+        network.load_weights(path)
+        source = _parts(network)
+        names = _common(source, target)
+        if not names:
             raise ConfigError(
-                f"{folder}: network {recipe.backbone!r} has no part in common with {model.name!r} "
-                f"(parts here: {', '.join(_parts(model)) or 'none'}; there: {', '.join(_parts(source)) or 'none'})"
+                f"{folder}: network {there.backbone!r} has no part in common with {model.name!r} "
+                f"(parts here: {', '.join(target) or 'none'}; there: {', '.join(source) or 'none'})"
             )
+        _check_shapes(folder, names, source, target)
+        outermost = [name for name in names if not any(_holds(source[other], source[name]) for other in names)]
+        for name in outermost:
+            seen = _sees(there, source[name]) | _sees(recipe, target[name])
+            _check_inputs(folder, name, seen, there, recipe)
+        for name in outermost:
+            target[name].set_weights(source[name].get_weights())
+        log.info("%s: fold %d starts with %s from %s", model.name, fold, ", ".join(outermost), path)
 
 
 def _parts(model: Any) -> dict[str, Any]:
-    return {layer.name: layer for layer in all_layers(model) if hasattr(layer, "layers") and layer.weights}
+    """The features and, within them, a fusion's halves or a trunk; what lies deeper goes with the part around it.
+
+    (The inner models of all KerasCV networks bear one name.)
+    """
+    outer = [layer for layer in model.layers if hasattr(layer, "layers") and layer.weights]
+    inner = [layer for part in outer for layer in part.layers if hasattr(layer, "layers") and layer.weights]
+    return {layer.name: layer for layer in [*outer, *inner]}
 
 
-def _copy_parts(source: dict[str, Any], target: dict[str, Any]) -> int:
-    copied = 0
-    for name in source.keys() & target.keys():
-        shapes = [[tuple(weight.shape) for weight in part.weights] for part in (source[name], target[name])]
-        if shapes[0] == shapes[1]:
-            target[name].set_weights(source[name].get_weights())
-            copied += 1
-    return copied
+def _common(source: dict[str, Any], target: dict[str, Any]) -> list[str]:
+    return [name for name in target if name in source]
+
+
+def _holds(outer: Any, inner: Any) -> bool:
+    return any(layer is inner for layer in outer.layers)
+
+
+def _shapes(part: Any) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in part.weights]
+
+
+def _check_shapes(folder: Path, names: list[str], source: dict[str, Any], target: dict[str, Any]) -> None:
+    """Refuse a part that could not be copied: left out, it would start from random weights without a word."""
+    differing = [name for name in names if _shapes(source[name]) != _shapes(target[name])]
+    if not differing:
+        return
+    # A part differs wherever one inside it does; the smallest one tells the most.
+    name = min(differing, key=lambda name: len(source[name].weights))
+    found, expected = _shapes(source[name]), _shapes(target[name])
+    if len(found) != len(expected):
+        raise ConfigError(f"{folder}: part {name!r} has {len(found)} arrays of weights, expected {len(expected)}")
+    place = next(k for k, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+    raise ConfigError(
+        f"{folder}: {source[name].weights[place].path} of part {name!r} has shape {found[place]}, "
+        f"expected {expected[place]}"
+    )
+
+
+def _sees(recipe: Recipe, part: Any) -> set[str]:
+    """What a part of a recipe's network reads: the image, the signals, or both."""
+    if not recipe.reads_signals or recipe.inputs == "raw":
+        return {"signal" if recipe.inputs == "raw" else "image"}
+    given = getattr(part, "inputs", None)
+    return {"image" if len(one.shape) == 4 else "signal" for one in given} if given else {"image", "signal"}
+
+
+def _check_inputs(folder: Path, name: str, seen: set[str], there: Recipe, here: Recipe) -> None:
+    for kind, settings in {"image": _image_settings, "signal": _signal_settings}.items():
+        if kind in seen:
+            expected = settings(here)
+            for key, found in settings(there).items():
+                if found != expected[key]:
+                    raise ConfigError(
+                        f"{folder}: part {name!r} was trained with {key} = {found!r}, expected {expected[key]!r} as "
+                        f"recipe {here.name!r} has"
+                    )
+
+
+def _image_settings(recipe: Recipe) -> dict[str, object]:
+    return {"layout": recipe.layout, "inputs": recipe.inputs}
+
+
+def _signal_settings(recipe: Recipe) -> dict[str, object]:
+    """Rate, band and downsampling of the signals as they reach the network, named by the keys that decide them."""
+    factors = recipe.network_options()["downsample"]
+    # A fusion's downsampling is its image's: the signals reach WaveNet as they are.
+    factor = 1 if recipe.inputs != "raw" else factors if isinstance(factors, int) else factors[0]
+    return {
+        "crop_seconds (rate of the signals)": f"{EEG_RATE if recipe.crop_seconds else NARROW_RATE:g} Hz",
+        "band (or low_pass)": list(recipe.band or (0.0, recipe.low_pass)),
+        "downsample (of the signals)": factor,
+    }

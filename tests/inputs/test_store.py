@@ -114,6 +114,18 @@ def test_cut_or_missing_arrays_are_refused(copies: Folders) -> None:
         open_inputs(*copies)
 
 
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_arrays_of_the_right_shape_that_the_stage_did_not_write_are_told(copies: Folders, stage: int) -> None:
+    inputs = open_inputs(*copies)
+    inputs.verify()
+    path = copies[stage] / ("spectrogram_rows.npy", "eeg_spectrograms.npy", "kaggle_images.npy")[stage]
+    array = np.load(path)
+    array[-1] = array[0] + 1
+    np.save(path, array)
+    with pytest.raises(ArtefactError, match=rf"{copies[stage].name}: missing or changed .*{path.name}"):
+        open_inputs(*copies).verify()
+
+
 def test_memory_of_a_batch_is_used_again_but_not_while_anything_refers_to_it():
     rng = np.random.default_rng(0)
     halves = [rng.standard_normal((6, 128, 256, 4)).astype(np.float16) for _ in range(2)]

@@ -9,12 +9,13 @@ def checkpoint():
     # More than ten arrays, so that their order is not the alphabet's.
     weights = [np.full((2, 3), i, np.float32) for i in range(12)]
     optimizer = [np.array(5, np.int64), np.arange(4, dtype=np.float32)]
-    return Checkpoint("key", 1, 3, [{"epoch": 1, "val_kl": float("nan"), "loss": 0.1 + 0.2}], weights, optimizer)
+    history = [{"epoch": 1, "val_kl": float("nan"), "loss": 0.1 + 0.2}]
+    return Checkpoint("key", "float32", 1, 3, history, weights, optimizer)
 
 
 def test_round_trip(checkpoint, tmp_path):
     checkpoint.save(tmp_path / "c.npz")
-    again = load_checkpoint(tmp_path / "c.npz", "key")
+    again = load_checkpoint(tmp_path / "c.npz", "key", "float32")
     assert (again.stage, again.epoch, again.history[0]["loss"]) == (1, 3, 0.1 + 0.2)
     assert np.isnan(again.history[0]["val_kl"])
     for stored, found in zip(checkpoint.weights + checkpoint.optimizer, again.weights + again.optimizer, strict=True):
@@ -22,10 +23,13 @@ def test_round_trip(checkpoint, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
 
 
-def test_absent_foreign_or_broken_ones_are_none(checkpoint, tmp_path):
-    assert load_checkpoint(tmp_path / "c.npz", "key") is None
+def test_absent_foreign_or_broken_ones_are_none(checkpoint, tmp_path, caplog):
+    assert load_checkpoint(tmp_path / "c.npz", "key", "float32") is None
     checkpoint.save(tmp_path / "c.npz")
-    assert load_checkpoint(tmp_path / "c.npz", "another key") is None
+    assert load_checkpoint(tmp_path / "c.npz", "another key", "float32") is None
+    assert not caplog.text
+    assert load_checkpoint(tmp_path / "c.npz", "key", "mixed_float16") is None
+    assert "was made in float32, this device trains in mixed_float16" in caplog.text
     whole = (tmp_path / "c.npz").read_bytes()
     (tmp_path / "c.npz").write_bytes(whole[: len(whole) // 2])
-    assert load_checkpoint(tmp_path / "c.npz", "key") is None
+    assert load_checkpoint(tmp_path / "c.npz", "key", "float32") is None

@@ -115,6 +115,59 @@ def test_a_retraining_that_is_killed_leaves_no_folder_that_looks_finished(traine
     assert read_manifest(train(tiny_recipe(seeds=[5]), arrays, folder, progress=False)).facts["folds"] == [0, 1]
 
 
+def test_weights_of_another_network_are_refused_while_the_trained_folder_is_whole(trained, arrays, tmp_path):
+    import h5py
+
+    folder = shutil.copytree(trained, tmp_path / "again")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["layer_names"] = [b"block1a_dwconv", b"block1b_dwconv"]
+    recipe = tiny_recipe(backbone="efficientnet_b0", weights=str(tmp_path / "other.h5"))
+    with pytest.raises(ConfigError, match=r"other\.h5: not the weights of efficientnet-b0; layers it lacks: block2a"):
+        train(recipe, arrays, folder, progress=False)
+    verify(folder)
+    assert Predictor.load(folder).recipe == tiny_recipe()
+
+
+def test_the_rows_of_a_fit_are_audited_and_not_the_table_alone(arrays, tmp_path, monkeypatch):
+    from hbaclib.training.fit import _Trainer
+
+    real = _Trainer.rows_of
+    leak = np.flatnonzero(arrays.samples["patient_id"].map(arrays.folds).to_numpy() == 0)[:1]
+    # In the second stage alone: what the first one used is in order.
+    monkeypatch.setattr(
+        _Trainer,
+        "rows_of",
+        lambda self, stage: np.append(real(self, stage), leak) if stage.least_votes > 1 else real(self, stage),
+    )
+    patient = arrays.samples["patient_id"].iloc[leak[0]]
+    with pytest.raises(LeakError, match=f"fold 0: patient {patient} was trained on and is scored"):
+        train(tiny_recipe(), arrays, tmp_path, folds=[0], progress=False)
+    assert not list(tmp_path.glob("*.weights.h5"))
+
+
+def test_files_of_an_earlier_recipe_do_not_stay_beside_the_new_ones(trained, arrays, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "again")
+    (folder / "fold-notes").mkdir()
+    train(tiny_recipe(seeds=[3, 4]), arrays, folder, progress=False)
+    left = {path.name.split(".")[0] for path in folder.glob("fold-*") if path.is_file()}
+    assert left == {f"fold-{fold}-seed-{seed}" for fold in (0, 1) for seed in (3, 4)}
+    assert set(pd.read_csv(folder / "history.csv")["seed"]) == {3, 4}
+
+
+def test_arrays_that_changed_under_their_manifest_are_refused_before_training(arrays, tmp_path, monkeypatch):
+    import hbaclib.training.cross_validate as module
+
+    class Changed(TinyArrays):
+        def verify(self):
+            raise ArtefactError("02_eeg_spectrograms: missing or changed since its manifest was written: raw.npy")
+
+    monkeypatch.setattr(module, "InputArrays", Changed)
+    monkeypatch.setattr(module, "run_fit", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(ArtefactError, match=r"changed since .*raw\.npy"):
+        train(tiny_recipe(), Changed(), tmp_path / "new", progress=False)
+    assert not (tmp_path / "new").exists()
+
+
 def test_every_fit_has_a_process_of_its_own_where_there_are_several_devices(trained, arrays, tmp_path, capfd):
     """Numbers that name no GPU here: the fits claim them all the same and run on the CPU."""
     seen = []
@@ -226,6 +279,8 @@ def broken(arrays, **changes):
         (lambda a: a, {"backbone": "tiyn"}, None, ConfigError, "model 'tiyn' is unknown; did you mean tiny"),
         (lambda a: a, {"layout": "raw", "inputs": "raw"}, None, ConfigError, "takes the layouts stem, tiled"),
         (lambda a: a, {"backbone": "efficientnet_b0", "weights": "no/such/file.h5"}, None, ConfigError, "no/such"),
+        (lambda a: a, {"weights": "imagenet"}, None, ConfigError, "model 'tiny' has no pretrained weights"),
+        (lambda a: a, {"model_options": {"depth": 3}}, None, ConfigError, "does not take model_options ['depth']"),
         (lambda a: a, {}, [2], ConfigError, "folds [2], expected some of 0 to 1"),
         (lambda a: a, {}, [], ConfigError, "folds [], expected"),
         (lambda a: a, {"folds": 5}, None, ConfigError, "has 5 folds, the fold table [0, 1]"),

@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -18,6 +19,19 @@ from tests.training.tiny import TinyArrays, tiny_recipe
 from tests.training.train_tiny import SlowArrays
 
 MODELS = {"small": {}, "large": {"model_options": {"filters": 12}}}
+
+
+def fit_in_the_middle(devices):
+    """(process, path without ending) of a fit whose first epoch is over; None where there is none (yet)."""
+    for path in devices.glob("*.lock"):
+        try:
+            note = json.loads(path.read_text())
+        except ValueError:
+            continue  # just being written
+        curve, weights = (Path(f"{note['purpose']}.{ending}") for ending in ("history.csv", "weights.h5"))
+        if curve.is_file() and not weights.is_file():
+            return note["process"], Path(note["purpose"])
+    return None
 
 
 def test_arrays_travel_by_the_name_of_their_file(tmp_path):
@@ -50,13 +64,14 @@ def test_a_cluster_that_loses_a_worker_gives_the_weights_of_a_sequential_run(tmp
     ):
         client.run(os.environ.update, {"TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""})
 
+        workers = set(client.run(os.getpid).values())
+
         def kill_one():
-            first = tmp_path / "cluster" / "small" / "fold-0.history.csv"
-            while not first.is_file():
+            while (found := fit_in_the_middle(tmp_path / f"hbac-devices-{os.getuid()}")) is None:
                 time.sleep(0.05)
-            claimed = client.run(os.getpid)
-            killed.append(next(iter(claimed.values())))
-            os.kill(killed[0], signal.SIGKILL)
+            process, path = found
+            os.kill(process, signal.SIGKILL)
+            killed.append((process, path, time.time()))
 
         killer = threading.Thread(target=kill_one, daemon=True)
         killer.start()
@@ -65,7 +80,11 @@ def test_a_cluster_that_loses_a_worker_gives_the_weights_of_a_sequential_run(tmp
                 out = tmp_path / "cluster" / name
                 train(tiny_recipe(**changes), arrays, out, devices=("0", "1"), progress=False)
         killer.join(timeout=5)
-        assert killed
+        ((process, path, when),) = killed
+        assert process in workers
+    # Its fit was in the middle, and was begun once more, by another process.
+    again = json.loads(Path(f"{path}.fit.json").read_text())["facts"]
+    assert again["begin"] > when and again["process"] != process
     fits = []
     for name in MODELS:
         for fold in (0, 1):

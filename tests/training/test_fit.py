@@ -3,13 +3,10 @@ import random
 import numpy as np
 import pandas as pd
 
-from hbaclib.inputs.pipeline import epoch_order, training_batch
-from hbaclib.models.registry import batch_norm_layers
 from hbaclib.training import fit as module
-from hbaclib.training.checkpoint import values_of
 from hbaclib.training.cross_validate import train
 from hbaclib.training.fit import Fit
-from tests.training.tiny import TinyArrays, tiny_recipe
+from tests.training.tiny import TinyArrays, batch_norm_of, tiny_recipe
 
 
 def trainer(tmp_path, **changes):
@@ -21,21 +18,9 @@ def trainer(tmp_path, **changes):
 
 def test_batch_norm_statistics_are_those_of_the_training_batches(tmp_path):
     """Against a direct computation of what the layer sees, over the same batches."""
-    import keras
-
-    made = trainer(tmp_path, batch_norm_batches=5)
-    rows = made.rows_of(made.recipe.stages[0])
-    key = (0, 0, 0, 0)
-    made._estimate_batch_norm(rows, key)
-    (layer,) = batch_norm_layers(made.model)
-    order = epoch_order(rows, 5, made.recipe.batch, (*key, 1_000_001))
-    batches = [training_batch(made.inputs, order[i], made.recipe, (*key, 1_000_001, i))[0] for i in range(5)]
-    features = next(part for part in made.model.layers if hasattr(part, "layers"))
-    inside = keras.Model(features.input, layer.input)(np.concatenate(batches)).numpy()
-    seen = inside.astype(np.float64).reshape(-1, layer.moving_mean.shape[0])
-    mean, variance = values_of([layer.moving_mean, layer.moving_variance])
-    np.testing.assert_allclose(mean, seen.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(variance, seen.var(axis=0), rtol=1e-4)
+    found = batch_norm_of(trainer(tmp_path, batch_norm_batches=5), 5)
+    np.testing.assert_allclose(found["mean"], found["direct_mean"], atol=1e-5)
+    np.testing.assert_allclose(found["variance"], found["direct_variance"], rtol=1e-4)
 
 
 def test_dropout_draws_are_set_by_the_epoch(tmp_path):

@@ -1,3 +1,7 @@
+import tracemalloc
+from collections import Counter
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,11 +9,17 @@ import pytest
 from hbaclib import predict
 from hbaclib.conventions import PREDICTION_COLUMNS, REGION_SWAP
 from hbaclib.errors import ArtefactError, DataError
-from hbaclib.inputs.images import assemble_input
+from hbaclib.inputs.augment import left_right_swap
+from hbaclib.inputs.images import assemble_input, starter_layout
+from hbaclib.inputs.pipeline import image_kind, signal_kind
+from hbaclib.signal.raw import raw_signals, wide_signals
 from hbaclib.training import predict as module
 from hbaclib.training.cross_validate import train
 from hbaclib.training.predict import Predictor, predict_arrays, predict_members
 from tests.training.tiny import TinyArrays, tiny_recipe
+from tests.training.tiny_signals import RAW, STARTER, SWAPPED, SignalArrays, quick
+
+PLANES = {"eeg": 4, "both": 8}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +90,116 @@ def test_from_recordings_as_from_assembled_inputs(folder, windows, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK", 3)
     np.testing.assert_array_equal(predict(folder, eeg, spectrogram), found)
     np.testing.assert_array_equal(predict(folder, eeg[2:3], spectrogram[2:3]), found[2:3])
+
+
+@pytest.fixture(scope="module")
+def signal_arrays():
+    return SignalArrays()
+
+
+def signals_of(function, eeg):
+    """One recording after the other."""
+    return np.stack([function(part) for part in eeg])
+
+
+FAMILIES = {
+    "raw": RAW,
+    "raw band": {**RAW, "band": [0.5, 12.0]},
+    "wide": {**RAW, "crop_seconds": 10},
+    "wide band": {**RAW, "crop_seconds": 10, "band": [0.5, 12.0]},
+    "starter": {"backbone": "tiny_image", **STARTER},
+    "fusion": {"backbone": "tiny_fused"},
+    "fusion of the eeg half": {"backbone": "tiny_fused", "inputs": "eeg"},
+    "fusion with the starter's image": {"backbone": "tiny_fused", **STARTER},
+    "fusion with a crop": {"backbone": "tiny_fused", "crop_seconds": 10},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_from_recordings_as_from_assembled_inputs(family, windows, signal_arrays, tmp_path, monkeypatch):
+    """Networks on signals, on the starter's image, and on both kinds at once."""
+    eeg, spectrogram = windows
+    # Averaged over time one noise is like another: every recording has its amplitude, which grows to the end.
+    eeg = eeg * np.linspace(0.2, 2, 7, dtype=np.float32)[:, None, None]
+    eeg *= np.linspace(0, 2, 10_000, dtype=np.float32)[:, None]
+    recipe = quick(**SWAPPED, tta=["left_right_swap"], **FAMILIES[family])
+    folder = train(recipe, signal_arrays, tmp_path / "trained", folds=[0], progress=False)
+    image, signal = image_kind(recipe), signal_kind(recipe)
+    assembled = {}
+    if image == "starter":
+        assembled[image] = np.stack([starter_layout(rows) for rows in spectrogram])
+    elif image:
+        both = np.stack([assemble_input(rows, part) for rows, part in zip(spectrogram, eeg, strict=True)])
+        assembled[image] = both[..., 4:] if image == "eeg" else both
+    if signal:
+        assembled[signal] = signals_of(wide_signals if signal == "wide" else raw_signals, eeg)
+    found = predict(folder, eeg, spectrogram)
+    assert found.std(axis=0).max() > 1e-4, "a hundred times what is compared below"
+    np.testing.assert_allclose(found, predict_arrays(folder, assembled), atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    if image in ("", "eeg"):
+        np.testing.assert_array_equal(predict(folder, eeg), found)  # the spectrograms are of no use to it
+    else:
+        with pytest.raises(DataError, match="see Kaggle spectrograms"):
+            predict(folder, eeg)
+    if family.startswith("wide"):
+        # What the network gets is the middle of the recording, filtered before it is cut.
+        band = tuple(recipe.band) or None
+        crops = signals_of(lambda part: raw_signals(part, band=band, seconds=10), eeg)
+        swapped = left_right_swap(crops.copy(), np.random.default_rng(0), p=1.0)
+        shares = [model(view).numpy() for model in Predictor.load(folder).models for view in (crops, swapped)]
+        np.testing.assert_allclose(found, np.mean(shares, axis=0), atol=1e-5)
+    monkeypatch.setattr(module, "_CHUNK", 3)
+    np.testing.assert_array_equal(predict(folder, eeg, spectrogram), found)
+    np.testing.assert_array_equal(predict(folder, eeg[2:3], spectrogram[2:3]), found[2:3])
+
+
+def test_a_hundred_thousand_recordings_in_one_pass_of_bounded_memory(monkeypatch):
+    """Each chunk is prepared once, for all folds of all members, and no row leaves its place."""
+    n, chunk, side = 100_000, module._CHUNK, 16
+    eeg = np.broadcast_to(np.zeros(20, np.float32), (n, 10_000, 20))
+    spectrogram = np.broadcast_to(np.zeros(400, np.float32), (n, 300, 400))
+    prepared, calls = [], Counter()
+
+    def prepare(kinds, part, rows):
+        assert kinds == {"eeg", "both"} and len(rows) == len(part)
+        first = sum(prepared)
+        prepared.append(len(part))
+        marks = np.arange(first, first + len(part), dtype=np.float32)[:, None, None, None]
+        return {kind: np.broadcast_to(marks, (len(part), side, side, planes)) + 0 for kind, planes in PLANES.items()}
+
+    def network(name, rise):
+        def forward(images):
+            calls[name] += 1
+            assert images.shape == (64, side, side, 4 if name.startswith("eeg") else 8)
+            share = images[:, 0, 0, 0].astype(np.float64) / n * rise
+            return SimpleNamespace(numpy=lambda: np.stack([share, *[(1 - share) / 5] * 5], axis=1))
+
+        return forward
+
+    def load(folder):
+        rises = enumerate((0.4, 0.8) if folder == "eeg" else (0.2, 0.3, 0.4))
+        return Predictor(tiny_recipe(inputs=folder, batch=64), [network(f"{folder} {k}", rise) for k, rise in rises])
+
+    for kind, planes in PLANES.items():
+        monkeypatch.setitem(module.SHAPES, kind, (side, side, planes))
+    monkeypatch.setattr(module, "_prepare", prepare)
+    monkeypatch.setattr(Predictor, "load", load)
+    tracemalloc.start()
+    try:
+        found = predict_members({kind: kind for kind in PLANES}, eeg, spectrogram)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    whole, rest = divmod(n, chunk)
+    assert prepared == [chunk] * whole + [rest]
+    passes = whole * chunk // 64 + -(-rest // 64)
+    assert calls == {f"{kind} {k}": passes for kind, folds in (("eeg", 2), ("both", 3)) for k in range(folds)}
+    places = np.arange(n) / n
+    np.testing.assert_allclose(found["eeg"][:, 0], 0.6 * places, atol=1e-6)
+    np.testing.assert_allclose(found["both"][:, 0], 0.3 * places, atol=1e-6)
+    # All prepared images at once would be over a gigabyte, the recordings 80; the two results are 5 MB.
+    assert peak < 50e6, f"{peak / 1e6:.0f} MB"
 
 
 def test_views_are_averaged(eeg_folder, arrays):

@@ -7,32 +7,20 @@ import pytest
 from hbaclib import build_model, register_model
 from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, LeakError
+from hbaclib.models.fusion import fused_features
 from hbaclib.models.registry import all_layers
-from hbaclib.models.wavenet import wavenet_trunk
+from hbaclib.training import pseudo_labels
 from hbaclib.training.cross_validate import check_training, train
-from hbaclib.training.labels import load_pseudo_labels, training_labels
+from hbaclib.training.labels import PSEUDO_LABELS, load_pseudo_labels, training_labels
 from hbaclib.training.losses import smooth_labels
 from hbaclib.training.predict import Predictor
 from hbaclib.training.pseudo_labels import make_pseudo_labels
 from hbaclib.training.recipe import load_recipe
+from hbaclib.training.runtime import configure
 from hbaclib.training.trained import held_out_patients
 from hbaclib.training.warm_start import start_from
-from tests.training.tiny import TinyArrays, tiny_recipe
-
-
-class Signals(TinyArrays):
-    """The tiny arrays with raw signals beside the images: the class is the amplitude of the first signals."""
-
-    def gather(self, rows, inputs="both", dtype=np.float32):
-        if inputs != "raw":
-            return super().gather(rows, inputs, dtype)
-        noise = np.random.default_rng(9).standard_normal((len(self.samples), 2000, 8)).astype(np.float32)
-        level = self.samples[list(VOTE_COLUMNS)].to_numpy().argmax(axis=1)
-        return (noise * (0.2 + level[:, None, None] / 6))[rows].astype(np.float32)
-
-
-def quick(**changes):
-    return tiny_recipe(stages=[{"epochs": 1, "steps": 2}], ema=0.0, batch_norm_batches=0, **changes)
+from tests.training.tiny import TinyArrays
+from tests.training.tiny_signals import RAW, STARTER, SWAPPED, SignalArrays, quick
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +118,6 @@ def test_training_with_pseudo_labels_differs_and_is_kept_apart(member, arrays, p
 @pytest.mark.parametrize("way", ["pseudo-labels", "start_from"])
 def test_folds_come_in_instalments_though_what_they_build_on_grows(arrays, tmp_path, way):
     """Fold 0 today, fold 1 tomorrow: what fold 0 was made from is the same tomorrow, though its folder has grown."""
-    register_model("tiny_image", tiny_image)
     first, labels, second = tmp_path / "first", tmp_path / "labels", tmp_path / "second"
     times = []
     for fold in (0, 1):
@@ -145,52 +132,44 @@ def test_folds_come_in_instalments_though_what_they_build_on_grows(arrays, tmp_p
     assert len(pd.read_parquet(second / "oof.parquet")) == len(arrays.samples)
 
 
-def tiny_wave(shape):
-    return wavenet_trunk(shape, filters=(4,), dilations=2)
-
-
-def tiny_image(shape, *, filters=5):
-    import keras
-
-    given = keras.Input(shape)
-    x = keras.layers.Conv2D(filters, 3, name="convolution")(keras.layers.AveragePooling2D(16)(given))
-    return keras.Model(given, keras.layers.Flatten()(x), name="tiny_image")
-
-
-def tiny_fused(shape, signal_shape):
-    from hbaclib.models.fusion import fused_features
-
-    return fused_features(shape, signal_shape, image=tiny_image, wavenet={"filters": (4,), "dilations": 2})
-
-
 def part_weights(model, name):
     (part,) = [layer for layer in all_layers(model) if layer.name == name]
     return [np.array(value) for value in part.get_weights()]
 
 
-def test_a_fusion_starts_from_its_trained_parts_and_trains_jointly(tmp_path):
-    register_model("tiny_wave", tiny_wave, layouts=("raw",))
-    register_model("tiny_image", tiny_image)
-    register_model("tiny_fused", tiny_fused, with_signal=True)
-    arrays, plain = Signals(), {"augmentation": {"left_right_swap": {"p": 0.5}}, "downsample": 1}
-    wave = train(
-        quick(backbone="tiny_wave", layout="raw", inputs="raw", band=[0.5, 10.0], **plain),
-        arrays, tmp_path / "wave", progress=False,
-    )  # fmt: skip
-    image = train(quick(backbone="tiny_image", **plain), arrays, tmp_path / "image", progress=False)
-    recipe = quick(backbone="tiny_fused", start_from=[str(wave), str(image)], tta=["left_right_swap"], **plain)
+FREE = {**SWAPPED, "downsample": 1}
+
+
+def network_weights(folder, fold=0):
+    """The trained network of a folder's fold."""
+    recipe = load_recipe(folder / "recipe.toml")
+    model = build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
+    model.load_weights(folder / f"fold-{fold}.weights.h5")
+    return model
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Arrays with signals, and trained folders of a WaveNet and of an image network."""
+    root, arrays = tmp_path_factory.mktemp("parts"), SignalArrays()
+    wave = train(quick(**RAW, **FREE), arrays, root / "wave", progress=False)
+    image = train(quick(backbone="tiny_image", **FREE), arrays, root / "image", progress=False)
+    return arrays, {"wavenet_trunk": wave, "tiny_image": image}
+
+
+def test_a_fusion_starts_from_its_trained_parts(parts, tmp_path):
+    arrays, folders = parts
+    recipe = quick(backbone="tiny_fused", start_from=list(map(str, folders.values())), tta=["left_right_swap"], **FREE)
     weights = {}
     for fold in (0, 1):
         model = build_model("tiny_fused")
-        start_from(model, recipe.start_from, fold, 0, arrays.samples, arrays.folds)
-        for folder, part in ((wave, "wavenet_trunk"), (image, "tiny_image")):
-            source = load_recipe(folder / "recipe.toml")
-            trained = build_model(source.backbone, source.layout, source.inputs, **source.network_options())
-            trained.load_weights(folder / f"fold-{fold}.weights.h5")
+        start_from(model, recipe.start_from, fold, 0, arrays.samples, arrays.folds, recipe=recipe)
+        for part, folder in folders.items():
             weights[fold, part] = part_weights(model, part)
-            for ours, theirs in zip(weights[fold, part], part_weights(trained, part), strict=True):
+            trained = part_weights(network_weights(folder, fold), part)
+            for ours, theirs in zip(weights[fold, part], trained, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
-    for part in ("wavenet_trunk", "tiny_image"):  # the folds' own networks, not one for all
+    for part in folders:  # the folds' own networks, not one for all
         assert any(not np.array_equal(a, b) for a, b in zip(weights[0, part], weights[1, part], strict=True))
     fused = train(recipe, arrays, tmp_path / "fused", progress=False)
     table = pd.read_parquet(fused / "oof.parquet")
@@ -204,4 +183,185 @@ def test_a_fusion_starts_from_its_trained_parts_and_trains_jointly(tmp_path):
     np.testing.assert_array_equal(one[0], shares[2])
     assert len(table) == len(arrays.samples)
     with pytest.raises(ConfigError, match="no part in common"):
-        start_from(build_model("tiny"), [str(wave)], 0, 0, arrays.samples, arrays.folds)
+        start_from(
+            build_model("tiny"),
+            [folders["wavenet_trunk"]],
+            0,
+            0,
+            arrays.samples,
+            arrays.folds,
+            recipe=quick(backbone="tiny"),
+        )
+
+
+def largest_change(model, other, part):
+    """By how much the kernels of a part differ, the one that differs least."""
+    pairs = zip(part_weights(model, part), part_weights(other, part), strict=True)
+    return min(np.abs(a - b).max() for a, b in pairs if a.ndim > 1)
+
+
+def test_training_goes_on_from_the_trained_parts_and_changes_both(parts, tmp_path):
+    arrays, folders = parts
+    recipe = quick(backbone="tiny_fused", start_from=list(map(str, folders.values())), **FREE)
+    hardly = recipe.override({"stages.0.steps": 1, "stages.0.rates": [1e-8]})
+    fresh = hardly.override({"start_from": []})
+    started, plain, trained = (
+        network_weights(train(chosen, arrays, tmp_path / name, folds=[0], progress=False))
+        for name, chosen in {"started": hardly, "plain": fresh, "trained": recipe}.items()
+    )
+    for part, folder in folders.items():
+        source = network_weights(folder)
+        for ours, theirs in zip(part_weights(started, part), part_weights(source, part), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        assert largest_change(plain, source, part) > 1e-3, "a network of its own starts elsewhere"
+        assert largest_change(trained, started, part) > 1e-4, "both parts learn, whichever was trained before"
+
+
+@pytest.mark.parametrize(
+    ("trained", "wanted", "message"),
+    [
+        (
+            {**RAW, "crop_seconds": 10},
+            {},
+            r"part 'wavenet_trunk' was trained with crop_seconds \(rate of the signals\) = '200 Hz', expected '40 Hz'",
+        ),
+        (
+            {**RAW, "band": [0.5, 10.0]},
+            {},
+            r"part 'wavenet_trunk' was trained with band \(or low_pass\) = \[0\.5, 10\.0\], expected \[0\.0, 16\.0\]",
+        ),
+        (
+            {**RAW, "crop_seconds": 10, "low_pass": 20},
+            {"crop_seconds": 10},
+            r"band \(or low_pass\) = \[0\.0, 20\.0\], expected \[0\.0, 16\.0\]",
+        ),
+        (
+            {**RAW, "downsample": 2},
+            {"downsample": 2},  # of the image alone
+            r"downsample \(of the signals\) = 2, expected 1",
+        ),
+        (
+            {"backbone": "tiny_image", "inputs": "kaggle"},
+            {"inputs": "eeg"},
+            r"part 'tiny_image' was trained with inputs = 'kaggle', expected 'eeg' as recipe 'tiny' has",
+        ),
+        (
+            {"backbone": "tiny_image", "layout": "tiled"},
+            STARTER,
+            r"part 'tiny_image' was trained with layout = 'tiled', expected 'starter'",
+        ),
+        (
+            {"backbone": "tiny_fused", "band": [0.5, 10.0]},
+            {},
+            r"part 'tiny_image_wavenet' was trained with band \(or low_pass\) = \[0\.5, 10\.0\]",
+        ),
+        (
+            {"backbone": "tiny_fused", "model_options": {"filters": [5]}},
+            {},
+            r"/kernel of part 'wavenet_trunk' has shape \(1, 1, 1, 5\), expected \(1, 1, 1, 4\)",
+        ),
+        (
+            {"backbone": "tiny_image", "model_options": {"filters": 7}},
+            {},
+            r"part 'tiny_image' has shape \(3, 3, 8, 7\), expected \(3, 3, 8, 5\)",
+        ),
+    ],
+)
+def test_parts_trained_on_other_inputs_are_refused(parts, tmp_path, trained, wanted, message):
+    arrays, _ = parts
+    source = train(quick(**SWAPPED, **trained), arrays, tmp_path / "source", folds=[0], progress=False)
+    recipe = quick(**SWAPPED, backbone="tiny_fused", start_from=[str(source)], **wanted)
+    model = build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
+    before = model.get_weights()
+    with pytest.raises(ConfigError, match=message) as caught:
+        start_from(model, recipe.start_from, 0, 0, arrays.samples, arrays.folds, recipe=recipe)
+    assert str(source) in str(caught.value)
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_training_does_not_begin_from_parts_trained_on_other_inputs(parts, tmp_path):
+    arrays, _ = parts
+    other = train(quick(**SWAPPED, **RAW, band=[0.5, 10.0]), arrays, tmp_path / "source", folds=[0], progress=False)
+    with pytest.raises(ConfigError, match="part 'wavenet_trunk' was trained with band"):
+        train(
+            quick(**SWAPPED, backbone="tiny_fused", start_from=[str(other)]),
+            arrays,
+            tmp_path / "fusion",
+            folds=[0],
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("trained", "wanted", "copied"),
+    [
+        ({**RAW, "crop_seconds": 10}, {"crop_seconds": 20}, "wavenet_trunk"),  # the rate counts, not the length
+        ({**RAW, "downsample": 1}, {"downsample": [2, 1]}, "wavenet_trunk"),
+        ({"backbone": "tiny_image", "downsample": 2}, {"band": [0.5, 10.0]}, "tiny_image"),
+        ({"backbone": "tiny_fused"}, {}, "tiny_image_wavenet"),
+    ],
+)
+def test_parts_trained_on_the_same_inputs_are_taken(parts, tmp_path, caplog, trained, wanted, copied):
+    arrays, _ = parts
+    source = train(quick(**SWAPPED, **trained), arrays, tmp_path / "source", folds=[0], progress=False)
+    recipe = quick(**SWAPPED, backbone="tiny_fused", start_from=[str(source)], **wanted)
+    model = build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
+    with caplog.at_level("INFO", "hbaclib.training.warm_start"):
+        start_from(model, recipe.start_from, 0, 0, arrays.samples, arrays.folds, recipe=recipe)
+    said = [record.getMessage() for record in caplog.records if record.name == "hbaclib.training.warm_start"]
+    assert said == [f"tiny_fused: fold 0 starts with {copied} from {source / 'fold-0.weights.h5'}"]
+    for ours, theirs in zip(part_weights(model, copied), part_weights(network_weights(source), copied), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_fusion_lends_its_wavenet_to_the_fusion_of_another_network(parts, tmp_path):
+    """The inner models of all KerasCV networks bear one name: no part of their own, and no reason to refuse."""
+    arrays, _ = parts
+
+    def two(name):
+        def features(shape, signal_shape):
+            import keras
+
+            given = keras.Input(shape)
+            inner = keras.Sequential([keras.layers.Conv2D(len(name), 3, name="convolution")], name="backbone")
+            x = keras.layers.GlobalAveragePooling2D()(inner(keras.layers.AveragePooling2D(16)(given)))
+            return fused_features(
+                shape, signal_shape, image=lambda _: keras.Model(given, x, name=name), wavenet={"filters": (4,)}
+            )
+
+        return features
+
+    for name in ("short", "longer"):
+        register_model(f"{name}_fused", two(name), with_signal=True)
+    source = train(quick(**SWAPPED, backbone="short_fused"), arrays, tmp_path / "source", folds=[0], progress=False)
+    recipe = quick(**SWAPPED, backbone="longer_fused", start_from=[str(source)])
+    model = build_model("longer_fused")
+    start_from(model, recipe.start_from, 0, 0, arrays.samples, arrays.folds, recipe=recipe)
+    trained = part_weights(network_weights(source), "wavenet_trunk")
+    for ours, theirs in zip(part_weights(model, "wavenet_trunk"), trained, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_pseudo_labels_are_made_as_their_networks_were_trained(member, arrays, pseudo, tmp_path, monkeypatch):
+    """Threads, precision and memory of the devices are set before a network is built, whatever was set before."""
+    import keras
+
+    asked, built = [], []
+    load = Predictor.load
+
+    def watched(recipe):
+        asked.append((recipe, len(built)))
+        return configure(recipe)
+
+    monkeypatch.setattr(pseudo_labels, "configure", watched)
+    monkeypatch.setattr(Predictor, "load", lambda folder, **options: built.append(folder) or load(folder, **options))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        made = make_pseudo_labels([member], arrays, tmp_path / "labels", up_to=9)
+        assert keras.config.dtype_policy().name == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert asked == [(load_recipe(member / "recipe.toml"), 0), (load_recipe(member / "recipe.toml"), 1)]
+    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / PSEUDO_LABELS) for folder in (made, pseudo)))

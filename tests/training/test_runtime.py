@@ -1,25 +1,33 @@
+import json
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import joblib
 import keras
 import numpy as np
 import pytest
 
 from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.training.cross_validate import train
 from hbaclib.training.runtime import (
+    HERE,
+    Runtime,
+    choose_runtime,
     claim_device,
+    claim_for_this_process,
     compile_step,
     configure,
+    held_devices,
     make_strategy,
     release_devices,
     seed_everything,
     uses_xla,
     visible_gpus,
 )
-from tests.training.tiny import tiny_recipe
+from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +56,7 @@ def claiming(devices):
     )
 
 
-def test_no_device_is_given_twice_and_a_killed_process_gives_its_own_back(claims):
+def test_no_device_is_given_twice_and_a_killed_process_gives_its_own_back(claims, monkeypatch, caplog):
     devices = ("0", "1")
     other = claiming(devices)
     try:
@@ -56,12 +64,96 @@ def test_no_device_is_given_twice_and_a_killed_process_gives_its_own_back(claims
         ours = claim_device(devices)
         assert {theirs, ours} == set(devices)
         assert claim_device(devices) == ours  # a process keeps what it has
-        with pytest.raises(PlatformError, match=f"no free device among {theirs} "):
+        holder = f"{theirs} is held by process {other.pid} for a fit since"
+        with pytest.raises(PlatformError, match=rf"no free device among {theirs} within 0 s \({holder}"):
             claim_device((theirs,), patience=0.3)
+        monkeypatch.setattr("hbaclib.training.runtime._SAY_AFTER", 0.0)
+        with pytest.raises(PlatformError):
+            claim_device((theirs,), patience=0.3)
+        assert f"waiting for a free device ({holder}" in caplog.text
     finally:
         other.kill()
         other.communicate()
     assert claim_device((theirs,), patience=10) == theirs
+
+
+CPU, HALF = "float32", "mixed_float16"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "n_fits", "options", "expected"),
+    [
+        # A CPU, in as many processes as joblib was told.
+        ((), 5, {}, Runtime("cpu", 1, (), (), CPU, False)),
+        ((), 5, {"jobs": 2}, Runtime("cpu", 2, (), (), CPU, False)),
+        ((), 1, {"precision": HALF}, Runtime("cpu", 1, (), (), HALF, False)),
+        ((), 5, {"devices": ("CPU:1",)}, Runtime("one device", 1, (), ("CPU:1",), CPU, False)),
+        # One GPU takes one fit at a time, whatever joblib was told.
+        (("0",), 5, {}, Runtime("one device", 1, ("0",), (), HALF, True)),
+        (("0",), 5, {"jobs": 2}, Runtime("one device", 1, ("0",), (), HALF, True)),
+        (("0",), 5, {"mirrored": True}, Runtime("one device", 1, ("0",), (), HALF, True)),
+        (("0",), 5, {"xla": False, "precision": CPU}, Runtime("one device", 1, ("0",), (), CPU, False)),
+        # Two GPUs: one fit on each where several are due, and one alone on the first that is free.
+        (("0", "1"), 5, {}, Runtime("process per device", 2, ("0", "1"), (), HALF, True)),
+        (("0", "1"), 5, {"jobs": 7}, Runtime("process per device", 2, ("0", "1"), (), HALF, True)),
+        (("0", "1"), 1, {}, Runtime("one device", 1, ("0", "1"), (), HALF, True)),
+        (("0", "1"), 5, {"devices": ("1",)}, Runtime("one device", 1, ("1",), (), HALF, True)),
+        (("0", "1", "2"), 2, {}, Runtime("process per device", 2, ("0", "1", "2"), (), HALF, True)),
+        (
+            ("0", "1"),
+            5,
+            {"devices": ("GPU:0", "GPU:1")},
+            Runtime("process per device", 2, ("GPU:0", "GPU:1"), (), HALF, False),
+        ),
+        # Two that share every batch; TensorFlow counts the GPUs that are visible.
+        (("0", "1"), 5, {"mirrored": True}, Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"), HALF, False)),
+        (("2", "3"), 1, {"mirrored": True}, Runtime("mirrored", 1, ("2", "3"), ("GPU:0", "GPU:1"), HALF, False)),
+        (
+            (),
+            5,
+            {"mirrored": True, "devices": ("CPU:0", "CPU:1")},
+            Runtime("mirrored", 1, (), ("CPU:0", "CPU:1"), CPU, False),
+        ),
+        # On a cluster a fit finds out where it runs.
+        ((), 5, {"workers": 4}, Runtime("cluster", 4, HERE, (), "auto", True)),
+        ((), 5, {"workers": 4, "devices": ("0", "1")}, Runtime("cluster", 4, ("0", "1"), (), "auto", True)),
+        (
+            ("0", "1"),
+            5,
+            {"workers": 4, "mirrored": True},
+            Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"), HALF, False),
+        ),
+    ],
+)
+def test_the_choice_of_a_runtime(gpus, n_fits, options, expected):
+    assert choose_runtime(gpus, n_fits, **options) == expected
+
+
+def test_one_fit_goes_to_the_first_free_gpu(claims):
+    alone, both = choose_runtime(("0", "1")), choose_runtime(("0", "1"), mirrored=True)
+    other = claiming(("0",))
+    try:
+        assert other.stdout.readline().strip() == "0"
+        assert claim_for_this_process(alone, ("0", "1")) == ("GPU:1",)
+        assert held_devices() == ("1",)
+    finally:
+        other.kill()
+        other.communicate()
+    assert claim_for_this_process(both, ("0", "1")) == ("GPU:0", "GPU:1")
+    assert set(held_devices()) == {"0", "1"}
+    # Processes that are to have the GPUs would wait for this one.
+    assert claim_for_this_process(choose_runtime(("0", "1"), 2), ("0", "1")) == () == held_devices()
+    assert claim_for_this_process(alone, ("0", "1")) == () and held_devices() == ("0",)
+
+
+def test_a_setting_of_joblib_puts_no_two_fits_on_one_gpu(claims, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # a number that names no GPU here: claimed all the same
+    recipe = tiny_recipe(stages=[{"epochs": 1, "steps": 2}])
+    with joblib.parallel_config("loky", n_jobs=2):
+        train(recipe, TinyArrays(), tmp_path / "out", progress=False)
+    facts = [json.loads((tmp_path / "out" / f"fold-{fold}.fit.json").read_text())["facts"] for fold in (0, 1)]
+    assert [fact["device"] for fact in facts] == ["0", "0"] and held_devices() == ("0",)
+    assert facts[0]["end"] <= facts[1]["begin"]
 
 
 def test_gpus_are_counted_without_touching_them(monkeypatch):

@@ -7,16 +7,22 @@ import pandas as pd
 
 from hbaclib import register_model
 from hbaclib.conventions import VOTE_COLUMNS
+from hbaclib.inputs.pipeline import epoch_order, training_batch
+from hbaclib.models.registry import batch_norm_layers
+from hbaclib.training.checkpoint import values_of
 from hbaclib.training.recipe import Recipe
 
 
 def tiny_features(shape, *, batch_norm: bool = True, drop: float = 0.2, filters: int = 6):
-    """Everything that makes training hard to repeat: convolution, batch norm, dropout."""
+    """Everything that makes training hard to repeat: convolution (none with 0 filters), batch norm, dropout."""
     import keras
 
     given = keras.Input(shape)
     x = keras.layers.AveragePooling2D(16)(given)
-    x = keras.layers.Conv2D(filters, 3, use_bias=not batch_norm)(x)
+    if filters:
+        x = keras.layers.Conv2D(filters, 3, use_bias=not batch_norm)(x)
+    else:
+        x = keras.layers.Dense(6)(keras.layers.Flatten()(x))
     if batch_norm:
         x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Activation("relu")(x)
@@ -24,6 +30,35 @@ def tiny_features(shape, *, batch_norm: bool = True, drop: float = 0.2, filters:
     if drop:
         x = keras.layers.Dropout(drop)(x)
     return keras.Model(given, x)
+
+
+def batch_norm_of(trainer, batches: int) -> dict[str, np.ndarray]:
+    """Batch-norm statistics as a trainer estimates them, and as computed directly from what the layer sees.
+
+    Args:
+        trainer: of the tiny network.
+        batches: number of batches, as the trainer's recipe has it.
+
+    Returns:
+        ``mean``, ``variance``, ``direct_mean`` and ``direct_variance``, each (channels,).
+    """
+    import keras
+
+    rows, key = trainer.rows_of(trainer.recipe.stages[0]), (0, 0, 0, 0)
+    trainer._estimate_batch_norm(rows, key)
+    (layer,) = batch_norm_layers(trainer.model)
+    order = epoch_order(rows, batches, trainer.recipe.batch, (*key, 1_000_001))
+    seen = [training_batch(trainer.inputs, order[i], trainer.recipe, (*key, 1_000_001, i))[0] for i in range(batches)]
+    features = next(part for part in trainer.model.layers if hasattr(part, "layers"))
+    inside = keras.Model(features.input, layer.input)(np.concatenate(seen)).numpy()
+    values = inside.astype(np.float64).reshape(-1, layer.moving_mean.shape[0])
+    mean, variance = values_of([layer.moving_mean, layer.moving_variance])
+    return {
+        "mean": mean,
+        "variance": variance,
+        "direct_mean": values.mean(axis=0),
+        "direct_variance": values.var(axis=0),
+    }
 
 
 def register_tiny() -> None:

@@ -8,16 +8,20 @@ import numpy as np
 import pandas as pd
 
 from hbaclib import build_model
+from hbaclib.training import runtime
 from hbaclib.training.checkpoint import values_of
 from hbaclib.training.cross_validate import train
-from tests.training.tiny import TinyArrays, tiny_recipe
+from hbaclib.training.fit import Fit, _Trainer
+from tests.training.tiny import TinyArrays, batch_norm_of, tiny_recipe
+
+TWO = ("CPU:0", "CPU:1")
 
 
 def run(folder, replicas, changes):
     recipe = tiny_recipe(**changes)
-    # 27 samples: neither the training rows nor the fold's rows are a multiple of the batch.
-    arrays = TinyArrays(n=27, patients=9)
-    devices = tuple(f"CPU:{k}" for k in range(replicas)) if replicas > 1 else ()
+    # 13 rows to train on and 17 to predict: with batches of 4 a single row is left over from both, too few for two.
+    arrays = TinyArrays(n=30, patients=9)
+    devices = TWO if replicas > 1 else ()
     train(recipe, arrays, folder, folds=[0], devices=devices, mirrored=True, progress=False)
     model = build_model(recipe.backbone, **recipe.network_options())
     model.load_weights(folder / "fold-0.weights.h5")
@@ -26,11 +30,36 @@ def run(folder, replicas, changes):
     np.savez(folder / "result.npz", loss=history["loss"], val_kl=history["val_kl"], **weights)
 
 
+def estimate_batch_norm(folder):
+    """The statistics that a fit over two devices estimates, beside those of the same batches computed directly."""
+    recipe = tiny_recipe(batch_norm_batches=5)
+    runtime.configure(recipe)
+    made = _Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=folder, data="x"), TinyArrays(), TWO)
+    np.savez(folder / "result.npz", **batch_norm_of(made, 5))
+
+
+def choose_xla(folder):
+    """Whether XLA would compile the steps if these devices were GPUs: with no strategy, outside and inside of one."""
+    real, runtime._has_gpu = runtime._has_gpu, lambda: True
+    try:
+        strategy = runtime.make_strategy(TWO, 4)
+        outside = runtime.uses_xla(strategy)
+        with strategy.scope():
+            inside = runtime.uses_xla(strategy)
+        np.savez(folder / "result.npz", alone=runtime.uses_xla(runtime.make_strategy()), two=[outside, inside])
+    finally:
+        runtime._has_gpu = real
+
+
 if __name__ == "__main__":
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    for name, (replicas, changes) in json.load(sys.stdin).items():
+    checks = {"batch norm": estimate_batch_norm, "xla": choose_xla}
+    for name, job in json.load(sys.stdin).items():
         (Path(sys.argv[1]) / name).mkdir()
-        run(Path(sys.argv[1]) / name, replicas, changes)
+        if name in checks:
+            checks[name](Path(sys.argv[1]) / name)
+        else:
+            run(Path(sys.argv[1]) / name, *job)
