@@ -73,6 +73,7 @@ from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root, session_hours_left
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, stage_name
+from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.runtime import configure
@@ -83,6 +84,7 @@ configure(plan)  # threads, seeds and determinism are part of the recipe and are
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
+plan = on_folds_of(plan, inputs)
 stage = stage or stage_name(plan.backbone)
 adopt_fits(stage, out)  # folds that other Kaggle kernels have trained, where they are split over several
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
@@ -138,10 +140,7 @@ del network
 # The loss on the training folds and the score on the held-out fold, after every epoch.
 
 # %%
-histories = [
-    pd.read_csv(path).assign(fold=path.name.split(".")[0]) for path in sorted(folder.glob("fold-*.history.csv"))
-]
-plots.plot_learning_curves(pd.concat(histories, ignore_index=True))
+plots.plot_learning_curves(pd.read_csv(folder / "history.csv"))
 plt.show()
 
 # %% [markdown]

@@ -68,6 +68,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from hbaclib import build_model
+from hbaclib.errors import ConfigError
 from hbaclib.evaluation import plots
 from hbaclib.evaluation.compare import store_comparison
 from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_loss_against_epoch, plot_network
@@ -75,12 +76,14 @@ from hbaclib.inputs.store import open_inputs
 from hbaclib.models.registry import all_layers
 from hbaclib.platform import output_root, session_hours_left
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
-from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
+from hbaclib.training.adapt import missing_weights, on_folds_of, start_fusions, with_epochs
 from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.runtime import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
+if not backbones:
+    raise ConfigError("backbones is empty; name at least one network")
 names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
 base = load_recipe(recipe or ("s4" if default_recipe() == "gold" else default_recipe()))
 settings = {} if weights is None else {"weights": weights}
@@ -96,10 +99,11 @@ lacking = [] if recipe or weights is not None else [text for each in plans.value
 if lacking:
     print(f"{lacking[0]}: all networks start from random weights, so that they compare")
     plans = {name: chosen.override({"weights": ""}) for name, chosen in plans.items()}
-    plan = plans[names[0]]
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
+plans = {name: on_folds_of(chosen, inputs) for name, chosen in plans.items()}
+plan = plans[names[0]]
 stage = stage or "05_kerascv"
 for chosen in plans.values():
     check_training(chosen, inputs, folds or None)  # all of them before the first one trains

@@ -86,7 +86,7 @@ from hbaclib.inputs.pipeline import gather_parts
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
 from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, source_of
-from hbaclib.training.adapt import missing_weights, with_epochs
+from hbaclib.training.adapt import missing_weights, on_folds_of, with_epochs
 from hbaclib.training.cross_validate import check_training
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.rounds import round_folders, train_in_rounds
@@ -100,8 +100,10 @@ settings["downsample"] = downsample  # a recipe's own is meant for images
 plans = {}
 for name, band in [*((name, []) for name in backbones), *(("resnet1d_gru", band) for band in bands)]:
     own = {} if name == base.backbone else {"model_options": {}}
-    title = f"{name}-{band[0]:g}-{band[1]:g}Hz" if band else name
-    plans[title] = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
+    chosen = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
+    plans["-".join([name, *(f"{edge:g}" for edge in band)]) + "Hz" * bool(band)] = chosen
+if not plans:
+    raise ConfigError("backbones and bands are both empty; name at least one network")
 plan = next(iter(plans.values()))
 signals = list(plans)
 grus = [name for name in signals if plans[name].backbone == "resnet1d_gru"]
@@ -123,6 +125,8 @@ out = output_root(out)
 port = ported(out, data)
 wide = store_wide_signals(source_of(data, out), port, out) if crop_seconds else None
 inputs = open_inputs(port, eeg_products(out, data), images(out, data), wide)
+plans = {name: on_folds_of(chosen, inputs) for name, chosen in plans.items()}
+plan = next(iter(plans.values()))
 stage = stage or "06_raw_eeg"
 for chosen in plans.values():  # all of them before the first one trains
     check_training(chosen.override({"pseudo_weight": 0.0}), inputs, folds or None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -80,11 +79,11 @@ def live_learning_curves() -> Iterator[Callable[[pd.DataFrame], None]]:
 
 
 def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Figure:
-    """Draw training loss and held-out score against the epoch, one line per fold.
+    """Draw training loss and held-out score against the epoch, one line per fold, and per seed of several.
 
     Args:
-        history: columns ``epoch``, ``loss``, optionally ``val_*`` (one panel each), ``fold``, and ``stage``: stages
-            follow each other on the axis, a dotted line between them.
+        history: columns ``epoch``, ``loss``, optionally ``val_*`` (one panel each), ``fold``, ``seed``, and ``stage``:
+            stages follow each other on the axis, a dotted line between them.
         title: above the drawing.
     """
     if missing := [name for name in ("epoch", "loss") if name not in history.columns]:
@@ -92,9 +91,7 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     held_out = [name for name in history.columns if str(name).startswith("val_") and history[name].notna().any()]
     panels = {"loss": "training loss", **{name: _readable(str(name)) for name in held_out}}
     order = [name for name in ("stage", "epoch") if name in history.columns]
-    groups: list[tuple[Any, pd.DataFrame]] = [("", history)]
-    if "fold" in history.columns:
-        groups = list(history.groupby("fold", sort=True))
+    groups = _fits(history)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(max(5.0, 4.0 * len(panels)), 3.2), layout="constrained", squeeze=False
     )
@@ -102,9 +99,8 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
         for (fold, part), colour in zip(groups, colours, strict=True):
             shown = part.sort_values(order, kind="stable")
-            name = str(fold) if str(fold).startswith("fold") or not str(fold) else f"fold {fold}"
             epochs = np.arange(1, len(shown) + 1)
-            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
+            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=fold)
         if "stage" in history.columns:
             changes = np.flatnonzero(np.diff(groups[0][1].sort_values(order, kind="stable")["stage"]))
             for change in changes:
@@ -118,6 +114,18 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _fits(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Every fit's part of a learning curve, with its name."""
+    if "fold" not in history.columns:
+        return [("", history)]
+    keys = ["fold", "seed"] if "seed" in history.columns and history["seed"].nunique() > 1 else ["fold"]
+    named = []
+    for (fold, *seed), part in history.groupby(keys, sort=True):
+        name = str(fold) if str(fold).startswith("fold") else f"fold {fold}"
+        named.append((name + "".join(f", seed {number}" for number in seed), part))
+    return named
 
 
 def plot_confusion(targets: Shares, predictions: Shares, title: str | None = None) -> Figure:

@@ -152,12 +152,7 @@ def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
-    found = {}
-    for folder in run.training:
-        files = sorted(folder.glob("fold-*history.csv"))
-        parts = [pd.read_csv(file).assign(fold=file.name.split(".")[0]) for file in files]
-        if parts:
-            found[folder.name] = pd.concat(parts, ignore_index=True)
+    found = {folder.name: pd.read_csv(folder / "history.csv") for folder in run.training}
     if not found:
         missing.append("learning curves: no training stage has finished")
     return found
@@ -165,8 +160,11 @@ def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
 
 def _training(history: pd.DataFrame) -> list[dict[str, Any]]:
     columns = [name for name in history.columns if name in ("epoch", "stage", "loss") or name.startswith("val_")]
-    last = [(fold, part.iloc[-1]) for fold, part in history.groupby("fold")]
-    return [{"fold": str(fold)} | {str(name): row[name] for name in columns} for fold, row in last]
+    last = history.groupby(["fold", "seed"], as_index=False).tail(1)
+    return [
+        {"fold": int(row["fold"]), "seed": int(row["seed"])} | {str(name): row[name] for name in columns}
+        for _, row in last.iterrows()
+    ]
 
 
 def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> None:

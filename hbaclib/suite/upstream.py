@@ -147,11 +147,12 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
     if found:
         return found
     from hbaclib.inputs.store import open_inputs
+    from hbaclib.training.adapt import on_folds_of
     from hbaclib.training.cross_validate import train
     from hbaclib.training.recipe import load_recipe
 
     arrays = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-    recipe = load_recipe(default_recipe())
+    recipe = on_folds_of(load_recipe(default_recipe()), arrays)
     stage = stage_name(recipe.backbone)
     _announce(stage)
     return [train(recipe, arrays, Path(out) / stage)]

@@ -1,10 +1,11 @@
-"""Recipes fitted to an occasion: fewer epochs for a quick trial, no published weights at hand, parts trained before."""
+"""Recipes fitted to an occasion: the data's folds, fewer epochs, no published weights at hand, parts trained before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from hbaclib.errors import ConfigError
+from hbaclib.inputs.pipeline import Arrays
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained import trained_recipe
 
@@ -12,7 +13,10 @@ _WAVENET = "wavenet"
 
 
 def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
-    """A recipe whose stages have other numbers of epochs; a warm-up that no longer fits is shortened to them.
+    """A recipe whose stages have other numbers of epochs; a warm-up keeps its share of them.
+
+    So a shortened schedule climbs and falls as the whole one does, and ends at its floor. (A schedule of one rate an
+    epoch that is left with a single epoch has the first rate alone.)
 
     Args:
         recipe: what is changed.
@@ -25,8 +29,21 @@ def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
     changes: dict[str, float] = {}
     for number, (stage, count) in enumerate(zip(recipe.stages, epochs, strict=False)):
         changes[f"stages.{number}.epochs"] = count
-        changes[f"stages.{number}.warmup"] = min(stage.warmup, float(max(count, 0)))
+        if count != stage.epochs:  # the quotient need not give back the very number
+            changes[f"stages.{number}.warmup"] = stage.warmup * max(count, 0) / stage.epochs
     return recipe.override(changes, "epochs")
+
+
+def on_folds_of(recipe: Recipe, inputs: Arrays) -> Recipe:
+    """The recipe with as many folds as the data have, which were split before any recipe was chosen.
+
+    Notebooks train on whatever data they find; `hbaclib.training.cross_validate.train` refuses other folds.
+    """
+    number = int(inputs.folds.nunique())
+    if number == recipe.folds:
+        return recipe
+    print(f"recipe {recipe.name}: {number} folds, as the data have, in place of {recipe.folds}")
+    return recipe.override({"folds": number})
 
 
 def missing_weights(recipe: Recipe) -> str:

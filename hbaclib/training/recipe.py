@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -25,6 +25,40 @@ if typing.TYPE_CHECKING:
 
 Layout = Literal["stem", "tiled", "starter", "raw"]
 Inputs = Literal["both", "kaggle", "eeg", "raw"]
+
+_ASSEMBLED = 128, 256
+_AUGMENTED = {"stem": _ASSEMBLED, "tiled": _ASSEMBLED, "starter": (400, 300), "raw": None}
+"""Layout -> size of the images that are augmented; planes are stacked as tiles after that."""
+LEAST_CROP = 1.0
+"""Shortest stretch of the raw signals that a network gets, s: a wave of the slow rhythms takes about as long."""
+
+
+class FrozenTable(Mapping[str, Any]):
+    """A table that cannot be changed, equal to a dict of the same content; it can be hashed, pickled and copied.
+
+    Args:
+        values: its content; only what can be hashed makes a table that can.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +114,8 @@ class Recipe:
         layout: how the planes are laid out for the network.
         inputs: which data the network sees.
         downsample: image pixels averaged into one before the network: one number for all axes, or one for frequency
-            and one for time. (Rhythms show along time: averaging there costs more than along frequency.)
+            and one for time. (Rhythms show along time: averaging there costs more than along frequency.) For networks
+            that read the raw signals alone, samples averaged into one.
         weights: pretrained weights: a file, a folder to search, ``imagenet`` or ``noisy-student``; empty for none.
         sampling: how ``train.csv`` must have been aggregated; ``any`` accepts both ways.
         stages: the stages of a fit, in order.
@@ -88,11 +123,11 @@ class Recipe:
         augmentation: name -> options (see ``hbaclib.inputs.augment``); every one has its probability ``p``.
         augment_with: ``batched`` (NumPy, whole batches) or ``albumentations`` (image by image).
         band: (low, high) of a filter on the raw signals, Hz; empty for none. Without a crop they are sampled at 40 Hz
-            and hold what lies below 16 Hz.
+            and hold what lies below 16 Hz. Where the network reads nothing else, ``downsample`` lowers its rate.
         low_pass: edge of the low-pass on the raw signals at 200 Hz where ``band`` is empty, Hz.
         filter_order: order of ``band``'s and ``low_pass``'s filter, which runs forward and backward.
         crop_seconds: length of a stretch of the raw signals at 200 Hz: a random one in training, the middle one
-            otherwise; 0 takes the whole window at 40 Hz.
+            otherwise, of at least LEAST_CROP; 0 takes the whole window at 40 Hz.
         label_smoothing_votes: pseudo-votes added to every class of a label before its votes are made shares.
         label_smoothing_up_to: ``label_smoothing_votes`` only for rows with at most so many votes; 0 is all rows.
         pseudo_weight: share of pseudo-labels in the labels that have one (see ``hbaclib.training.pseudo_labels``).
@@ -181,17 +216,17 @@ class Recipe:
             self.batch_norm_batches,
             "at least 1 with ema, because the averaged weights have no batch-norm statistics of their own",
         )
-        for key in ("label_smoothing_votes", "label_smoothing_up_to", "crop_seconds"):
+        for key in ("label_smoothing_votes", "label_smoothing_up_to"):
             _check(getattr(self, key) >= 0, key, getattr(self, key), "0 or more")
         _check(0 <= self.pseudo_weight <= 1, "pseudo_weight", self.pseudo_weight, "0 to 1")
-        _check(self.crop_seconds <= EEG_WINDOW / EEG_RATE, "crop_seconds", self.crop_seconds, "at most the 50 s window")
-        nyquist = (EEG_RATE if self.crop_seconds else NARROW_RATE) / 2
         _check(
-            not self.band or (len(self.band) == 2 and 0 <= self.band[0] < self.band[1] < nyquist),
-            "band",
-            self.band,
-            f"[low, high] with 0 <= low < high < {nyquist:g} Hz, the Nyquist frequency of the signals",
+            self.crop_seconds == 0 or self.crop_seconds >= LEAST_CROP,
+            "crop_seconds",
+            self.crop_seconds,
+            f"0 (the whole window) or at least {LEAST_CROP:g} s",
         )
+        _check(self.crop_seconds <= EEG_WINDOW / EEG_RATE, "crop_seconds", self.crop_seconds, "at most the 50 s window")
+        self._check_band()
         _check(1 <= self.filter_order <= 10, "filter_order", self.filter_order, "1 to 10")
         _check(
             0 < self.low_pass < EEG_RATE / 2,
@@ -205,13 +240,37 @@ class Recipe:
             self.low_pass,
             f"{LOW_PASS:g} without crop_seconds, as the signals at 40 Hz are stored; band filters those",
         )
-        check_augmentation(self.augmentation)
+        check_augmentation(self.augmentation, _AUGMENTED[self.layout])
         slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))
         _check(
             self.augment_with == "batched" or not slow,
             "augmentation",
             ", ".join(slow),
             f"only {', '.join(sorted(ALBUMENTATIONS))} with augment_with = 'albumentations'",
+        )
+
+    def _check_band(self) -> None:
+        """Check that the network can see the band: below its own Nyquist frequency, and not where nothing is stored."""
+        if not self.band:
+            return
+        rate = EEG_RATE if self.crop_seconds else NARROW_RATE
+        # In a fusion it is the image that is averaged; the signals keep their rate.
+        averaged = self.downsample[0] if self.inputs == "raw" else 1
+        nyquist = rate / averaged / 2
+        reason = "the Nyquist frequency of the signals"
+        if averaged > 1:
+            reason += f" behind downsample = {averaged}, which leaves {rate / averaged:g} of their {rate:g} Hz"
+        _check(
+            len(self.band) == 2 and 0 <= self.band[0] < self.band[1] < nyquist,
+            "band",
+            self.band,
+            f"[low, high] with 0 <= low < high < {nyquist:g} Hz, {reason}",
+        )
+        _check(
+            self.crop_seconds > 0 or self.band[0] < LOW_PASS,
+            "band",
+            self.band,
+            f"low below {LOW_PASS:g} Hz without crop_seconds, because the signals at {NARROW_RATE:g} Hz end there",
         )
 
     @property
@@ -392,7 +451,7 @@ def _as_type(value: Any, hint: Any, key: str) -> Any:
         return tuple(_as_type(entry, args[0], key) for entry in value)
     if origin is not None and issubclass(origin, Mapping):
         _check(isinstance(value, Mapping), key, value, "a table")
-        return {str(name): _tuples(entry) for name, entry in value.items()}
+        return _frozen(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     _check(
@@ -404,11 +463,11 @@ def _as_type(value: Any, hint: Any, key: str) -> Any:
     return value
 
 
-def _tuples(value: Any) -> Any:
-    # Lists and tuples of equal content must make equal recipes.
+def _frozen(value: Any) -> Any:
+    # Lists and tuples of equal content must make equal recipes; what lies inside must not change behind the digest.
     if isinstance(value, Mapping):
-        return {str(name): _tuples(entry) for name, entry in value.items()}
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value
+        return FrozenTable({str(name): _frozen(entry) for name, entry in value.items()})
+    return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:

@@ -17,9 +17,10 @@ import pandas as pd
 
 from hbaclib.artefacts import atomic_path, code_digest, digest_json, read_manifest, stage_lock
 from hbaclib.conventions import MANY_VOTES
-from hbaclib.errors import ArtefactError, ConfigError, HbacError, PlatformError, TrainingError
+from hbaclib.errors import ArtefactError, ConfigError, HbacError, MemoryShortage, PlatformError, TrainingError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.models.registry import build_model
+from hbaclib.platform import session_hours_left
 from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.search_score import counted_rows, nested_choice, read_folds, row_losses, tier_scores
@@ -46,7 +47,8 @@ class Search:
         best: the recipe with the least score over all folds.
         trained: the folder in which it is trained already.
         trials: one row per trial: trial, state, the searched keys, kl (what is searched by), n (rows behind it), one kl
-            for each vote tier, seconds (of training), digest (of the recipe), folder, problem.
+            for each vote tier, seconds (of training), digest (of the recipe), folder, problem (why a trial failed).
+            Digest and folder are empty where the values make no recipe.
         nested: one row per outer fold: fold, chosen (trial), kl_inner (by which it was chosen), kl_outer (the fold's
             own rows), n (of these).
         score: kl of the best trial over the rows by which it was chosen: it flatters.
@@ -86,6 +88,9 @@ def tune(
     search in two parts makes the trials of one that was never stopped. Another question (recipe, space, method, seed,
     folds, data or code) in the same folder is another search; networks that both need are trained once.
 
+    A trial whose own values are at fault (a loss that is not a number, a network too large for the memory, a recipe or
+    network that cannot be made) is noted as failed, with the reason, and not tried again.
+
     Args:
         recipe: the recipe that is varied.
         inputs: samples, folds and arrays, as `hbaclib.inputs.store.open_inputs` gives them.
@@ -105,9 +110,9 @@ def tune(
     Raises:
         ConfigError: any key, value or range end that a recipe does not take; a range in a grid; fewer than two folds.
             All of it before any training starts.
-        PlatformError: Optuna is not installed.
+        PlatformError: Optuna is not installed; a trial would not end in the session (the next one goes on with it).
         DataError, LeakError: as `hbaclib.training.cross_validate.train` says.
-        TrainingError: no trial could be trained; a single one that fails is noted, and the search goes on.
+        TrainingError: no trial could be trained; their reasons are in ``trials.csv``.
 
     Source: Bergstra et al., Algorithms for hyper-parameter optimization (2011), as Optuna implements it; for nesting,
     Cawley and Talbot, On over-fitting in model selection (2010).
@@ -158,19 +163,15 @@ class _Runner:
             shown = ", ".join(f"{key}={show(value)}" for key, value in changes.items())
             if self.progress:
                 print(f"trial {number + 1} of {count}: {shown}", flush=True)
-            recipe = change(self.recipe, changes)
             try:
-                table = self.train(recipe)
-            except TrainingError as error:
-                # Rates that diverge are an answer, not the end of the search.
+                table = self.attempt(changes, shown)
+            except HbacError as error:
+                if not _blames_values(error):
+                    raise
+                # An answer, not the end of the search: a trial left under way would be the first of every later run.
                 trial.set_user_attr("problem", str(error))
                 study.tell(trial, state=_optuna().trial.TrialState.FAIL)
                 result = f"failed: {error}"
-            except HbacError:
-                raise
-            except (ValueError, TypeError, ArithmeticError):
-                _check_network(recipe, shown)
-                raise
             else:
                 score = tier_scores(table)["kl"]
                 study.tell(trial, score)
@@ -243,6 +244,21 @@ class _Runner:
         """Where a trial is trained: named by its content, so that equal recipes are trained once."""
         return self.folder / "trials" / recipe.digest[:12]
 
+    def attempt(self, changes: dict[str, Any], shown: str) -> pd.DataFrame:
+        """Train the recipe that a trial's values make; its out-of-fold rows.
+
+        Raises:
+            HbacError: the values make no recipe or no network, or as `hbaclib.training.cross_validate.train` says.
+        """
+        recipe = change(self.recipe, changes)
+        try:
+            return self.train(recipe)
+        except HbacError:
+            raise
+        except (ValueError, TypeError, ArithmeticError):
+            _check_network(recipe, shown)
+            raise
+
     def train(self, recipe: Recipe) -> pd.DataFrame:
         """Train what is missing of a recipe; its out-of-fold rows."""
         folder = train(
@@ -251,9 +267,19 @@ class _Runner:
             self.folder_of(recipe),
             self.folds,
             progress=self.progress,
+            # Asked anew for each trial: the ones before it used a part of the session.
+            session_hours=session_hours_left(),
             pseudo_labels=self.pseudo_labels,
         )
         return read_folds(folder, recipe, self.folds)
+
+
+def _blames_values(error: HbacError) -> bool:
+    """Whether a trial failed for its own values, so that trying them again would fail again.
+
+    Of what the platform lacks only memory is such a fault: time is there again in the next session.
+    """
+    return isinstance(error, TrainingError | ConfigError | MemoryShortage)
 
 
 def _check_network(recipe: Recipe, shown: str) -> None:
@@ -285,9 +311,13 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
         if not trial.state.is_finished():
             continue
         changes = runner.changes(trial.params)
-        recipe = change(runner.recipe, changes)
         plain = {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in changes.items()}
         row = {"trial": trial.number + 1, "state": "finished", **plain, "problem": trial.user_attrs.get("problem", "")}
+        try:
+            recipe = change(runner.recipe, changes)
+        except ConfigError:  # told in the problem: ends of ranges are checked before the search, what lies between not
+            rows.append(row | {"state": "failed", "digest": "", "folder": ""})
+            continue
         folder = runner.folder_of(recipe)
         if row["problem"]:
             row["state"] = "failed"
@@ -297,18 +327,21 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
             recipes.append(recipe)
             row |= tier_scores(tables[-1]) | {"seconds": read_manifest(folder).facts["seconds"]}
         rows.append(row | {"digest": recipe.digest, "folder": folder.relative_to(runner.folder).as_posix()})
+    scores = [*tier_scores(tables[0]), "seconds"] if tables else []
+    trials = pd.DataFrame(rows)[["trial", "state", *runner.space, *scores, "digest", "folder", "problem"]]
     if not tables:
-        raise TrainingError(f"none of {len(rows)} trials could be trained; the last one: {rows[-1]['problem']}")
-    names = ["trial", "state", *runner.space, *tier_scores(tables[0]), "seconds", "digest", "folder", "problem"]
-    trials = pd.DataFrame(rows)[names]
+        _write_table(trials, runner.folder / TRIALS)
+        raise TrainingError(
+            f"none of {len(rows)} trials could be trained; the last one: {rows[-1]['problem']}; "
+            f"all are in {runner.folder / TRIALS}"
+        )
     scored = trials[trials["state"] == "finished"].reset_index(drop=True)
     counted, losses = counted_rows(tables[0]), np.stack([row_losses(table) for table in tables])
     nested = nested_choice(losses, tables[0]["fold"].to_numpy(), tables[0]["n_votes"].to_numpy())
     nested["chosen"] = scored["trial"].to_numpy()[nested["chosen"]]
     best = int(losses[:, counted].mean(axis=1).argmin())
-    for name, content in ((TRIALS, trials), (NESTED, nested)):
-        with atomic_path(runner.folder / name) as partial:
-            content.to_csv(partial, index=False)
+    _write_table(trials, runner.folder / TRIALS)
+    _write_table(nested, runner.folder / NESTED)
     winner = recipes[best].override({"name": f"{runner.recipe.name}-tuned"})
     winner.save(runner.folder / BEST)
     judged = nested[nested["n"] > 0]
@@ -323,6 +356,11 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
         tier=f">={MANY_VOTES}" if (tables[0]["n_votes"] >= MANY_VOTES).any() else "all",
         keys=tuple(runner.space),
     )
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path) as partial:
+        table.to_csv(partial, index=False)
 
 
 def _optuna() -> Any:

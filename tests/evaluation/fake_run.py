@@ -134,11 +134,13 @@ def _model(
     predictions = fake_model(rng, expected, noise=0.7 + 0.1 * index, sharpness=rng.uniform(0.7, 1.2))
     table = oof_table(samples, samples["patient_id"], samples["n_votes"], fold, votes, predictions)
     table.to_parquet(stage / "oof.parquet", index=False)
-    names = ["oof.parquet"]
+    histories = []
     for number in np.unique(fold):
         epochs = np.arange(1, 7)
         history = pd.DataFrame(
             {
+                "fold": number,
+                "seed": 0,
                 "stage": 1,
                 "epoch": epochs,
                 "learning_rate": 1e-3,
@@ -147,10 +149,10 @@ def _model(
                 "val_kl_many_votes": 1.0 * np.exp(-epochs / 4) + 0.4 + rng.normal(0, 0.04, 6),
             }
         )
-        history.to_csv(stage / f"fold-{number}.history.csv", index=False)
-        names.append(f"fold-{number}.history.csv")
+        histories.append(history)
+    pd.concat(histories).to_csv(stage / "history.csv", index=False)
     parameters = {"recipe": "demo", "backbone": f"efficientnet_b{index}", "batch": 32}
-    write_manifest(stage, stage.name, inputs={"03": "x"}, parameters=parameters, outputs=names)
+    write_manifest(stage, stage.name, inputs={"03": "x"}, parameters=parameters, outputs=["oof.parquet", "history.csv"])
     return stage
 
 

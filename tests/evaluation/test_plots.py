@@ -137,6 +137,17 @@ def test_learning_curves_of_two_stages_go_on_along_the_axis():
         plots.plot_learning_curves(history[["epoch"]])
 
 
+def test_learning_curves_of_several_seeds_are_lines_of_their_own():
+    fits = [(fold, seed, epoch) for fold in (0, 1) for seed in (0, 7) for epoch in (1, 2, 3)]
+    history = pd.DataFrame(fits, columns=["fold", "seed", "epoch"]).assign(loss=np.linspace(1, 0.5, len(fits)))
+    (axis,) = plots.plot_learning_curves(history).axes
+    assert {line.get_label(): len(line.get_xdata()) for line in axis.lines} == {
+        f"fold {fold}, seed {seed}": 3 for fold in (0, 1) for seed in (0, 7)
+    }
+    (axis,) = plots.plot_learning_curves(history[history["seed"] == 7]).axes
+    assert [line.get_label() for line in axis.lines] == ["fold 0", "fold 1"]
+
+
 def test_scores_one_panel_per_tier(scored):
     targets, predictions, n_votes, patients = scored
     table = score_by_tier(targets, predictions, n_votes, patients)

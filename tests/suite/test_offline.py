@@ -44,12 +44,12 @@ OTHER_FAMILIES = """
 [[suites.smoke.stages]]
 notebook = "05_train_kerascv"
 name = "05_kerascv"
-parameters = { recipe = "smoke", backbones = ["mobilenet_v3_large"], fusions = false }
+parameters = { recipe = "smoke", backbones = ["mobilenet_v3_large"], fusions = true }
 
 [[suites.smoke.stages]]
 notebook = "06_train_raw_eeg"
 name = "06_raw_eeg"
-parameters = { recipe = "smoke", backbones = ["resnet1d_gru"], bands = [], downsample = 4 }
+parameters = { recipe = "smoke", backbones = ["resnet1d_gru"], bands = [[0.5, 4.0]], downsample = 4 }
 
 """
 

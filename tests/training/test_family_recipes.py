@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hbaclib import build_model
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.training.recipe import load_recipe
@@ -74,6 +75,13 @@ def test_s4():
     recipe = load_recipe("s4")
     assert recipe.backbone == "mobilenet_v3_large"
     assert set(recipe.augmentation) == {"mixup", "frequency_masking", "time_masking"}
+    # Published is the size on an image of three planes; five more planes have 5 x 3 x 3 x 16 weights more.
+    sizes = {}
+    for layout, inputs in ((recipe.layout, recipe.inputs), ("starter", "kaggle")):
+        network = build_model(recipe.backbone, layout, inputs, **recipe.network_options())
+        trainable = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
+        sizes[inputs] = network.count_params(), trainable
+    assert sizes == {"both": (3_002_118 + 720, 2_977_718 + 720), "kaggle": (3_002_118, 2_977_718)}
 
 
 @pytest.mark.parametrize(
@@ -83,8 +91,18 @@ def test_s4():
         ({"band": [4, 100], "crop_seconds": 10}, "0 <= low < high < 100 Hz, the Nyquist frequency"),
         ({"band": [8, 4]}, "band is"),
         ({"band": [8]}, "band is"),
+        ({"band": [8, 13], "downsample": 4}, "high < 5 Hz, the Nyquist frequency of the signals behind downsample = 4"),
+        ({"band": [8, 60], "downsample": 2, "crop_seconds": 10}, "high < 50 Hz, the Nyquist frequency of the signals"),
+        ({"band": [17, 19.9]}, "low below 16 Hz without crop_seconds, because the signals at 40 Hz end there"),
+        ({"band": [16, 18]}, "low below 16 Hz"),
         ({"crop_seconds": 51}, "at most the 50 s window"),
+        ({"crop_seconds": 0.002}, "0 (the whole window) or at least 1 s"),
+        ({"crop_seconds": -10}, "crop_seconds is -10.0, expected 0 (the whole window)"),
         ({"pseudo_weight": 1.5}, "0 to 1"),
+        (
+            {"augmentation": {"coarse_dropout": {"height": 200}}, "layout": "stem", "inputs": "both"},
+            "augmentation.coarse_dropout.height is 200, expected at most 128",
+        ),
         ({"augmentation": {"mixup": {"alpha": 0}}}, "expected a positive number"),
         ({"augmentation": {"mixup": {"beta": 1}}}, "augmentation.mixup.beta is unknown; known are p, alpha"),
     ],
@@ -93,3 +111,15 @@ def test_faults_are_named(changes, message):
     with pytest.raises(ConfigError) as caught:
         load_recipe("s3", **changes)
     assert message in str(caught.value)
+
+
+def test_bands_that_the_networks_can_see():
+    for changes in (
+        {"band": [0.5, 4.0], "downsample": 4},
+        {"band": [8, 19]},
+        {"band": [17, 40], "crop_seconds": 10},
+        {"crop_seconds": 1},
+    ):
+        load_recipe("s3", **changes)
+    # A fusion averages its image and leaves the signals at their rate.
+    assert load_recipe("s2", band=[8, 13], downsample=4).downsample == (4,)

@@ -1,6 +1,8 @@
+import copy
 import pickle
 from dataclasses import FrozenInstanceError
 
+import joblib
 import pytest
 
 from hbaclib.errors import ConfigError
@@ -44,8 +46,56 @@ def test_digest_names_what_decides_and_nothing_else():
 
 
 def test_recipe_is_frozen():
+    recipe = load_recipe("s1", model_options={"wavenet": {"filters": [8, 16]}})
+    before = recipe.digest
     with pytest.raises(FrozenInstanceError):
-        tiny_recipe().batch = 3
+        recipe.batch = 3
+    tables = (recipe.augmentation, recipe.augmentation["horizontal_flip"], recipe.model_options["wavenet"])
+    for table in tables:
+        with pytest.raises(TypeError, match="item assignment"):
+            table["p"] = 0.9
+        with pytest.raises(TypeError, match="item deletion"):
+            del table["p"]
+        assert not hasattr(table, "update") and not hasattr(table, "pop")
+    with pytest.raises(TypeError, match="item assignment"):
+        recipe.model_options["wavenet"]["filters"][0] = 4
+    assert recipe.digest == before
+    # What the recipe was made from, and what it gives away, are other tables.
+    settings = {"horizontal_flip": {"p": 0.5}}
+    own = load_recipe("s1", augmentation=settings)
+    settings["horizontal_flip"]["p"] = own.to_dict()["augmentation"]["horizontal_flip"]["p"] = 0.9
+    assert own.augmentation == {"horizontal_flip": {"p": 0.5}}
+
+
+def test_equal_recipes_are_one_key_of_a_dict():
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert hash(recipe) == hash(load_recipe(name)) and {recipe: name}[load_recipe(name)] == name
+    assert len({load_recipe(name) for name in recipe_names()}) == len(recipe_names())
+    turned = {"horizontal_flip": {"p": 0.5}, "coarse_dropout": {"p": 0.5, "width": 8, "holes": 2}}
+    one = load_recipe("s1", augmentation=turned)
+    other = load_recipe("s1", augmentation={name: dict(reversed(turned[name].items())) for name in reversed(turned)})
+    assert one == other and hash(one) == hash(other)
+
+
+def test_recipe_travels_to_other_processes():
+    recipe = load_recipe("s2")
+    (far,) = joblib.Parallel(n_jobs=2)(joblib.delayed(copy.copy)(recipe) for _ in range(1))
+    for again in (far, copy.deepcopy(recipe), pickle.loads(pickle.dumps(recipe))):
+        assert again == recipe and hash(again) == hash(recipe) and again.digest == recipe.digest
+        assert again.model_options["wavenet"] == recipe.model_options["wavenet"]
+        with pytest.raises(TypeError, match="item assignment"):
+            again.model_options["wavenet"]["kernel"] = 8
+
+
+def test_tables_leave_a_recipe_as_plain_values():
+    def kinds(value):
+        yield type(value)
+        for inside in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from kinds(inside)
+
+    for name in recipe_names():
+        assert set(kinds(load_recipe(name).to_dict())) <= {dict, list, str, int, float, bool}
 
 
 def test_file_and_overrides(tmp_path):

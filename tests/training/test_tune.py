@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from hbaclib.artefacts import write_manifest
 from hbaclib.cli import main
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError, TrainingError
+from hbaclib.training.limits import Limits
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.search_score import nested_choice
 from hbaclib.training.search_space import Choice, Range, corners, parse_domain, parse_keys, read_space
@@ -264,9 +266,95 @@ def test_a_trial_that_fails_is_noted_and_the_search_goes_on(recipe, arrays, tmp_
         tune(recipe, arrays, {"batch": Choice((4,))}, tmp_path, progress=False)
 
 
+def test_a_network_that_does_not_fit_the_memory_is_noted_and_the_search_goes_on(recipe, arrays, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    import hbaclib.training.fit as module
+
+    real, tried = module._Trainer.run, []
+
+    def short(trainer, *args, **kwargs):
+        tried.append(trainer.recipe.batch)
+        if trainer.recipe.batch == 8:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        if trainer.recipe.batch == 12:
+            Limits(trainer.fit.name, 1, 1, 1, None, memory=2**60, at_once=1)._check_memory()
+        return real(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(module._Trainer, "run", short)
+    space = {"batch": Choice((4, 8, 12))}
+    found = tune(recipe, arrays, space, tmp_path, progress=False)
+    states = found.trials.set_index("batch")
+    assert dict(states["state"]) == {4: "finished", 8: "failed", 12: "failed"} and found.best.batch == 4
+    assert "a step of 8 rows does not fit the memory of the device" in states.loc[8, "problem"]
+    assert "MiB are needed at the end of an epoch" in states.loc[12, "problem"]
+    # The same command again tries neither of them a second time.
+    tried.clear()
+    assert tune(recipe, arrays, space, tmp_path, progress=False).trials.equals(found.trials) and not tried
+
+
+def test_a_trial_that_does_not_fit_the_session_waits_for_the_next(recipe, arrays, tmp_path, monkeypatch):
+    import hbaclib.training.tune as module
+
+    invent_training(monkeypatch)
+    invented, left, given = module.train, iter([2.0, 0.5]), []
+
+    def measured(chosen, *args, session_hours, **options):
+        given.append((chosen.batch, session_hours))
+        if session_hours is not None:
+            Limits("fold-0", 3600, 3600, 1, time.time() + 3600 * session_hours, 0, 1)._check_time(1.0)
+        return invented(chosen, *args, **options)
+
+    monkeypatch.setattr(module, "train", measured)
+    monkeypatch.setattr(module, "session_hours_left", lambda: next(left, None))
+    space = {"batch": Choice((4, 8))}
+    with pytest.raises(PlatformError, match="h are left of the session"):
+        tune(recipe, arrays, space, tmp_path, progress=False)
+    (first, hours), (second, fewer) = given
+    assert (hours, fewer) == (2.0, 0.5) and {first, second} == {4, 8}, "asked anew for each trial"
+    found = tune(recipe, arrays, space, tmp_path, progress=False)
+    assert given[2] == (second, None) and (found.trials["state"] == "finished").all()
+
+
+def test_values_between_the_ends_of_a_range_that_make_no_recipe_are_noted(tmp_path, monkeypatch):
+    class Signals(TinyArrays):
+        def gather(self, rows, inputs="both", dtype=np.float32):
+            return np.zeros((len(rows), 1, 8), dtype)
+
+    invent_training(monkeypatch)
+    raw = load_recipe("s3", folds=2, pseudo_weight=0, sampling="any")
+    # Whole windows and crops of a second are recipes, crops of half a second are none.
+    space = {"crop_seconds": Range(0.0, 2.0)}
+    found = tune(raw, Signals(n=24, patients=8), space, tmp_path, trials=6, progress=False)
+    failed = found.trials[found.trials["crop_seconds"] < 1]
+    assert 0 < len(failed) < 6 and set(failed["state"]) == {"failed"} and set(failed["folder"]) == {""}
+    assert failed["problem"].str.contains("at least 1 s").all()
+    assert (found.trials["state"] == "finished").sum() == 6 - len(failed) and found.best.crop_seconds >= 1
+    assert len(pd.read_csv(tmp_path / "trials.csv")) == 6
+
+
 def test_a_value_that_keras_refuses_is_one_message(recipe, arrays, tmp_path):
-    with pytest.raises(ConfigError, match=r"model_options\.filters=-2: model 'tiny' cannot be built \("):
-        tune(recipe, arrays, {"model_options.filters": Choice((-2,))}, tmp_path, progress=False)
+    found = tune(recipe, arrays, {"model_options.filters": Choice((-2, 6))}, tmp_path, progress=False)
+    problem = found.trials.set_index("model_options.filters").loc[-2, "problem"]
+    assert problem.startswith("model_options.filters=-2: model 'tiny' cannot be built (") and "\n" not in problem
+    assert found.best.model_options == {"filters": 6}
+
+
+def test_a_search_in_which_every_trial_failed_says_so(recipe, arrays, tmp_path, monkeypatch):
+    import hbaclib.inputs.store as store
+
+    monkeypatch.setattr(store, "open_inputs", lambda *folders: arrays)
+    recipe.save(tmp_path / "mine.toml")
+    arguments = ["tune", str(tmp_path / "mine.toml"), "--run", str(tmp_path), "--key", "model_options.filters=-2,-3"]
+    out = tmp_path / f"tune_{recipe.name}"
+    for _ in range(2):  # and not another thing when it is asked again
+        answer = CliRunner().invoke(main, arguments)
+        last = answer.output.splitlines()[-1]
+        assert answer.exit_code == 1 and last.startswith("hbac: none of 2 trials could be trained; the last one: ")
+        assert "cannot be built" in last and str(out / "trials.csv") in last
+        trials = pd.read_csv(out / "trials.csv")
+        assert list(trials["state"]) == ["failed"] * 2 and trials["problem"].str.contains("cannot be built").all()
+    assert not (out / "best.toml").exists()
 
 
 def test_a_fault_that_is_not_the_users_is_not_hidden(recipe, arrays, tmp_path, monkeypatch):
