@@ -34,7 +34,6 @@ from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
 from hbaclib.inputs.store import InputArrays
-from hbaclib.models.registry import check_network
 from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.progress import Watch
@@ -144,7 +143,7 @@ def check_training(
     Raises:
         ConfigError, DataError, LeakError: as `train` says.
     """
-    check_network(recipe.backbone, recipe.layout, recipe.inputs, recipe.weights, **recipe.network_options())
+    recipe.find_weights()
     if (recipe.band or recipe.crop_seconds) and not recipe.reads_signals:
         raise ConfigError(f"recipe {recipe.name!r}: band and crop_seconds are for networks that read the raw signals")
     if recipe.reads_signals and recipe.augment_with == "albumentations":

@@ -290,13 +290,14 @@ class Recipe:
         return self.inputs == "raw" or self.family.with_signal
 
     def find_weights(self) -> Path | None:
-        """File or folder of the pretrained weights; None for a recipe or a network without any.
+        """File or folder of the pretrained weights; None for a recipe without any.
 
         Raises:
-            ConfigError: they are not found.
+            ConfigError: they are not found, or the network takes none, or not these options.
         """
-        find = self.family.find_weights
-        return find(self.weights) if self.weights and find else None
+        from hbaclib.models.registry import check_network
+
+        return check_network(self.backbone, self.layout, self.inputs, self.weights, **self.network_options())
 
     def network_options(self) -> dict[str, Any]:
         """Keyword arguments for `hbaclib.build_model`, apart from name, layout, inputs and weights."""
