@@ -2,11 +2,12 @@
 
 A thousand patients in four folds, of which one is trained and scored. The networks see the EEG half, four frequencies
 averaged into one (times never): from random weights an EfficientNet-B0 learns the ten-minute half by heart, and whole
-images take four times as long. Batches of 16; the rest is the recipes' own, but for two things. Gold's learning rate is
-three times that of pretrained weights, so s1 is trained with three times its rates, too. And the two are compared with
-twice the epochs of gold's first stage, with both of gold's seeds, because random weights start from further away.
+images take four times as long. Batches of 16. Gold begins with three times the learning rate of pretrained weights,
+which s1, without a warm-up, does not bear (its loss rose). The two are compared with gold's own epochs, and with twice
+those of its first stage for the sake of random weights; and with a second seed, because seeds differ by as much as
+recipes.
 
-Then `gold` with its own epochs, one seed: without each of its ingredients in turn, and with one that has left it. An
+Then `gold` with its own epochs and one seed: without each of its ingredients in turn, and with one that has left it. An
 ingredient that does not help should leave the recipe. The tables are left beside the trained networks.
 """
 
@@ -63,7 +64,8 @@ CHANGES = {
 }
 PLAIN = "without flipped views"
 """Needs no training: the networks of `gold` predict once more."""
-LONG, OTHER, BOTH = "gold longer", "gold longer second seed", "gold longer, both seeds"
+SECOND, BOTH = " second seed", ", both seeds"
+"""Behind the name of a recipe."""
 
 
 def gold() -> Recipe:
@@ -81,13 +83,10 @@ def total_steps(recipe: Recipe, arrays) -> int:
     )
 
 
-def stretched_s1(steps: int, times: float = 1) -> Recipe:
-    """Recipe s1 with its four epochs stretched to a number of steps, and so many times its rates."""
+def stretched_s1(steps: int) -> Recipe:
+    """Recipe s1 with its four epochs stretched to a number of steps."""
     recipe = load_recipe("s1", **NETWORK)
-    (stage,) = recipe.stages
-    return recipe.override(
-        {"stages.0.steps": round(steps / stage.epochs), "stages.0.rates": [times * rate for rate in stage.rates]}
-    )
+    return recipe.override({"stages.0.steps": round(steps / recipe.stages[0].epochs)})
 
 
 def changed(recipe: Recipe, changes: dict) -> Recipe:
@@ -124,34 +123,36 @@ def test_gold_beats_the_seed_system_and_nears_the_oracle(networks_folder: Path, 
     short, longer = gold(), gold().override(LONGER)
     steps, more = total_steps(short, arrays), total_steps(longer, arrays)
     recipes = {
-        LONG: longer,
-        OTHER: longer.override(SECOND_SEED),
+        "gold longer": longer,
         "s1 longer": stretched_s1(more),
         "gold": short,
-        "gold second seed": short.override(SECOND_SEED),
         "s1": stretched_s1(steps),
-        "s1 with three times its rates": stretched_s1(steps, PEAK),
         **{name: changed(short, changes) for name, changes in CHANGES.items()},
     }
-    spent = {name: total_steps(recipe, arrays) for name, recipe in recipes.items()} | {PLAIN: steps, BOTH: 2 * more}
+    twice = ("gold longer", "gold", "s1")
+    again = {name + SECOND: recipes[name].override(SECOND_SEED) for name in twice}
+    again["gold at its own rate" + SECOND] = load_recipe("gold", **NETWORK).override(SECOND_SEED)
+    recipes |= again
+    spent = {name: total_steps(recipe, arrays) for name, recipe in recipes.items()} | {PLAIN: steps}
     rows = train_all({name: (recipe, [FOLD]) for name, recipe in recipes.items()}, arrays, networks_folder)
     rows[PLAIN] = predicted_plainly(trained_folder(networks_folder, "gold"), arrays, rows["gold"])
-    rows[BOTH] = with_predictions(rows[LONG], np.mean([predictions(rows[name]) for name in (LONG, OTHER)], axis=0))
-    rivals = {
-        name: BOTH if name in (LONG, OTHER, "s1 longer") else "gold" for name in rows if name not in (BOTH, "gold")
-    }
+    for name in twice:
+        members = rows[name], rows[name + SECOND]
+        rows[name + BOTH] = with_predictions(members[0], np.mean([predictions(part) for part in members], axis=0))
+        spent[name + BOTH] = 2 * spent[name]
+    pairs = [("gold", name) for name in (PLAIN, *CHANGES)]
+    pairs += [(f"gold{ending}", f"s1{ending}") for ending in ("", SECOND, BOTH)]
+    pairs += [(f"gold longer{ending}", "s1 longer") for ending in ("", SECOND, BOTH)]
+    gains = pd.concat([gain_over(rows[name], rows[other], recipe=name, over=other) for name, other in pairs])
     scores = pd.concat([scores_of(own, recipe=name, steps=spent[name]) for name, own in rows.items()])
-    gains = pd.concat(
-        [gain_over(rows[rival], rows[name], recipe=rival, over=name) for name, rival in rivals.items()]
-        + [gain_over(rows[LONG], rows["s1 longer"], recipe=LONG, over="s1 longer")]
-    )
     shares = {name: share_closed(own, arrays, truth_path(networks_folder / "set")) for name, own in rows.items()}
     scores.to_csv(networks_folder / "gold-scores.csv", index=False)
     gains.to_csv(networks_folder / "gold-gains.csv", index=False)
     print("\n" + scores.to_string(index=False))
     print("gain of one recipe over another (positive: the first is better)\n" + gains.to_string(index=False))
     print(pd.DataFrame(shares).T.to_string())
-    print(f"aim {AIM:.0%}: {'reached' if shares[BOTH]['share'] >= AIM else 'not reached'}")
-    over_s1 = gains[gains["over"].isin(["s1", "s1 longer"]) & (gains["tier"] == ">=10")]
-    assert (over_s1["low"] > 0).all()
-    assert shares[BOTH]["share"] >= FLOOR
+    reached = {name: shares[name]["share"] for name in ("gold longer", "gold longer" + BOTH)}
+    print(f"aim {AIM:.0%}: " + ", ".join(f"{name} {share:.1%}" for name, share in reached.items()))
+    over_s1 = gains[gains["over"].isin(["s1", "s1 longer"]) & gains["recipe"].isin(["gold", "gold longer"])]
+    assert (over_s1.loc[over_s1["tier"] == ">=10", "low"] > 0).all()
+    assert min(reached.values()) >= FLOOR
