@@ -160,10 +160,9 @@ def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
 
 def _training(history: pd.DataFrame) -> list[dict[str, Any]]:
     columns = [name for name in history.columns if name in ("epoch", "stage", "loss") or name.startswith("val_")]
-    last = history.groupby(["fold", "seed"], as_index=False).tail(1)
+    last = history.groupby(["fold", "seed"]).tail(1)
     return [
-        {"fold": int(row["fold"]), "seed": int(row["seed"])} | {str(name): row[name] for name in columns}
-        for _, row in last.iterrows()
+        {str(name): value for name, value in row.items()} for row in last[["fold", "seed", *columns]].to_dict("records")
     ]
 
 
