@@ -148,6 +148,7 @@ def skeleton(path, variant):
     return path
 
 
+@pytest.mark.slow
 def test_weights_of_another_variant_are_refused_before_anything_is_built(tmp_path, monkeypatch):
     files = {variant: skeleton(tmp_path / f"{variant}.h5", variant) for variant in DEPTHS_AND_TOPS}
     monkeypatch.setattr("hbaclib.models.efficientnet._package", lambda: pytest.fail("built"))

@@ -194,6 +194,7 @@ def check_loss_falls(name, layout, inputs):
     assert losses[-1] < 0.97 * losses[0] and np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layout", "inputs"), LEARNERS)
 def test_loss_falls_on_one_batch(name, layout, inputs):
     check_loss_falls(name, layout, inputs)
@@ -272,6 +273,7 @@ MOBILENET_V3_SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "changes", "asked", "message"),
     [
