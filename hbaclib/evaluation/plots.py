@@ -97,10 +97,10 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     )
     colours = plt.colormaps["viridis"](np.linspace(0.05, 0.85, len(groups)))
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
-        for (fold, part), colour in zip(groups, colours, strict=True):
+        for (name, part), colour in zip(groups, colours, strict=True):
             shown = part.sort_values(order, kind="stable")
             epochs = np.arange(1, len(shown) + 1)
-            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=fold)
+            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
         if "stage" in history.columns:
             changes = np.flatnonzero(np.diff(groups[0][1].sort_values(order, kind="stable")["stage"]))
             for change in changes:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
-from hbaclib.inputs.signals import NARROW_RATE, view_signals
+from hbaclib.inputs.signals import view_signals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,14 +133,13 @@ def gather_parts(
     parts = [gather(kind) for kind in (image_kind(recipe),) if kind]
     kind = signal_kind(recipe)
     if kind:
-        wide = kind == "wide"
         view = view_signals(
             gather(kind),
-            rate=EEG_RATE if wide else NARROW_RATE,
+            rate=recipe.signal_rate,
             band=recipe.band,
             low_pass=recipe.low_pass,
             order=recipe.filter_order,
-            crop=round(recipe.crop_seconds * EEG_RATE) if wide else 0,
+            crop=round(recipe.crop_seconds * EEG_RATE),
             rng=rng,
         )
         parts.append(view)

@@ -64,6 +64,16 @@ class _Map:
     path: str
 
 
+# Every network of a notebook, and every trial of a search, is trained on the same gigabytes.
+_verified: dict[Path, dict[str, tuple[int, int]]] = {}
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of the last change of every file of a stage, by which a file that was written again is told."""
+    facts = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (fact.st_size, fact.st_mtime_ns) for name, fact in facts.items()}
+
+
 @dataclass(frozen=True)
 class InputArrays:
     """Inputs of all samples; row i of every array belongs to row i of ``samples``.
@@ -95,13 +105,16 @@ class InputArrays:
     folders: tuple[Path, ...] = ()
 
     def verify(self) -> None:
-        """Read every file once and compare it with its manifest; what is read stays in the page cache for training.
+        """Compare every file with its manifest: read once in a process, and again where one was written since.
 
         Raises:
             ArtefactError: naming the folder, and the files that are missing or changed since its stage wrote them.
         """
         for folder in self.folders:
-            verify(folder)
+            stamps = _stamps(folder)
+            if _verified.get(folder.resolve()) != stamps:
+                verify(folder)
+                _verified[folder.resolve()] = stamps
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory map would travel to a worker process as gigabytes of content; its file's name is enough.

@@ -116,10 +116,8 @@ def load_published_weights(features: keras.Model, weights: str | Path) -> None:
     path = find_weights(features.name, weights)
     with _legacy_file(path) as root:
         stored = {
-            _text(name): [
-                np.asarray(root[_text(name)][_text(item)]) for item in root[_text(name)].attrs["weight_names"]
-            ]
-            for name in root.attrs["layer_names"]
+            name: [np.asarray(root[name][_text(item)]) for item in root[name].attrs["weight_names"]]
+            for name in map(_text, root.attrs["layer_names"])
         }
     stored = {name: arrays for name, arrays in stored.items() if arrays}
     layers = {layer.name: layer for layer in features.layers if layer.weights}

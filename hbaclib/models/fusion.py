@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.convnet import convnet_features
-from hbaclib.models.efficientnet import efficientnet_features, find_own_weights, load_published_weights
-from hbaclib.models.kerascv import BACKBONES, find_preset, kerascv_features, load_preset
-from hbaclib.models.registry import register_model
+from hbaclib.models.registry import family_of, model_names, register_model
 from hbaclib.models.wavenet import wavenet_trunk
 
 if TYPE_CHECKING:
@@ -65,24 +62,20 @@ def _load_image_weights(features: keras.Model, weights: str | Path, load: Callab
     load(parts[0], weights)
 
 
-_IMAGE_PARTS: dict[str, tuple[Any, Any, Any]] = {
-    f"efficientnet_b{n}": (
-        partial(efficientnet_features, variant=f"B{n}"),
-        load_published_weights,
-        partial(find_own_weights, f"efficientnet-b{n}"),
-    )
-    for n in range(5)
-}
-_IMAGE_PARTS |= {
-    name: (partial(kerascv_features, name=name), load_preset, partial(find_preset, name)) for name in BACKBONES
-}
-for _name, (_image, _load, _find) in _IMAGE_PARTS.items():
-    register_model(
-        f"{_name}_wavenet",
-        partial(fused_features, image=_image),
-        layouts=("stem", "tiled", "starter"),
-        load_weights=partial(_load_image_weights, load=_load),
-        find_weights=_find,
-        with_signal=True,
-    )
-register_model("convnet_small_wavenet", partial(fused_features, image=convnet_features), with_signal=True)
+def _register_fusions() -> None:
+    """One for each of the library's image networks, on its layouts and from its weights."""
+    for name in model_names():
+        family = family_of(name)
+        if not family.built_in or family.with_signal or "raw" in family.layouts:
+            continue
+        register_model(
+            f"{name}_wavenet",
+            partial(fused_features, image=family.features),
+            layouts=family.layouts,
+            load_weights=family.load_weights and partial(_load_image_weights, load=family.load_weights),
+            find_weights=family.find_weights,
+            with_signal=True,
+        )
+
+
+_register_fusions()

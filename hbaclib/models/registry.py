@@ -125,16 +125,25 @@ def input_shape(layout: str, inputs: str) -> tuple[int, ...]:
     return INPUT_SHAPES[layout, inputs]
 
 
+def family_of(name: str) -> Family:
+    """The registry entry of a name.
+
+    Raises:
+        ConfigError: the name is unknown (with the close ones).
+    """
+    families = _families()
+    if name not in families:
+        raise unknown_name("model", name, families)
+    return families[name]
+
+
 def check_model(name: str, layout: str, inputs: str) -> Family:
     """The family of a name, checked to take this layout and these inputs.
 
     Raises:
         ConfigError: the name is unknown (with the close ones), or it does not take the layout.
     """
-    families = _families()
-    if name not in families:
-        raise unknown_name("model", name, families)
-    family = families[name]
+    family = family_of(name)
     if layout not in family.layouts:
         raise ConfigError(f"model {name!r} takes the layouts {', '.join(family.layouts)}, found {layout!r}")
     input_shape(layout, inputs)

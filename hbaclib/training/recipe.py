@@ -253,9 +253,7 @@ class Recipe:
         """Check that the network can see the band: below its own Nyquist frequency, and not where nothing is stored."""
         if not self.band:
             return
-        rate = EEG_RATE if self.crop_seconds else NARROW_RATE
-        # In a fusion it is the image that is averaged; the signals keep their rate.
-        averaged = self.downsample[0] if self.inputs == "raw" else 1
+        rate, averaged = self.signal_rate, self.signal_downsample
         nyquist = rate / averaged / 2
         reason = "the Nyquist frequency of the signals"
         if averaged > 1:
@@ -288,6 +286,19 @@ class Recipe:
     def reads_signals(self) -> bool:
         """Whether the network reads the raw signals, alone or beside an image."""
         return self.inputs == "raw" or self.family.with_signal
+
+    @property
+    def signal_rate(self) -> float:
+        """Rate of the raw signals that are read, Hz: 200 where they are cropped, else 40."""
+        return EEG_RATE if self.crop_seconds else NARROW_RATE
+
+    @property
+    def signal_downsample(self) -> int:
+        """Samples of the raw signals averaged into one: in a fusion none are, because only its image is averaged."""
+        if self.inputs != "raw":
+            return 1
+        factors = self.network_options()["downsample"]
+        return int(factors if isinstance(factors, int) else factors[0])
 
     def find_weights(self) -> Path | None:
         """File or folder of the pretrained weights; None for a recipe without any.

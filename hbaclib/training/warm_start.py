@@ -9,9 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hbaclib.conventions import EEG_RATE
 from hbaclib.errors import ConfigError
-from hbaclib.inputs.signals import NARROW_RATE
 from hbaclib.models.registry import build_model
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained import audit_trained, trained_recipe, weight_files
@@ -58,7 +56,7 @@ def start_from(
         network = build_model(there.backbone, there.layout, there.inputs, **there.network_options())
         network.load_weights(path)
         source = _parts(network)
-        names = _common(source, target)
+        names = [name for name in target if name in source]
         if not names:
             raise ConfigError(
                 f"{folder}: network {there.backbone!r} has no part in common with {model.name!r} "
@@ -82,10 +80,6 @@ def _parts(model: Any) -> dict[str, Any]:
     outer = [layer for layer in model.layers if hasattr(layer, "layers") and layer.weights]
     inner = [layer for part in outer for layer in part.layers if hasattr(layer, "layers") and layer.weights]
     return {layer.name: layer for layer in [*outer, *inner]}
-
-
-def _common(source: dict[str, Any], target: dict[str, Any]) -> list[str]:
-    return [name for name in target if name in source]
 
 
 def _holds(outer: Any, inner: Any) -> bool:
@@ -139,11 +133,8 @@ def _image_settings(recipe: Recipe) -> dict[str, object]:
 
 def _signal_settings(recipe: Recipe) -> dict[str, object]:
     """Rate, band and downsampling of the signals as they reach the network, named by the keys that decide them."""
-    factors = recipe.network_options()["downsample"]
-    # A fusion's downsampling is its image's: the signals reach WaveNet as they are.
-    factor = 1 if recipe.inputs != "raw" else factors if isinstance(factors, int) else factors[0]
     return {
-        "crop_seconds (rate of the signals)": f"{EEG_RATE if recipe.crop_seconds else NARROW_RATE:g} Hz",
+        "crop_seconds (rate of the signals)": f"{recipe.signal_rate:g} Hz",
         "band (or low_pass)": list(recipe.band or (0.0, recipe.low_pass)),
-        "downsample (of the signals)": factor,
+        "downsample (of the signals)": recipe.signal_downsample,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -124,6 +125,17 @@ def test_arrays_of_the_right_shape_that_the_stage_did_not_write_are_told(copies:
     np.save(path, array)
     with pytest.raises(ArtefactError, match=rf"{copies[stage].name}: missing or changed .*{path.name}"):
         open_inputs(*copies).verify()
+
+
+def test_arrays_are_read_once_for_all_that_is_trained_on_them(copies: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr("hbaclib.inputs.store.verify", read.append)
+    for _ in range(2):
+        open_inputs(*copies).verify()
+    assert read == list(copies)
+    os.utime(copies[1] / "raw_signals.npy")
+    open_inputs(*copies).verify()
+    assert read == [*copies, copies[1]]
 
 
 def test_memory_of_a_batch_is_used_again_but_not_while_anything_refers_to_it():
