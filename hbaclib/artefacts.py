@@ -20,6 +20,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from hbaclib.conventions import TRAINED
 from hbaclib.errors import ArtefactError, list_some
 
 SCHEMA = 1
@@ -188,7 +189,55 @@ def read_manifest(folder: str | Path) -> Manifest:
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise ArtefactError(f"{path}: schema version {found}, this hbaclib reads version {SCHEMA}; run the stage again")
-    return Manifest(**content)
+    try:
+        return Manifest(**content)
+    except TypeError as error:
+        raise ArtefactError(f"{path}: not a manifest of a stage ({error}); run the stage again") from None
+
+
+def check_kind(folder: str | Path, *kinds: str) -> Manifest:
+    """Read the manifest of a folder that must hold a stage of one of these kinds.
+
+    Raises:
+        ArtefactError: it holds no finished stage, or one of another kind.
+    """
+    manifest = read_manifest(folder)
+    if manifest.stage not in kinds:
+        raise ArtefactError(f"{folder}: holds stage {manifest.stage!r}, expected {' or '.join(map(repr, kinds))}")
+    return manifest
+
+
+def finished_stages(root: str | Path) -> dict[Path, Manifest]:
+    """Folders of the finished stages in a run's output folder, sorted by name, with their manifests.
+
+    What a folder holds is what its manifest says (``stage``); its name says nothing. Folders with a ``manifest.json``
+    that is not a stage's are passed over.
+    """
+    found = {}
+    for path in sorted(Path(root).glob(f"*/{MANIFEST}")):
+        try:
+            found[path.parent] = read_manifest(path.parent)
+        except ArtefactError:
+            continue
+    return found
+
+
+def trained_folders(*roots: str | Path) -> list[Path]:
+    """Folders of trained networks: what a report shows, an ensemble joins, and a submission predicts with.
+
+    Args:
+        roots: output folders of runs, or of attached notebooks. Of two folders of one name the first root's is taken.
+
+    Returns:
+        The folders, sorted by name. Networks that only serve the training of others (first rounds of pseudo-labels) and
+        comparisons are of other kinds.
+    """
+    found: dict[str, Path] = {}
+    for root in roots:
+        for folder, manifest in finished_stages(root).items():
+            if manifest.stage == TRAINED:
+                found.setdefault(folder.name, folder)
+    return [found[name] for name in sorted(found)]
 
 
 def write_manifest(

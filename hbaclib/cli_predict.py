@@ -168,19 +168,14 @@ def _run(
 
 def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.ndarray], bool]:
     """What `hbaclib.predict` computes, the networks loaded once for all chunks; and whether they see spectrograms."""
-    from hbaclib.artefacts import MANIFEST
-    from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
+    from hbaclib.evaluation.ensemble import open_members
     from hbaclib.inputs.pipeline import input_kinds
     from hbaclib.models.registry import model_names
     from hbaclib.serving import TrainedNetwork
     from hbaclib.training.predict import WITH_SPECTROGRAMS
     from hbaclib.training.trained import trained_recipe
 
-    if not any((artefacts / name).is_file() for name in (ENSEMBLE_FILE, MANIFEST)):
-        found = "no such folder" if not artefacts.is_dir() else "no finished stage"
-        raise ArtefactError(f"{artefacts}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
-    ensemble = load_ensemble(artefacts) if (artefacts / ENSEMBLE_FILE).is_file() else None
-    folders = ensemble.folders if ensemble else {artefacts.name: artefacts}
+    ensemble, folders = open_members(artefacts)
     recipes = {name: trained_recipe(path) for name, path in folders.items()}
     for name, recipe in recipes.items():
         if recipe.backbone not in model_names():

@@ -56,7 +56,7 @@ def tune(
     score, which flatters, stands the nested one: each fold is judged by the recipe that the other folds chose. The
     same command after a stop goes on where it stopped.
     """
-    from hbaclib.dataset.stages import EEG, IMAGES, PORT, WIDE
+    from hbaclib.conventions import EEG, IMAGES, PORT, WIDE
     from hbaclib.inputs.store import open_inputs
     from hbaclib.platform import find_stage
     from hbaclib.training.recipe import load_recipe

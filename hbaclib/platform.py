@@ -22,7 +22,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hbaclib.artefacts import MANIFEST
+from hbaclib.artefacts import MANIFEST, trained_folders
 from hbaclib.errors import ConfigError, PlatformError, list_some
 
 COMPETITION = "hms-harmful-brain-activity-classification"
@@ -250,13 +250,9 @@ def mounted_stages(stage: str) -> list[Path]:
     return [folder for folder in folders if (folder / MANIFEST).is_file()]
 
 
-def find_stages(prefix: str, out: str | Path) -> list[Path]:
-    """Folders of all finished stages whose name starts with the prefix, one per name, sorted by name."""
-    found: dict[str, Path] = {}
-    for root in itertools.chain([Path(out)], _artefact_mounts()):
-        for manifest in sorted(root.glob(f"{prefix}*/{MANIFEST}")):
-            found.setdefault(manifest.parent.name, manifest.parent)
-    return [found[name] for name in sorted(found)]
+def find_trained(out: str | Path) -> list[Path]:
+    """Folders of all trained networks of this run and of attached inputs, one per name, sorted by name."""
+    return trained_folders(out, *_artefact_mounts())
 
 
 def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:

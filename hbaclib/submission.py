@@ -28,11 +28,12 @@ from hbaclib.conventions import (
     CLASSES,
     MANY_VOTES,
     SUBMISSION_COLUMNS,
+    SUBMIT,
     VOTE_COLUMNS,
 )
 from hbaclib.dataset.competition import open_competition
 from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, list_some
-from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
+from hbaclib.evaluation.ensemble import open_members
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.evaluation.oof import OOF_FILE
 from hbaclib.serving import Clock, Loader, Member, TrainedNetwork, read_windows
@@ -215,7 +216,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
                 made.log.to_csv(partial, index=False)
             write_manifest(
                 folder,
-                folder.name,
+                SUBMIT,
                 inputs=inputs,
                 parameters=parameters,
                 outputs=[SUBMISSION_FILE, LOG_FILE],
@@ -247,15 +248,14 @@ class _Pooling:
 
 
 def _pooling(artefacts: Path, search: Sequence[str | Path]) -> _Pooling:
-    if (artefacts / ENSEMBLE_FILE).is_file():
-        ensemble = load_ensemble(artefacts, search)
+    ensemble, folders = open_members(artefacts, search)
+    if ensemble is not None:
         return _Pooling(
-            ensemble.folders,
+            folders,
             ensemble.prior,
             lambda shares: ensemble.predict(np.stack(list(shares.values())), list(shares)),
         )
-    read_manifest(artefacts)
-    return _Pooling({artefacts.name: artefacts}, _prior_of(artefacts), lambda shares: next(iter(shares.values())))
+    return _Pooling(folders, _prior_of(artefacts), lambda shares: next(iter(shares.values())))
 
 
 def _prior_of(folder: Path) -> np.ndarray:

@@ -57,10 +57,11 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 import matplotlib.pyplot as plt
 
 from hbaclib import load_oof, score_by_tier
+from hbaclib.conventions import ENSEMBLE
 from hbaclib.evaluation import plots
 from hbaclib.evaluation.ensemble import ensemble_stage, load_ensemble
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import ENSEMBLE, trained
+from hbaclib.suite.upstream import trained
 
 out = output_root(out)
 members = trained(out, data)

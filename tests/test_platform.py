@@ -9,6 +9,7 @@ import pytest
 
 from hbaclib import platform
 from hbaclib.artefacts import write_manifest, write_text
+from hbaclib.conventions import COMPARISON, FIRST_ROUND, PORT, TRAINED
 from hbaclib.errors import ConfigError, PlatformError
 
 
@@ -26,9 +27,9 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def finish(folder: Path, text: str = "x") -> Path:
-    write_text(folder / "file.txt", text)
-    write_manifest(folder, folder.name, inputs={}, parameters={}, outputs=["file.txt"])
+def finish(folder: Path, kind: str = "") -> Path:
+    write_text(folder / "file.txt", "x")
+    write_manifest(folder, kind or folder.name, inputs={}, parameters={}, outputs=["file.txt"])
     return folder
 
 
@@ -127,11 +128,13 @@ def test_stage_of_this_run_comes_before_mounted_ones(inputs: Path, tmp_path: Pat
     assert platform.find_stage("01_port_data", tmp_path / "out") == own
 
 
-def test_stages_of_all_mounts_once_each_by_name(inputs: Path, tmp_path: Path) -> None:
-    b1 = finish(inputs / "notebooks" / "someone" / "hbac-04-b1" / "04_train_b1")
-    b0 = finish(inputs / "old-kernel" / "04_train_b0")
-    finish(inputs / "datasets" / "someone" / "models" / "04_train_b1")
-    assert platform.find_stages("04_train_", tmp_path / "out") == [b0, b1]
+def test_trained_networks_of_all_mounts_once_each_by_name(inputs: Path, tmp_path: Path) -> None:
+    b1 = finish(inputs / "notebooks" / "someone" / "hbac-04-b1" / "04_train_b1", TRAINED)
+    b0 = finish(inputs / "old-kernel" / "of any name", TRAINED)
+    finish(inputs / "datasets" / "someone" / "models" / "04_train_b1", TRAINED)
+    for name, kind in {"05_kerascv": COMPARISON, "06_first_round_b0": FIRST_ROUND, "04_train_none": PORT}.items():
+        finish(inputs / "old-kernel" / name, kind)
+    assert platform.find_trained(tmp_path / "out") == [b1, b0]
 
 
 def test_data_is_found_at_each_place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

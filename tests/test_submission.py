@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from hbaclib import VOTE_COLUMNS, fit_ensemble, read_eeg, read_spectrogram, validate_submission
-from hbaclib.conventions import SUBMISSION_COLUMNS
+from hbaclib.artefacts import write_manifest
+from hbaclib.conventions import SUBMISSION_COLUMNS, TRAINED
 from hbaclib.errors import ConfigError, DataError, DataFileError
 from hbaclib.evaluation.ensemble import save_ensemble
 from hbaclib.submission import make_submission
@@ -100,7 +101,7 @@ def ensemble(tmp_path):
     )
     folder = tmp_path / "out" / "07_ensemble"
     for name in "abc":
-        (tmp_path / "out" / name).mkdir(parents=True)
+        write_manifest(tmp_path / "out" / name, TRAINED, inputs={}, parameters={}, outputs=[])
     save_ensemble(fit, folder, {name: tmp_path / "out" / name for name in "abc"})
     return folder, fit
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import atomic_path, digest_json, is_current, stage_lock, write_manifest
-from hbaclib.conventions import SPECTROGRAM_COLUMNS
+from hbaclib.conventions import PORT, SPECTROGRAM_COLUMNS
 from hbaclib.dataset.competition import Competition, examine, faults_table, needed_recordings, open_competition
 from hbaclib.dataset.folds import patient_folds
 from hbaclib.dataset.from_eeg import eeg_places, rows_from_eeg
@@ -24,7 +24,6 @@ from hbaclib.dataset.samples import SAMPLINGS
 from hbaclib.dataset.stages import (
     FAULTS,
     FOLDS,
-    PORT,
     QUALITY,
     SAMPLES,
     SPECTROGRAM_INDEX,

@@ -8,13 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import digest_json, is_current, stage_lock, verify, write_manifest
-from hbaclib.conventions import EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS
+from hbaclib.conventions import EEG, EEG_WINDOW, IMAGE_SHAPE, IMAGES, PORT, RAW_PAIRS, REGIONS
 from hbaclib.dataset.stages import (
-    EEG,
     EEG_SPECTROGRAMS,
-    IMAGES,
     KAGGLE_IMAGES,
-    PORT,
     RAW_SIGNALS,
     SAMPLES,
     SPECTROGRAM_INDEX,

@@ -1,4 +1,4 @@
-"""What the first three stages share: names of folders and files, digests of recordings."""
+"""What the first three stages share: names of files, digests of recordings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hbaclib.artefacts import digest_bytes, digest_file, digest_json
 
-PORT, EEG, IMAGES, WIDE = "01_port_data", "02_eeg_spectrograms", "03_assemble_inputs", "06_wide_signals"
 SAMPLES, FOLDS, QUALITY, FAULTS = "samples.parquet", "folds.parquet", "quality.parquet", "faults.parquet"
 SPECTROGRAM_ROWS, SPECTROGRAM_INDEX = "spectrogram_rows.npy", "spectrogram_index.parquet"
 EEG_SPECTROGRAMS, RAW_SIGNALS, KAGGLE_IMAGES = "eeg_spectrograms.npy", "raw_signals.npy", "kaggle_images.npy"

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
-from hbaclib.conventions import EEG_WINDOW, RAW_PAIRS
+from hbaclib.conventions import EEG_WINDOW, PORT, RAW_PAIRS, WIDE
 from hbaclib.dataset.recordings import load_eeg
-from hbaclib.dataset.stages import PORT, SAMPLES, WIDE, WIDE_SIGNALS, digest_recordings, spans
+from hbaclib.dataset.stages import SAMPLES, WIDE_SIGNALS, digest_recordings, spans
 from hbaclib.dataset.store import Block, StoredArray, run_blocks
 from hbaclib.errors import DataFileError
 from hbaclib.signal.raw import wide_signals

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import atomic_path, read_manifest, write_manifest
+from hbaclib.conventions import COMPARISON
 from hbaclib.errors import ConfigError
 from hbaclib.evaluation.ensemble_fit import EnsembleFit
 from hbaclib.evaluation.oof import load_oof
 from hbaclib.evaluation.tiers import score_by_tier
 
-COMPARISON = "comparison.csv"
+TABLE = "comparison.csv"
 
 
 def compare_predictions(
@@ -72,14 +73,14 @@ def store_comparison(
     oof = load_oof([Path(member) for member in folders])
     shares = dict(zip(oof.names, oof.predictions, strict=True)) | {name: fit.oof for name, fit in fits.items()}
     table = compare_predictions(shares, oof.targets, oof.n_votes, oof.patients)
-    with atomic_path(folder / COMPARISON) as partial:
+    with atomic_path(folder / TABLE) as partial:
         table.to_csv(partial)
     write_manifest(
         folder,
-        "comparison",
+        COMPARISON,
         inputs={Path(path).name: read_manifest(path).digest for path in folders},
         parameters={},
-        outputs=[COMPARISON],
+        outputs=[TABLE],
         facts={name: {"kind": fit.kind, "weights": fit.weights} for name, fit in fits.items()},
     )
     return table

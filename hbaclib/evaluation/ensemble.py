@@ -11,8 +11,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, is_current, read_manifest, stage_lock, write_json, write_manifest
-from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
+from hbaclib.artefacts import (
+    MANIFEST,
+    atomic_path,
+    check_kind,
+    is_current,
+    stage_lock,
+    trained_folders,
+    write_json,
+    write_manifest,
+)
+from hbaclib.conventions import CLASSES, ENSEMBLE, FIRST_ROUND, PREDICTION_COLUMNS, TRAINED
 from hbaclib.errors import ArtefactError, list_some
 from hbaclib.evaluation.ensemble_fit import Ensemble, EnsembleFit, fit_ensemble
 from hbaclib.evaluation.oof import OOF_FILE, load_oof, oof_table
@@ -25,6 +34,7 @@ __all__ = [
     "ensemble_stage",
     "fit_ensemble",
     "load_ensemble",
+    "open_members",
     "save_ensemble",
 ]
 
@@ -75,7 +85,7 @@ def ensemble_stage(
     """Fit the ensemble of trained stage folders and write it as a stage.
 
     Args:
-        members: stage folders with an ``oof.parquet`` and a manifest.
+        members: folders of trained networks with all their folds.
         folder: folder to write: ensemble.json, oof.parquet (the nested predictions), members.csv, candidates.csv.
         weights: fixed weights by model name; None: fitted.
 
@@ -84,7 +94,7 @@ def ensemble_stage(
     """
     folder, places = Path(folder), [Path(member) for member in members]
     with stage_lock(folder):
-        inputs = {place.name: read_manifest(place).digest for place in places}
+        inputs = {place.name: check_kind(place, TRAINED).digest for place in places}
         parameters = {"weights": dict(weights) if weights else None}
         if is_current(folder, inputs=inputs, parameters=parameters):
             return folder
@@ -101,7 +111,7 @@ def ensemble_stage(
                 table.to_csv(partial, index=False)
         write_manifest(
             folder,
-            folder.name,
+            ENSEMBLE,
             inputs=inputs,
             parameters=parameters,
             outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
@@ -208,10 +218,41 @@ def load_ensemble(folder: str | Path, search: Iterable[str | Path] = ()) -> Stor
     )
 
 
+def open_members(
+    artefacts: str | Path, search: Iterable[str | Path] = ()
+) -> tuple[StoredEnsemble | None, dict[str, Path]]:
+    """What predicts in a folder: the one way in for predictions, submissions and the command line.
+
+    Args:
+        artefacts: folder of an ensemble or of one trained network.
+        search: further folders whose sub-folders may hold the ensemble's networks.
+
+    Returns:
+        The ensemble, or None for a trained network; and name -> trained folder of what predicts.
+
+    Raises:
+        ArtefactError: there is no such folder, or it holds something else; names the trained networks beside it.
+    """
+    folder = Path(artefacts)
+    if (folder / ENSEMBLE_FILE).is_file():
+        ensemble = load_ensemble(folder, search)
+        return ensemble, ensemble.folders
+    if not (folder / MANIFEST).is_file():
+        found = "no finished stage" if folder.is_dir() else "no such folder"
+        raise ArtefactError(f"{folder}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
+    try:
+        check_kind(folder, TRAINED, FIRST_ROUND)
+    except ArtefactError as error:
+        beside = [path.name for path in trained_folders(folder.resolve().parent)]
+        hint = f"; trained networks beside it: {list_some(beside)}" if beside else ""
+        raise ArtefactError(f"{error}{hint}") from None
+    return None, {folder.resolve().name: folder}
+
+
 def _find(place: str, roots: Iterable[Path]) -> Path | None:
     name = Path(place).name
     for root in roots:
         found = [root / place, root / name, *sorted(root.glob(f"*/{name}")), *sorted(root.glob(f"*/*/{name}"))]
-        if folder := next((candidate for candidate in found if candidate.is_dir()), None):
+        if folder := next((candidate for candidate in found if candidate in trained_folders(candidate.parent)), None):
             return folder
     return None

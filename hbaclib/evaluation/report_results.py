@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import CLASSES, EEG_RATE, VOTE_COLUMNS, VOTE_TIERS
+from hbaclib.conventions import CLASSES, EEG_RATE, ENSEMBLE, PORT, SUBMIT, VOTE_COLUMNS, VOTE_TIERS
 from hbaclib.errors import HbacError
 from hbaclib.evaluation import calibration, tiers
 from hbaclib.evaluation.clinical import agreement, clinical_table
 from hbaclib.evaluation.ensemble import StoredEnsemble, load_ensemble
 from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.evaluation.oof import OutOfFold, load_oof
-from hbaclib.evaluation.report_stages import ENSEMBLE, PORT, SUBMIT, RunFolder, rows_of_samples
+from hbaclib.evaluation.report_stages import RunFolder, rows_of_samples
 from hbaclib.platform import versions
 
 SCHEMA = 1

@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, read_manifest
-from hbaclib.conventions import SAMPLE_ID
+from hbaclib.artefacts import Manifest, finished_stages, trained_folders
+from hbaclib.conventions import EEG, IMAGES, PORT, SAMPLE_ID
 from hbaclib.errors import ArtefactError
 from hbaclib.evaluation.oof import OOF_FILE
-
-PORT, EEG, IMAGES, ENSEMBLE, SUBMIT = "01", "02", "03", "07", "08"
-TRAINING = ("04", "05", "06")
 
 
 @dataclass(frozen=True)
@@ -43,26 +40,21 @@ class RunFolder:
         path = Path(path)
         if not path.is_dir():
             raise ArtefactError(f"{path}: no such folder; expected the output folder of a run")
-        manifests = {}
-        for folder in sorted(path.glob("0[1-8]_*")):
-            try:
-                manifests[folder.name] = read_manifest(folder)
-            except ArtefactError:
-                continue  # unfinished: the page says which parts it lacks
+        manifests = {folder.name: manifest for folder, manifest in finished_stages(path).items()}
         times: dict[str, dict[str, Any]] = {}
         if (path / "stages.json").is_file():
             rows = json.loads((path / "stages.json").read_text(encoding="utf-8"))
             times = {row["stage"]: row for row in rows}
         return cls(path, manifests, times)
 
-    def stage(self, number: str) -> Path | None:
-        """Folder of the first finished stage with this number."""
-        return next((self.path / name for name in self.manifests if name.startswith(number)), None)
+    def stage(self, kind: str) -> Path | None:
+        """Folder of the first finished stage of this kind; what is not finished the page names as missing."""
+        return next((self.path / name for name, manifest in self.manifests.items() if manifest.stage == kind), None)
 
     @property
     def training(self) -> list[Path]:
         """Folders of trained models."""
-        return [self.path / name for name in self.manifests if name[:2] in TRAINING]
+        return trained_folders(self.path)
 
     @property
     def scored(self) -> list[Path]:

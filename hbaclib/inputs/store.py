@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import Manifest, digest_file, digest_json, read_manifest, verify
-from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
+from hbaclib.conventions import PORT, SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
 from hbaclib.dataset.stages import (
     EEG_SPECTROGRAMS,
     FOLDS,
     KAGGLE_IMAGES,
-    PORT,
     RAW_SIGNALS,
     SAMPLES,
     SPECTROGRAM_INDEX,

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from hbaclib.artefacts import stage_lock
+from hbaclib.conventions import EEG, ENSEMBLE, IMAGES, PORT
 from hbaclib.errors import PlatformError
 from hbaclib.platform import (
     COMPETITION,
@@ -18,17 +19,10 @@ from hbaclib.platform import (
     find_data,
     find_mount,
     find_stage,
-    find_stages,
+    find_trained,
     mounted_stages,
 )
 
-PORT, EEG, IMAGES, ENSEMBLE, SUBMIT = (
-    "01_port_data",
-    "02_eeg_spectrograms",
-    "03_assemble_inputs",
-    "07_ensemble",
-    "08_submit",
-)
 TRAINING_PREFIXES = ("04_train_", "05_train_", "06_train_")
 DEFAULT_PATIENTS = 40
 
@@ -143,8 +137,7 @@ def stage_name(backbone: str) -> str:
 
 def trained(out: str | Path, data: str = "") -> list[Path]:
     """Folders of all finished training stages, one trained now where there is none."""
-    found = [folder for prefix in TRAINING_PREFIXES for folder in find_stages(prefix, out)]
-    if found:
+    if found := find_trained(out):
         return found
     from hbaclib.inputs.store import open_inputs
     from hbaclib.training.adapt import on_folds_of
@@ -160,8 +153,7 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
 
 def model_places(out: str | Path) -> list[Path]:
     """Folders in which trained stages lie: on Kaggle each is another mount, which an ensemble does not know."""
-    found = [folder.parent for prefix in TRAINING_PREFIXES for folder in find_stages(prefix, out)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(folder.parent for folder in find_trained(out)))
 
 
 def ensembled(out: str | Path, data: str = "") -> Path:

@@ -29,7 +29,7 @@ from hbaclib.artefacts import (
     stage_lock,
     write_manifest,
 )
-from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
+from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID, TRAINED
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
@@ -39,7 +39,7 @@ from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.progress import Watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.runtime import choose_runtime, claim_for_this_process, visible_gpus
-from hbaclib.training.trained import STAGE, audit_trained, fit_name, trained_recipe, weight_files
+from hbaclib.training.trained import audit_trained, fit_name, trained_recipe, weight_files
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ def train(
     mirrored: bool = False,
     pseudo_labels: str | Path | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    kind: str = TRAINED,
 ) -> Path:
     """Train a recipe on all folds but one, for each fold, and predict the fold that was left out.
 
@@ -78,6 +79,8 @@ def train(
         mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
         pseudo_labels: folder of `hbaclib.training.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
         on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.Watch`).
+        kind: what the manifest says that the folder holds; networks that only serve the training of others are of
+            another kind than those that ensembles and reports take.
 
     Returns:
         The folder.
@@ -119,7 +122,7 @@ def train(
             _remove_others(recipe, folder)
         recipe.save(folder / RECIPE)
         _map_fits(fits, inputs, progress, session_hours, devices, mirrored, on_epoch)
-        _combine(recipe, every, folder, needed)
+        _combine(recipe, every, folder, needed, kind)
     return folder
 
 
@@ -275,7 +278,7 @@ def _map_fits(
         )
 
 
-def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str]) -> Manifest:
+def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str], kind: str) -> Manifest:
     """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
     finished = {fit.name: fit for fit in fits if fit.finished()}
     folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if fit.name not in finished})
@@ -300,7 +303,7 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
     facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in finished.values()]
     return write_manifest(
         folder,
-        STAGE,
+        kind,
         inputs=needed,
         parameters={"recipe": recipe.to_dict()},
         outputs=outputs,

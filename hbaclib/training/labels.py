@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import verify
-from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.artefacts import check_kind, verify
+from hbaclib.conventions import PREDICTION_COLUMNS, PSEUDO_LABELS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError
 from hbaclib.training.losses import smooth_labels, smooth_votes
 from hbaclib.training.recipe import Recipe
 
-PSEUDO_STAGE = "pseudo_labels"
-PSEUDO_LABELS, HELD_OUT = "pseudo_labels.parquet", "held_out.parquet"
+LABELS, HELD_OUT = "pseudo_labels.parquet", "held_out.parquet"
 
 
 def training_labels(
@@ -67,15 +66,14 @@ def load_pseudo_labels(folder: str | Path, samples: pd.DataFrame, folds: pd.Seri
         LeakError: they come from networks that saw a patient of this fold.
         ArtefactError: there are none of this fold, or they were changed.
     """
-    manifest = verify(folder)
-    if manifest.stage != PSEUDO_STAGE:
-        raise ArtefactError(f"{folder}: holds stage {manifest.stage!r}, expected {PSEUDO_STAGE!r}")
+    check_kind(folder, PSEUDO_LABELS)
+    verify(folder)
     held_out = pd.read_parquet(Path(folder) / HELD_OUT)
     unseen = held_out.loc[held_out["fold"] == fold, "patient_id"].to_numpy()
     if not len(unseen):
         raise ArtefactError(f"{folder}: no pseudo-labels for fold {fold}; make them from a folder with that fold")
     audit_folds(samples, folds, {fold: np.setdiff1d(samples["patient_id"].unique(), unseen)})
-    table = pd.read_parquet(Path(folder) / PSEUDO_LABELS)
+    table = pd.read_parquet(Path(folder) / LABELS)
     table = table[table["fold"] == fold].set_index(list(SAMPLE_ID))[list(PREDICTION_COLUMNS)]
     if table.index.has_duplicates or samples.duplicated(list(SAMPLE_ID)).any():
         raise ArtefactError(f"{folder}: two pseudo-labels of one sample in fold {fold}")

@@ -23,7 +23,7 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
 )
 from hbaclib.errors import DataError, list_some
-from hbaclib.evaluation.ensemble import ENSEMBLE_FILE, load_ensemble
+from hbaclib.evaluation.ensemble import open_members
 from hbaclib.inputs.pipeline import input_kinds, mean_prediction
 from hbaclib.models.registry import INPUT_SHAPES, build_model
 from hbaclib.training.recipe import Recipe
@@ -127,11 +127,10 @@ def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | No
         spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
         if len(spectrogram) != len(eeg):
             raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
-    folder = Path(artefacts)
-    if not (folder / ENSEMBLE_FILE).is_file():
-        return predict_members({folder.name: folder}, eeg, spectrogram)[folder.name]
-    ensemble = load_ensemble(folder)
-    members = predict_members(ensemble.folders, eeg, spectrogram)
+    ensemble, folders = open_members(artefacts)
+    members = predict_members(folders, eeg, spectrogram)
+    if ensemble is None:
+        return next(iter(members.values()))
     shares = np.stack([members[name] for name in members])
     return ensemble.predict(shares, list(members)).astype(np.float32)
 

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import atomic_path, is_current, write_manifest
-from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
+from hbaclib.conventions import PREDICTION_COLUMNS, PSEUDO_LABELS, SAMPLE_ID
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.pipeline import Arrays
-from hbaclib.training.labels import HELD_OUT, PSEUDO_LABELS, PSEUDO_STAGE
+from hbaclib.training.labels import HELD_OUT, LABELS
 from hbaclib.training.predict import Predictor
 from hbaclib.training.runtime import configure
 from hbaclib.training.trained import audit_trained, held_out_patients, trained_manifest, trained_recipe
@@ -68,15 +68,15 @@ def make_pseudo_labels(
         for member in folders[1:]:
             unseen = np.intersect1d(unseen, held_out_patients(member, fold))
         held_out.append(pd.DataFrame({"fold": fold, "patient_id": unseen}))
-    for name, parts in {PSEUDO_LABELS: tables, HELD_OUT: held_out}.items():
+    for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
         with atomic_path(folder / name) as partial:
             pd.concat(parts, ignore_index=True).to_parquet(partial, index=False)
     write_manifest(
         folder,
-        PSEUDO_STAGE,
+        PSEUDO_LABELS,
         inputs=needed,
         parameters={"up_to": up_to},
-        outputs=[PSEUDO_LABELS, HELD_OUT],
+        outputs=[LABELS, HELD_OUT],
         facts={"folds": numbers, "labels": int(sum(len(table) for table in tables))},
     )
     return folder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hbaclib.conventions import FIRST_ROUND, TRAINED
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.platform import session_hours_left
 from hbaclib.training.cross_validate import train
@@ -56,6 +57,7 @@ def train_in_rounds(
         progress=progress,
         session_hours=session_hours_left(),
         on_epoch=on_epoch,
+        kind=FIRST_ROUND if twice else TRAINED,
     )
     if not twice:
         return trained
@@ -75,8 +77,8 @@ def round_folders(folder: str | Path) -> tuple[Path, Path]:
     """Folders of the first round and of the pseudo-labels that belong to a trained folder.
 
     Args:
-        folder: as ``06_train_wavenet``; its like are ``06_first_round_wavenet`` and ``06_pseudo_labels_wavenet``, which
-            no ensemble takes for members.
+        folder: as ``06_train_wavenet``; its like are ``06_first_round_wavenet`` and ``06_pseudo_labels_wavenet``,
+            which their manifests say are none that an ensemble takes for members.
     """
     folder = Path(folder)
     number, _, name = folder.name.rpartition("_train_")

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, read_manifest
+from hbaclib.artefacts import Manifest, check_kind
+from hbaclib.conventions import FIRST_ROUND, TRAINED
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.training.recipe import Recipe
-
-STAGE = "train"
 
 
 def trained_manifest(folder: str | Path) -> Manifest:
@@ -21,10 +20,7 @@ def trained_manifest(folder: str | Path) -> Manifest:
     Raises:
         ArtefactError: the folder does not hold a finished training run.
     """
-    manifest = read_manifest(folder)
-    if manifest.stage != STAGE:
-        raise ArtefactError(f"{folder}: holds stage {manifest.stage!r}, expected {STAGE!r}")
-    return manifest
+    return check_kind(folder, TRAINED, FIRST_ROUND)
 
 
 def trained_recipe(folder: str | Path) -> Recipe:

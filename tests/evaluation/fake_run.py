@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import write_manifest
-from hbaclib.conventions import EEG_COLUMNS, SAMPLE_COLUMNS, VOTE_COLUMNS
+from hbaclib.artefacts import read_manifest, write_manifest
+from hbaclib.conventions import (
+    COMPARISON,
+    EEG_COLUMNS,
+    FIRST_ROUND,
+    PSEUDO_LABELS,
+    SAMPLE_COLUMNS,
+    TRAINED,
+    VOTE_COLUMNS,
+)
+from hbaclib.evaluation.compare import store_comparison
 from hbaclib.evaluation.ensemble import ensemble_stage
 from hbaclib.evaluation.oof import oof_table
 
@@ -67,6 +77,7 @@ def make_fake_run(
     _images(folder, rng, n)
     members = [_model(folder, rng, index, samples, fold, expected, votes) for index in range(n_models)]
     if members:
+        _others(folder, members[0])
         ensemble_stage(members, folder / "07_ensemble")
         _submission(folder, rng, [member.name for member in members])
     (folder / "stages.json").write_text(
@@ -152,8 +163,21 @@ def _model(
         histories.append(history)
     pd.concat(histories).to_csv(stage / "history.csv", index=False)
     parameters = {"recipe": "demo", "backbone": f"efficientnet_b{index}", "batch": 32}
-    write_manifest(stage, stage.name, inputs={"03": "x"}, parameters=parameters, outputs=["oof.parquet", "history.csv"])
+    write_manifest(stage, TRAINED, inputs={"03": "x"}, parameters=parameters, outputs=["oof.parquet", "history.csv"])
     return stage
+
+
+def _others(folder: Path, member: Path) -> None:
+    """What notebooks 05 and 06 leave beside their networks: nothing that a report may take for one."""
+    store_comparison([member], folder / "05_kerascv")
+    first = folder / "06_first_round_wavenet"
+    shutil.copytree(member, first)
+    write_manifest(first, FIRST_ROUND, inputs={}, parameters={}, outputs=["oof.parquet", "history.csv"])
+    labels = folder / "06_pseudo_labels_wavenet"
+    labels.mkdir()
+    (labels / "labels.txt").write_text("none")
+    write_manifest(labels, PSEUDO_LABELS, inputs={}, parameters={}, outputs=["labels.txt"])
+    assert read_manifest(folder / "05_kerascv").stage == COMPARISON
 
 
 def _submission(folder: Path, rng: np.random.Generator, members: list[str]) -> None:

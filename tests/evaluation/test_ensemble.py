@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from hbaclib import fit_ensemble, load_oof
+from hbaclib.artefacts import write_manifest
+from hbaclib.conventions import TRAINED
 from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError
 from hbaclib.evaluation.ensemble import ensemble_stage, load_ensemble, save_ensemble
 from hbaclib.evaluation.metric import divergence
@@ -254,7 +256,7 @@ def test_an_ensemble_survives_its_file_and_a_move_of_the_run(tmp_path):
     fit = fit_ensemble(**data, names=list("abcd"))
     members = {name: tmp_path / "run" / f"04_train_{name}" for name in "abcd"}
     for folder in members.values():
-        folder.mkdir(parents=True)
+        trained(folder)
     save_ensemble(fit, tmp_path / "run" / "07_ensemble", members)
     (tmp_path / "run").rename(tmp_path / "moved")
     stored = load_ensemble(tmp_path / "moved" / "07_ensemble")
@@ -267,16 +269,20 @@ def test_an_ensemble_survives_its_file_and_a_move_of_the_run(tmp_path):
     assert stored.prior == pytest.approx(data["targets"][data["n_votes"] >= 10].mean(axis=0))
 
 
+def trained(folder):
+    write_manifest(folder, TRAINED, inputs={}, parameters={}, outputs=[])
+
+
 def test_members_are_found_elsewhere_or_named(tmp_path):
     data = make()
     fit = fit_ensemble(**data, names=list("abcd"))
     save_ensemble(fit, tmp_path / "out" / "07", {name: tmp_path / "out" / f"04_{name}" for name in "abcd"})
     mounts = tmp_path / "mounts"
     for name in "bcd":
-        (mounts / f"notebook-{name}" / f"04_{name}").mkdir(parents=True)
+        trained(mounts / f"notebook-{name}" / f"04_{name}")
     with pytest.raises(ArtefactError, match=r"folders of the models a \(04_a\) not found below"):
         load_ensemble(tmp_path / "out" / "07", [mounts])
-    (mounts / "owner" / "notebook-a" / "04_a").mkdir(parents=True)
+    trained(mounts / "owner" / "notebook-a" / "04_a")
     assert load_ensemble(tmp_path / "out" / "07", [mounts]).folders["b"] == mounts / "notebook-b" / "04_b"
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hbaclib import VOTE_COLUMNS, kl_divergence, load_oof
+from hbaclib.artefacts import trained_folders
 from hbaclib.conventions import PREDICTION_COLUMNS
 from hbaclib.errors import ArtefactError, DataError
 from hbaclib.evaluation.oracle import oracle_shares
@@ -138,6 +139,25 @@ def test_the_same_run_makes_the_same_page(run):
     folder, page, _ = run
     again = write_report(folder, truth=folder / "synthetic-hms-truth.parquet", title="Suite demo")
     assert again.read_text(encoding="utf-8") == page
+
+
+def test_what_a_folder_holds_is_read_from_its_manifest(run, tmp_path):
+    folder, _, results = run
+    networks = [f"04_train_efficientnet-b{index}" for index in range(2)]
+    assert sorted(results["training"]) == networks  # no comparison, no first round, no pseudo-labels
+    assert {"05_kerascv", "06_first_round_wavenet", "06_pseudo_labels_wavenet"} <= {
+        s["stage"] for s in results["stages"]
+    }
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved, symlinks=True)
+    (moved / networks[0]).rename(moved / "my own network")
+    (moved / "04_train_notes").mkdir()
+    (moved / "04_train_notes" / "manifest.json").write_text('{"name": "a web page"}')
+    shutil.rmtree(moved / "07_ensemble")
+    measured = measure(moved).results
+    assert sorted(measured["training"]) == [networks[1], "my own network"]
+    assert sorted(set(measured["scores"]) - {"class mean", "oracle"}) == [networks[1], "my own network"]
+    assert trained_folders(moved) == [moved / networks[1], moved / "my own network"]
 
 
 def test_missing_stages_are_said(run, tmp_path):

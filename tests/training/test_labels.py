@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from hbaclib.artefacts import write_manifest
-from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
-from hbaclib.training.labels import HELD_OUT, PSEUDO_LABELS, PSEUDO_STAGE, training_labels
+from hbaclib.conventions import PREDICTION_COLUMNS, PSEUDO_LABELS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.training.labels import HELD_OUT, LABELS, training_labels
 from tests.training.tiny import tiny_recipe
 
 # Votes of 2, 3, 4 and 12 experts, and one row of the fold that is left out.
@@ -30,9 +30,9 @@ def pseudo(table, tmp_path_factory):
     samples, _ = table
     folder = tmp_path_factory.mktemp("pseudo")
     rows = samples.loc[:3, list(SAMPLE_ID)].assign(fold=0, **dict(zip(PREDICTION_COLUMNS, PSEUDO, strict=True)))
-    rows.to_parquet(folder / PSEUDO_LABELS)
+    rows.to_parquet(folder / LABELS)
     pd.DataFrame({"fold": [0], "patient_id": [3]}).to_parquet(folder / HELD_OUT)
-    write_manifest(folder, PSEUDO_STAGE, inputs={}, parameters={}, outputs=[PSEUDO_LABELS, HELD_OUT])
+    write_manifest(folder, PSEUDO_LABELS, inputs={}, parameters={}, outputs=[LABELS, HELD_OUT])
     return folder
 
 

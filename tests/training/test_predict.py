@@ -242,7 +242,7 @@ def test_faults_are_named(folder, windows, tmp_path):
         predict(folder, eeg[..., :19], spectrogram)
     with pytest.raises(DataError, match="7 EEGs but 6 spectrograms"):
         predict(folder, eeg, spectrogram[1:])
-    with pytest.raises(ArtefactError, match="has not finished"):
+    with pytest.raises(ArtefactError, match=r"no finished stage; expected manifest\.json"):
         predict(tmp_path, eeg, spectrogram)
     with pytest.raises(DataError, match=r"'both' inputs have shape \(2, 64, 64, 8\), expected \(n, 128, 256, 8\)"):
         predict_arrays(folder, np.zeros((2, 64, 64, 8)))

@@ -11,7 +11,7 @@ from hbaclib.models.fusion import fused_features
 from hbaclib.models.registry import all_layers
 from hbaclib.training import pseudo_labels
 from hbaclib.training.cross_validate import check_training, train
-from hbaclib.training.labels import PSEUDO_LABELS, load_pseudo_labels, training_labels
+from hbaclib.training.labels import LABELS, load_pseudo_labels, training_labels
 from hbaclib.training.losses import smooth_labels
 from hbaclib.training.predict import Predictor
 from hbaclib.training.pseudo_labels import make_pseudo_labels
@@ -364,4 +364,4 @@ def test_pseudo_labels_are_made_as_their_networks_were_trained(member, arrays, p
     finally:
         keras.config.set_dtype_policy(before)
     assert asked == [(load_recipe(member / "recipe.toml"), 0), (load_recipe(member / "recipe.toml"), 1)]
-    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / PSEUDO_LABELS) for folder in (made, pseudo)))
+    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / LABELS) for folder in (made, pseudo)))

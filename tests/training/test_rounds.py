@@ -6,7 +6,7 @@ import pytest
 from hbaclib.artefacts import read_manifest
 from hbaclib.training import rounds
 from hbaclib.training.cross_validate import train
-from hbaclib.training.labels import PSEUDO_LABELS
+from hbaclib.training.labels import LABELS
 from hbaclib.training.pseudo_labels import make_pseudo_labels
 from hbaclib.training.rounds import round_folders, train_in_rounds
 from hbaclib.training.trained import trained_recipe
@@ -44,7 +44,7 @@ def test_two_rounds_are_those_made_by_hand(arrays, tmp_path, monkeypatch):
     second = train(recipe, arrays, tmp_path / "second", pseudo_labels=made, progress=False)
     for ours, theirs, name in [
         (before, first, "oof.parquet"),
-        (labels, made, PSEUDO_LABELS),
+        (labels, made, LABELS),
         (folder, second, "oof.parquet"),
     ]:
         pd.testing.assert_frame_equal(pd.read_parquet(ours / name), pd.read_parquet(theirs / name))
