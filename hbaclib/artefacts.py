@@ -7,7 +7,6 @@ inputs, parameters or code is out of date; one whose files differ from their dig
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaclib.errors import ArtefactError, list_some
+from hbaclib.locks import hold
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -60,7 +60,15 @@ def _digest_piece(path: str | Path, start: int) -> str:
 
 
 # Changing these changes pictures, messages or the order of work, but no stored result.
-_WITHOUT_RESULTS = ("suite/", "cli", "platform.py", "evaluation/plots", "evaluation/report", "dataset/examples.py")
+_WITHOUT_RESULTS = (
+    "suite/",
+    "cli",
+    "platform.py",
+    "locks.py",
+    "evaluation/plots",
+    "evaluation/report",
+    "dataset/examples.py",
+)
 
 
 @cache
@@ -88,15 +96,7 @@ def stage_lock(folder: str | Path) -> Iterator[None]:
         ArtefactError: the folder's parent cannot be written.
     """
     folder = Path(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        file = (folder.parent / f".{folder.name}.lock").open("w")
-    except OSError as error:
-        raise ArtefactError(
-            f"{folder.parent}: cannot write there ({error.strerror}); expected a writable folder"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with hold(folder.parent / f".{folder.name}.lock"):
         yield
 
 
