@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import math
 import os
 import platform as python_platform
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -84,6 +86,16 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
     except (OSError, ValueError):
         pass  # no container, or one without a limit ("max")
     return min(found, default=None)
+
+
+def peak_megabytes() -> float:
+    """Greatest resident memory of this process so far, in MiB; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def input_root() -> Path:
