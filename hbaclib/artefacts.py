@@ -24,6 +24,8 @@ from hbaclib.locks import hold
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+CARRIED = "_project"
+"""Folder of the installed package with its copy of the notebooks and of ``kaggle/suite.toml``; a checkout has none."""
 _PIECE = 1 << 24
 _BUFFER = 1 << 18
 
@@ -80,7 +82,8 @@ def code_digest(everything: bool = False) -> str:
     """
     root = Path(__file__).parent
     files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html", ".css"})
-    named = [(path.relative_to(root).as_posix(), path) for path in files]
+    # The same whether installed or in a checkout; the runner looks at the notebooks by itself.
+    named = [(name, path) for path in files if not (name := path.relative_to(root).as_posix()).startswith(CARRIED)]
     return digest_json(
         [(name, digest_file(path)) for name, path in named if everything or not name.startswith(_WITHOUT_RESULTS)]
     )
