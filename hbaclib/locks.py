@@ -31,7 +31,7 @@ class _NoLocksError(Exception):
     """The file system has no locks."""
 
 
-class _SystemLock(FileLock):  # type: ignore[misc, valid-type]
+class _SystemLock(FileLock):
     """A lock of the operating system, or none.
 
     Where there is none, some versions of filelock take the file's mere existence for the lock. Such a file outlives a
