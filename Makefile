@@ -12,7 +12,7 @@ JOBS ?= 2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test lint format notebooks notebooks-check bench evidence lock install clean
+.PHONY: help demo test lint format notebooks notebooks-check bench evidence lock dist install clean
 
 help:
 	@echo "make demo       run the whole suite on a synthetic set (about twelve minutes); results in runs/demo"
@@ -21,6 +21,7 @@ help:
 	@echo "make notebooks  regenerate the .ipynb files from notebooks/*.py"
 	@echo "make bench      the benchmarks, rivals beside"
 	@echo "make evidence   the long proofs, outside CI (hours)"
+	@echo "make dist       the wheel and the source archive, in dist/"
 	@echo "make lock       pin the versions in .venv in requirements-lock.txt"
 
 $(VENV)/.installed: requirements.txt pyproject.toml $(CONSTRAINTS)
@@ -67,6 +68,12 @@ evidence: install
 lock: install
 	{ echo "# The newest versions tested; written by \`make lock\`."; \
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ '; } > requirements-lock.txt
+
+# The archive is built first, the wheel from it: what the archive lacks is missed here.
+dist: install
+	rm -rf dist build
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build dist runs *.egg-info

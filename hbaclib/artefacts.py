@@ -7,7 +7,6 @@ inputs, parameters or code is out of date; one whose files differ from their dig
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,9 +21,12 @@ from typing import Any
 
 from hbaclib.conventions import TRAINED
 from hbaclib.errors import ArtefactError, list_some
+from hbaclib.locks import hold
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+CARRIED = "_project"
+"""Folder of the installed package with its copy of the notebooks and of ``kaggle/suite.toml``; a checkout has none."""
 _PIECE = 1 << 24
 _BUFFER = 1 << 18
 
@@ -61,7 +63,15 @@ def _digest_piece(path: str | Path, start: int) -> str:
 
 
 # Changing these changes pictures, messages or the order of work, but no stored result.
-_WITHOUT_RESULTS = ("suite/", "cli", "platform.py", "evaluation/plots", "evaluation/report", "dataset/examples.py")
+_WITHOUT_RESULTS = (
+    "suite/",
+    "cli",
+    "platform.py",
+    "locks.py",
+    "evaluation/plots",
+    "evaluation/report",
+    "dataset/examples.py",
+)
 
 
 @cache
@@ -73,7 +83,8 @@ def code_digest(everything: bool = False) -> str:
     """
     root = Path(__file__).parent
     files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html", ".css"})
-    named = [(path.relative_to(root).as_posix(), path) for path in files]
+    # The same whether installed or in a checkout; the runner looks at the notebooks by itself.
+    named = [(name, path) for path in files if not (name := path.relative_to(root).as_posix()).startswith(CARRIED)]
     return digest_json(
         [(name, digest_file(path)) for name, path in named if everything or not name.startswith(_WITHOUT_RESULTS)]
     )
@@ -89,15 +100,7 @@ def stage_lock(folder: str | Path) -> Iterator[None]:
         ArtefactError: the folder's parent cannot be written.
     """
     folder = Path(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        file = (folder.parent / f".{folder.name}.lock").open("w")
-    except OSError as error:
-        raise ArtefactError(
-            f"{folder.parent}: cannot write there ({error.strerror}); expected a writable folder"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with hold(folder.parent / f".{folder.name}.lock"):
         yield
 
 

@@ -16,17 +16,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import math
 import os
 import platform as python_platform
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hbaclib.artefacts import MANIFEST, trained_folders
+from hbaclib.artefacts import CARRIED, MANIFEST, trained_folders
 from hbaclib.errors import ConfigError, PlatformError, list_some
 
 COMPETITION = "hms-harmful-brain-activity-classification"
 SYNTHETIC = "synthetic-hms"
+PACKAGE = Path(__file__).parent
 NEW_LAYOUT = {
     "competitions": "competitions/*",
     "datasets": "datasets/*/*",
@@ -86,6 +89,16 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
     return min(found, default=None)
 
 
+def peak_megabytes() -> float:
+    """Greatest resident memory of this process so far, in MiB; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
 def input_root() -> Path:
     """Folder below which Kaggle mounts inputs; ``HBAC_INPUT_ROOT`` replaces it in tests and in copies of the image."""
     return Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
@@ -97,16 +110,17 @@ def script_root() -> Path:
 
 
 def project_root() -> Path:
-    """Folder that holds ``kaggle/suite.toml`` and ``notebooks/``.
+    """Folder that holds ``kaggle/suite.toml`` and ``notebooks/``. Nothing may be written there: see `checkout_root`.
 
     ``HBAC_PROJECT`` names it; else it is the checkout that this library is installed from, else the working folder or
-    one above it.
+    one above it, else the copy that the installed package carries.
 
     Raises:
         ConfigError: none of these holds the table.
     """
     given = os.environ.get("HBAC_PROJECT")
-    candidates = [Path(given)] if given else [Path(__file__).parents[1], Path.cwd(), *Path.cwd().parents]
+    here = Path.cwd()
+    candidates = [Path(given)] if given else [PACKAGE.parent, here, *here.parents, PACKAGE / CARRIED]
     for folder in candidates:
         if (folder / "kaggle" / "suite.toml").is_file():
             return folder.resolve()
@@ -116,19 +130,25 @@ def project_root() -> Path:
     )
 
 
+def checkout_root() -> Path | None:
+    """The project's folder where it is a checkout; None where it is the package's own copy, or nowhere."""
+    try:
+        root = project_root()
+    except ConfigError:
+        return None
+    return None if root.is_relative_to(PACKAGE.resolve()) else root
+
+
 def output_root(out: str | Path = "") -> Path:
     """Folder that a notebook writes to: as given, else Kaggle's working folder, else ``runs/interactive``.
 
-    ``runs`` lies in the checkout, or in the working folder where this is not run in a checkout.
+    ``runs`` lies in the checkout, or in the working folder where there is none.
     """
     if str(out):
         return Path(out).expanduser().resolve()
     if on_kaggle():
         return Path(os.environ.get("HBAC_WORKING_ROOT", "/kaggle/working"))
-    try:
-        return project_root() / "runs" / "interactive"
-    except ConfigError:
-        return Path.cwd() / "runs" / "interactive"
+    return (checkout_root() or Path.cwd()) / "runs" / "interactive"
 
 
 def _mount_points(patterns: Iterable[str], root: Path | None = None) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +36,7 @@ from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError,
 from hbaclib.evaluation.ensemble import open_members
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.evaluation.oof import OOF_FILE
+from hbaclib.platform import peak_megabytes
 from hbaclib.serving import Clock, Loader, Member, TrainedNetwork, read_windows
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
@@ -54,7 +55,7 @@ class Submission:
         members: names of the models that predicted every row, in order of importance.
         left_out: names of models that the time budget left out of some rows or all.
         seconds: seconds taken.
-        peak_megabytes: greatest resident memory of the process so far.
+        peak_megabytes: greatest resident memory of the process so far, NaN where the system does not tell.
     """
 
     table: pd.DataFrame
@@ -189,7 +190,7 @@ def make_submission(
         members=tuple(complete),
         left_out=tuple(left_out),
         seconds=time.monotonic() - started,
-        peak_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_megabytes=peak_megabytes(),
     )
 
 
@@ -226,7 +227,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
                     "left_out": list(made.left_out),
                     "events": len(made.log),
                     "seconds": round(made.seconds, 1),
-                    "peak_megabytes": round(made.peak_megabytes),
+                    **({} if math.isnan(made.peak_megabytes) else {"peak_megabytes": round(made.peak_megabytes)}),
                 },
             )
         with atomic_path(folder.parent / SUBMISSION_FILE) as partial:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from hbaclib import VOTE_COLUMNS, fit_ensemble, read_eeg, read_spectrogram, validate_submission
-from hbaclib.artefacts import write_manifest
+from hbaclib.artefacts import read_manifest, write_manifest
 from hbaclib.conventions import SUBMISSION_COLUMNS, TRAINED
 from hbaclib.errors import ConfigError, DataError, DataFileError
 from hbaclib.evaluation.ensemble import save_ensemble
-from hbaclib.submission import make_submission
+from hbaclib.submission import make_submission, submit_stage
 from tests.dataset.tiny import random_eeg, write_eeg, write_tiny
 from tests.evaluation.fake_run import fake_model, fake_votes
 
@@ -133,6 +133,17 @@ def test_every_row_is_pooled_as_the_ensemble_says(tmp_path, ensemble):
             expected / expected.sum(), abs=1e-6
         )
     assert not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.parametrize(("told", "kept"), [(float("nan"), {}), (1423.4, {"peak_megabytes": 1423})])
+def test_memory_that_the_system_does_not_tell_is_no_fact(told, kept, tmp_path, ensemble, monkeypatch):
+    write_tiny(tmp_path / "data", n_test=1)
+    write_manifest(ensemble[0], "07_ensemble", inputs={}, parameters={}, outputs=[])
+    monkeypatch.setattr("hbaclib.submission.peak_megabytes", lambda: told)
+    options = {"load": lambda folder: MEMBERS[folder.name], "progress": False}
+    submit_stage(tmp_path / "data", ensemble[0], tmp_path / "out" / "08_submit", **options)
+    facts = read_manifest(tmp_path / "out" / "08_submit").facts
+    assert {key: value for key, value in facts.items() if key == "peak_megabytes"} == kept
 
 
 def test_bad_recordings_cost_no_more_than_their_own_row(tmp_path, ensemble):

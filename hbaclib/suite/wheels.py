@@ -22,8 +22,18 @@ from pathlib import Path
 from hbaclib.artefacts import write_text
 from hbaclib.errors import ConfigError, PlatformError
 
-SOURCES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE")
-"""Files beside the package that its build reads."""
+SOURCES = (
+    "pyproject.toml",
+    "setup.py",
+    "MANIFEST.in",
+    "requirements.txt",
+    "README.md",
+    "LICENSE",
+    "kaggle/suite.toml",
+    "notebooks/*.py",
+    "notebooks/*.ipynb",
+)
+"""Files beside the package that its build reads, or puts into it."""
 NOT_PACKED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 """Files of an installation that belong to this machine, not to the wheel."""
 TIME = (1980, 1, 1, 0, 0, 0)
@@ -31,31 +41,35 @@ TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def _has_builder() -> bool:
-    """Whether the setuptools here makes wheels by itself (since 70.1); else pip fetches one for the build."""
+    """Whether the setuptools here is new enough for ``pyproject.toml`` (77); else pip fetches one for the build."""
     try:
-        return int(importlib.metadata.version("setuptools").split(".")[0]) > 70
+        return int(importlib.metadata.version("setuptools").split(".")[0]) >= 77
     except importlib.metadata.PackageNotFoundError:
         return False
 
 
 def project_wheel(root: Path, folder: Path) -> Path:
-    """Build hbaclib's wheel with pip from a clean copy of the checkout's sources.
+    """Build hbaclib's wheel with pip from a clean copy of the checkout's sources; without a checkout, pack hbaclib.
 
     A build inside the checkout would pack what an older build left there, and needs it writable.
 
     Args:
-        root: the checkout.
+        root: the checkout, or the copy of the project's files that the installed package carries.
         folder: where the wheel goes.
 
     Raises:
+        ConfigError: there is neither a checkout nor an installed wheel to pack.
         PlatformError: the build failed; ends with pip's last lines.
     """
+    if not (root / "pyproject.toml").is_file():
+        return installed_wheel("hbaclib", folder)
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "hbaclib"
         copy.mkdir()
-        for name in SOURCES:
-            if (root / name).is_file():
-                shutil.copy2(root / name, copy)
+        for file in (file for pattern in SOURCES for file in sorted(root.glob(pattern))):
+            target = copy / file.relative_to(root)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy2(file, target)
         shutil.copytree(root / "hbaclib", copy / "hbaclib", ignore=shutil.ignore_patterns("__pycache__"))
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
         if _has_builder():
@@ -78,7 +92,8 @@ def installed_wheel(name: str, folder: Path) -> Path:
         folder: where the wheel goes.
 
     Raises:
-        ConfigError: it is not installed, or holds compiled code (then it must come from its own wheel).
+        ConfigError: it is not installed, holds compiled code (then it must come from its own wheel), or lies elsewhere
+            (an editable installation).
     """
     try:
         distribution = importlib.metadata.distribution(name)
@@ -92,6 +107,8 @@ def installed_wheel(name: str, folder: Path) -> Path:
     pure = [tag for tag in tags if tag.endswith("-none-any")]
     if not pure:
         raise ConfigError(f"{name}: wheel tags {tags or 'missing'}, expected a pure-Python package (-none-any)")
+    if any(file.name.startswith("__editable__") for file in distribution.files or []):
+        raise ConfigError(f"{name}: installed as editable, so its files lie elsewhere; expected a wheel's installation")
     python = ".".join(dict.fromkeys(tag.split("-")[0] for tag in pure))
     project = re.sub(r"[-_.]+", "_", distribution.metadata["Name"]).lower()
     path = folder / f"{project}-{distribution.version}-{python}-none-any.whl"

@@ -10,7 +10,6 @@ frees the claim when the process ends, however it ends.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -19,12 +18,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.locks import BusyError, hold
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,7 +37,7 @@ HERE = ("here",)
 """Stands for the GPUs of the host that a fit runs on, where that host is not known yet."""
 
 _SAY_AFTER, _SAY_EVERY = 5.0, 60.0  # seconds of waiting for a device
-_claims: dict[str, IO[str]] = {}
+_claims: dict[str, ExitStack] = {}
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,12 @@ def claim_device(devices: tuple[str, ...], patience: float = 3600.0, purpose: st
     say = begin + _SAY_AFTER
     while time.monotonic() < begin + patience:
         for device in devices:
-            # Not emptied before it is ours: it tells who holds the device.
-            file = open(_claim_path(device), "a+")  # noqa: SIM115 - stays open as long as the claim
+            claim = ExitStack()
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
+                claim.enter_context(hold(_claim_path(device), wait=False))
+            except BusyError:
                 continue
-            _claims[device] = file
+            _claims[device] = claim
             _note_claim(device, purpose)
             return device
         if time.monotonic() > say:
@@ -215,16 +213,17 @@ def held_devices() -> tuple[str, ...]:
 
 def _claim_path(device: str) -> Path:
     folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
     return folder / f"{device.strip('/').replace('/', '_').replace(':', '-')}.lock"
 
 
+def _note_path(device: str) -> Path:
+    """File that tells who holds a device; whoever tries a lock may empty the lock's own file."""
+    return _claim_path(device).with_suffix(".json")
+
+
 def _note_claim(device: str, purpose: str) -> None:
-    file = _claims[device]
-    file.seek(0)
-    file.truncate()
-    json.dump({"process": os.getpid(), "purpose": purpose, "begin": time.time()}, file)
-    file.flush()
+    note = {"process": os.getpid(), "purpose": purpose, "begin": time.time()}
+    _note_path(device).write_text(json.dumps(note), encoding="utf-8")
 
 
 def _holders(devices: tuple[str, ...]) -> str:
@@ -232,7 +231,7 @@ def _holders(devices: tuple[str, ...]) -> str:
     said = []
     for device in devices:
         try:
-            note = json.loads(_claim_path(device).read_text())
+            note = json.loads(_note_path(device).read_text(encoding="utf-8"))
             since = time.strftime("%H:%M:%S", time.localtime(note["begin"]))
             said.append(f"{device} is held by process {note['process']} for {note['purpose'] or 'a fit'} since {since}")
         except (OSError, ValueError, KeyError):
@@ -242,8 +241,8 @@ def _holders(devices: tuple[str, ...]) -> str:
 
 def release_devices() -> None:
     """Give back what this process has claimed."""
-    for file in _claims.values():
-        file.close()
+    for claim in _claims.values():
+        claim.close()
     _claims.clear()
 
 

@@ -46,7 +46,7 @@ def project(tmp_path: Path, old: str = "", new: str = "") -> Path:
     root = make_project(tmp_path / "project")
     assert old in TABLE
     (root / "kaggle" / "suite.toml").write_text(TABLE.replace(old, new))
-    for name in ("pyproject.toml", "requirements.txt", "README.md"):
+    for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE"):
         (root / name).write_bytes((ROOT / name).read_bytes())
     write_text(root / "hbaclib" / "__init__.py", '"""Stands for the library."""\n__version__ = "0"\n')
     return root

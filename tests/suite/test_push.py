@@ -68,7 +68,7 @@ def tiny_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build of two kernels, the second reading the first."""
     folder = tmp_path_factory.mktemp("tiny")
     project = make_project(folder / "project")
-    for name in ("pyproject.toml", "requirements.txt", "README.md"):
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         (project / name).write_bytes((Path(__file__).parents[2] / name).read_bytes())
     package = project / "hbaclib"
     package.mkdir()

@@ -23,7 +23,7 @@ MODELS = {"small": {}, "large": {"model_options": {"filters": 12}}}
 
 def fit_in_the_middle(devices):
     """(process, path without ending) of a fit whose first epoch is over; None where there is none (yet)."""
-    for path in devices.glob("*.lock"):
+    for path in devices.glob("*.json"):
         try:
             note = json.loads(path.read_text())
         except ValueError:

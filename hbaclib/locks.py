@@ -1,0 +1,135 @@
+"""Locks between processes, held on a file and freed by the operating system when their holder ends, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout, UnixFileLock, WindowsFileLock
+
+from hbaclib.errors import ArtefactError
+
+log = logging.getLogger(__name__)
+
+_ABSENT = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What a file system answers that has no locks, as network and FUSE mounts do."""
+_POLL = 0.05  # seconds between two tries
+_said: set[int] = set()  # file systems without locks that the log has told of
+
+
+class BusyError(ArtefactError):
+    """Another process holds the lock."""
+
+
+class _NoLocksError(Exception):
+    """The file system has no locks."""
+
+
+class _SystemLock(FileLock):
+    """A lock of the operating system, or none.
+
+    Where there is none, some versions of filelock take the file's mere existence for the lock. Such a file outlives a
+    killed process, and who continues its work would wait forever.
+    """
+
+    def _fallback_to_soft_lock(self) -> None:
+        raise NotImplementedError
+
+
+def _try(path: Path) -> _SystemLock:
+    """Take the lock now.
+
+    Raises:
+        Timeout: it is held. filelock before 3.21 says so as well of most errors of the system.
+        _NoLocksError: the file system has none.
+        OSError: the file cannot be opened.
+    """
+    if not issubclass(FileLock, UnixFileLock | WindowsFileLock):
+        raise _NoLocksError  # this Python has none
+    # A device is claimed in one thread and may be given back in another.
+    lock = _SystemLock(str(path), thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except NotImplementedError:
+        raise _NoLocksError from None
+    except OSError as error:
+        # A Timeout is an OSError, without a number.
+        if error.errno in _ABSENT:
+            raise _NoLocksError from None
+        raise
+    return lock
+
+
+def _has_locks(folder: Path) -> bool:
+    """Whether a file that nobody else knows of can be locked in the folder."""
+    handle, name = tempfile.mkstemp(prefix=".lock-", dir=folder)
+    os.close(handle)
+    try:
+        _try(Path(name)).release()
+    except (Timeout, _NoLocksError):
+        return False
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return True
+
+
+def _acquire(path: Path, wait: bool, busy: str) -> _SystemLock:
+    proved = False
+    while True:
+        try:
+            return _try(path)
+        except Timeout:
+            # Held, or an error that filelock took for that, and that would last forever.
+            if not proved and not _has_locks(path.parent):
+                raise _NoLocksError from None
+            proved = True
+        if not wait:
+            raise BusyError(busy or f"{path}: another process holds this lock; wait for it to end")
+        time.sleep(_POLL)
+
+
+def _say_no_locks(folder: Path) -> None:
+    file_system = folder.stat().st_dev
+    if file_system not in _said:
+        _said.add(file_system)
+        log.warning("%s: no locks on this file system; going on without: let no other process write there", folder)
+
+
+@contextmanager
+def hold(path: str | Path, *, wait: bool = True, busy: str = "") -> Iterator[None]:
+    """Hold a lock file against other processes, and against a second holder in this one.
+
+    The file is made where it is not, with its folder, and may stay behind: only who holds it counts. A file system
+    without locks is told of once in the log, and the block runs unprotected.
+
+    Args:
+        path: the lock file; nothing is to be kept in it.
+        wait: wait for another holder, without end.
+        busy: what to say where another process holds it, with ``wait=False``.
+
+    Raises:
+        ArtefactError: the folder cannot be written.
+        BusyError: another process holds it, with ``wait=False``.
+    """
+    path = Path(path)
+    lock = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(path, wait, busy)
+    except _NoLocksError:
+        _say_no_locks(path.parent)
+    except OSError as error:
+        raise ArtefactError(
+            f"{path.parent}: cannot write there ({error.strerror or error}); expected a writable folder"
+        ) from error
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
