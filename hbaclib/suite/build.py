@@ -23,8 +23,8 @@ from hbaclib.artefacts import write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.suite import sizes
 from hbaclib.suite.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
+from hbaclib.suite.parameters import fill_parameters, known_parameters
 from hbaclib.suite.plan import PLAN, Plan, PlannedKernel, digest_folder
-from hbaclib.suite.runner import fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
 from hbaclib.suite.upstream import TRAINING_PREFIXES
 

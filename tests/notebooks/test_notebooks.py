@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hbaclib.suite.runner import known_parameters
+from hbaclib.suite.parameters import known_parameters
 from hbaclib.suite.table import SuiteTable
 from tests.notebooks.check_pairs import NOTEBOOKS, faults
 
