@@ -5,7 +5,8 @@ So the same decisions can be judged before anything is computed, and without sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,10 @@ from hbaclib.platform import accelerators
 from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
 from hbaclib.training.recipe import Recipe, load_recipe
 
+IMAGE_NETWORKS = ("efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201")
 RAW_NETWORKS = ("wavenet", "resnet1d_gru")
+BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0))
+"""Delta, theta and alpha, Hz."""
 BAND_NETWORK = "resnet1d_gru"
 """The network that is trained on bands, and that system S3 averages with an image network."""
 
@@ -88,7 +92,7 @@ def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None
 
 def kerascv_plans(
     recipe: str = "",
-    backbones: Sequence[str] = (),
+    backbones: Sequence[str] = IMAGE_NETWORKS,
     fusions: bool = True,
     epochs: Sequence[int] = (),
     weights: str | None = None,
@@ -131,7 +135,7 @@ def kerascv_plans(
 def raw_plans(
     recipe: str = "",
     backbones: Sequence[str] = RAW_NETWORKS,
-    bands: Sequence[Sequence[float]] = (),
+    bands: Sequence[Sequence[float]] = BANDS,
     *,
     band_weights: Sequence[float] = (),
     image_half: str | None = None,
@@ -185,3 +189,32 @@ def raw_plans(
         note = f"{text}: {image.backbone} starts from random weights"
         image = image.override({"weights": ""})
     return replace(plans, recipes={**recipes, image.backbone: image}, note=note, image=image.backbone)
+
+
+_OF_NOTEBOOK: dict[str, Callable[..., Plans]] = {
+    "04_train_efficientnet": efficientnet_plans,
+    "05_train_kerascv": kerascv_plans,
+    "06_train_raw_eeg": raw_plans,
+}
+GOLD = {"04_train_efficientnet": "gold", "05_train_kerascv": "s4", "06_train_raw_eeg": "s3"}
+"""Notebook -> its default recipe on a GPU."""
+
+
+def plans_of(notebook: str, parameters: Mapping[str, Any]) -> Plans | None:
+    """What a notebook trains.
+
+    Args:
+        notebook: its name, as ``05_train_kerascv``.
+        parameters: what its parameters cell is given; what is not among them has the notebook's own default.
+
+    Returns:
+        None for a notebook that trains nothing.
+
+    Raises:
+        ConfigError, ArtefactError: as `efficientnet_plans`, `kerascv_plans` and `raw_plans` say.
+    """
+    function = _OF_NOTEBOOK.get(notebook)
+    if function is None:
+        return None
+    known = inspect.signature(function).parameters
+    return function(**{name: value for name, value in parameters.items() if name in known})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from hbaclib.errors import ConfigError
+from hbaclib.suite.parameters import known_parameters
+from hbaclib.suite.table import SuiteTable
 from hbaclib.training import plans as planning
-from hbaclib.training.plans import efficientnet_plans, kerascv_plans, raw_plans
+from hbaclib.training.plans import efficientnet_plans, kerascv_plans, plans_of, raw_plans
+
+FULL = SuiteTable().suite("full")
 
 
 @pytest.fixture(params=["gold", "demo"])
@@ -97,9 +102,12 @@ def test_raw_as_asked() -> None:
         (lambda: kerascv_plans("s4", ["densenet201"], epochs=[0]), "epochs"),
         (lambda: raw_plans("s3", [], []), "backbones and bands are both empty"),
         (lambda: raw_plans("s3", bands=[[8.0, 40.0]]), "band is"),
-        (lambda: raw_plans("s3", ["wavenet"], image_half="s3_image"), "expected an image network, and a ResNet1D-GRU"),
+        (
+            lambda: raw_plans("s3", ["wavenet"], [], image_half="s3_image"),
+            "expected an image network, and a ResNet1D-GRU",
+        ),
         (lambda: raw_plans("s3", image_half="s3"), "image_half 's3': expected an image network"),
-        (lambda: raw_plans("s3", band_weights=[1, 2]), "band_weights has 2 weights, expected one for each of 1"),
+        (lambda: raw_plans("s3", band_weights=[1, 2]), "band_weights has 2 weights, expected one for each of 4"),
         (lambda: raw_plans("smoke", half_weights=[1, 2]), "half_weights has 2 weights"),
     ],
 )
@@ -107,6 +115,21 @@ def test_faults_are_told(call, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plans = call()
         plans.find_weights()
+
+
+@pytest.mark.parametrize("notebook", ["04_train_efficientnet", "05_train_kerascv", "06_train_raw_eeg"])
+def test_defaults_are_those_of_the_notebooks(notebook: str, default: str) -> None:
+    declared = known_parameters(next(stage for stage in FULL.stages if stage.notebook.name == notebook))
+    values = {name: ast.literal_eval(row["default"]) for name, row in declared.items()}
+    plans = plans_of(notebook, {})
+    assert plans == plans_of(notebook, values) and plans is not None
+    assert plans.first.name == (planning.GOLD[notebook] if default == "gold" else default)
+
+
+def test_other_notebooks_train_nothing() -> None:
+    assert [stage.name[:2] for stage in FULL.stages if plans_of(stage.notebook.name, stage.parameters) is None] == [
+        "01", "02", "03", "07", "08"
+    ]  # fmt: skip
 
 
 def test_deciding_starts_no_tensorflow() -> None:
