@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ def known_parameters(stage: Stage) -> dict[str, Any]:
     import papermill
 
     return papermill.inspect_notebook(str(stage.notebook.path))
+
+
+def all_values(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's parameters with the defaults of its notebook for those that are not given."""
+    defaults = {name: ast.literal_eval(row["default"]) for name, row in known_parameters(stage).items()}
+    return {**defaults, **parameters}
 
 
 def fill_parameters(suite: Suite, given: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, dict[str, Any]]:

@@ -42,6 +42,7 @@ SMALL = 30_000_000
 WINDOW_SECONDS, SPECTROGRAM_SECONDS = EEG_WINDOW // EEG_RATE, SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
 _EEGS_PER_RECORDING, _TEST_ROWS = 4, 20  # of a synthetic set, where nobody says otherwise
 _EEG_HEAD, _SPECTROGRAM_HEAD = 10_000, 80_000  # bytes of a Parquet file beside its numbers
+_HEADS = 40  # files whose heads stand for all
 _OOF_ROW = 200  # bytes of a row of out-of-fold predictions
 
 
@@ -71,12 +72,13 @@ COMPETITION = {
 """Counts of the competition's files by the way samples are drawn."""
 
 
-def count_folder(folder: str | Path, sampling: str) -> Counts:
+def count_folder(folder: str | Path, sampling: str, *, spectrograms: bool = True) -> Counts:
     """Counts of a folder in the competition's format, from its table and the spectrogram files' own heads.
 
     Args:
         folder: folder with ``train.csv`` and ``train_spectrograms``.
         sampling: ``vote_groups`` or ``non_overlapping``.
+        spectrograms: False does not open the spectrogram files and counts no rows.
     """
     import pyarrow.parquet
 
@@ -86,9 +88,35 @@ def count_folder(folder: str | Path, sampling: str) -> Counts:
     folder = Path(folder)
     train = open_competition(folder).train
     files = (folder / "train_spectrograms").glob("*.parquet")
-    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
+    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files) if spectrograms else 0
     samples = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling](train)
     return Counts(len(samples), rows, 0, str(folder))
+
+
+def estimate_folder(folder: str | Path, sampling: str) -> Counts:
+    """As `count_folder`, but at once: the rows of all spectrograms are inferred from their files' sizes and some heads.
+
+    Args:
+        folder: folder with ``train.csv`` and ``train_spectrograms``.
+        sampling: ``vote_groups`` or ``non_overlapping``.
+
+    Raises:
+        DataFileError: there is no readable ``train.csv``.
+    """
+    import pyarrow.parquet
+
+    counts = count_folder(folder, sampling, spectrograms=False)
+    files = sorted((Path(folder) / "train_spectrograms").glob("*.parquet"))
+    some = files[:: len(files) // _HEADS + 1]
+    try:
+        rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in some)
+        share = sum(file.stat().st_size for file in files) / max(sum(file.stat().st_size for file in some), 1)
+    except (OSError, pyarrow.ArrowInvalid):
+        # The first stage tells of faulty files, all of them.
+        rows, share = SPECTROGRAM_WINDOW * len(files), 1.0
+    # Where there are no files the spectrograms are computed, of the windows' length at least.
+    found = math.ceil(1.1 * share * rows) if files else SPECTROGRAM_WINDOW * counts.samples
+    return replace(counts, spectrogram_rows=found)
 
 
 def count_synthetic(patients: int, recordings: float = 2.5) -> Counts:
@@ -125,25 +153,41 @@ def _at_most(certain: int, expected: float) -> int:
     return math.ceil(certain + expected + 5 * math.sqrt(expected) + 5 * bool(expected))
 
 
-def suite_counts(suite: Suite, defaults: dict[str, Any], data: str | Path | None = None) -> Counts:
+def suite_counts(
+    suite: Suite, defaults: dict[str, Any], data: str | Path | None = None, *, quickly: bool = False
+) -> Counts:
     """Counts for a suite: of a folder if one is given, else of the competition, else of the synthetic set it makes.
 
     Args:
         suite: the suite.
         defaults: parameters of its first stage, as its notebook declares and the suite sets them.
         data: folder in the competition's format.
+        quickly: estimate the folder's counts (`estimate_folder`).
+
+    Raises:
+        ConfigError: a parameter is not valid.
+        DataFileError: the folder has no readable ``train.csv``.
     """
     sampling = str(defaults.get("sampling", "vote_groups")).strip("\"'")
     if sampling not in COMPETITION:
         raise ConfigError(f"suite {suite.name}: sampling {sampling!r}, expected one of {', '.join(COMPETITION)}")
     if data:
-        counts = count_folder(data, sampling)
+        counts = (estimate_folder if quickly else count_folder)(data, sampling)
     elif suite.competition:
         counts = COMPETITION[sampling]
     else:
-        patients, recordings = defaults.get("synthetic_patients", 40), defaults.get("synthetic_recordings", 2.5)
-        counts = count_synthetic(int(patients), float(recordings))
-    return replace(counts, folds=int(defaults.get("n_folds", 0)))
+        counts = count_synthetic(
+            int(_number(suite, defaults, "synthetic_patients", 40)),
+            _number(suite, defaults, "synthetic_recordings", 2.5),
+        )
+    return replace(counts, folds=int(_number(suite, defaults, "n_folds", 0)))
+
+
+def _number(suite: Suite, values: dict[str, Any], name: str, default: float) -> float:
+    value = values.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigError(f"suite {suite.name}: {name} is {value!r}, expected a number of 0 or more")
+    return value
 
 
 def stage_bytes(stage: Stage, counts: Counts) -> int:
