@@ -22,7 +22,7 @@ from hbaclib.platform import SYNTHETIC, accelerators, available_memory, find_dat
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values
 from hbaclib.suite.table import Stage, Suite
-from hbaclib.suite.upstream import PORT
+from hbaclib.suite.upstream import PORT, TRAINING_PREFIXES
 from hbaclib.training.plans import Plans, plans_of
 from hbaclib.training.recipe import Recipe
 
@@ -63,7 +63,8 @@ def check_prerequisites(
     plans, config = _plans(suite, parameters)
     config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
     platform = _lacking_disk(suite, parameters, out, data, config)
-    platform += _lacking_memory(suite) + _lacking_gpu(suite, any(stage.name in plans for stage in due), cpu)
+    trains = any(stage.notebook.name.startswith(TRAINING_PREFIXES) for stage in due)
+    platform += (_lacking_memory(suite) if due else []) + (_lacking_gpu(suite) if trains and not cpu else [])
     if config or platform:
         lines = "\n".join(f"- {fault}" for fault in [*dict.fromkeys(config), *platform])
         raise (ConfigError if config else PlatformError)(f"suite {suite.name} cannot run here:\n{lines}")
@@ -209,10 +210,10 @@ def _lacking_memory(suite: Suite) -> list[str]:
     ]
 
 
-def _lacking_gpu(suite: Suite, trains: bool, cpu: bool) -> list[str]:
+def _lacking_gpu(suite: Suite) -> list[str]:
     """Whether the GPU that is there is seen, and whether one is there where the suite needs it."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in _HIDDEN
-    if cpu or hidden or not trains:
+    if hidden:
         return []
     gpus = accelerators()
     if not gpus:

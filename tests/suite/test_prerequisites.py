@@ -24,6 +24,7 @@ from hbaclib.suite import prerequisites, sizes
 from hbaclib.suite.parameters import fill_parameters
 from hbaclib.suite.prerequisites import check_prerequisites, tensorflow_gpus
 from hbaclib.suite.table import SuiteTable
+from tests.suite.tiny_project import make_project
 
 NOTEBOOK = "04_train_efficientnet"
 SCRATCH = {f"{NOTEBOOK}.weights": ""}
@@ -379,6 +380,23 @@ def test_all_faults_at_once(tmp_path: Path, machine: SimpleNamespace) -> None:
     ]  # fmt: skip
     assert len(lines) == len(starts)
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), lines
+
+
+def test_nothing_is_asked_of_a_finished_suite(tmp_path: Path, machine: SimpleNamespace) -> None:
+    machine.free = machine.memory = 0
+    assert len(faults("full", tmp_path)) == 4
+    finish(tmp_path, "full", {}, *(f"0{number}" for number in range(1, 9)))
+    assert faults("full", tmp_path) == []
+
+
+def test_suite_of_other_notebooks(tmp_path: Path, machine: SimpleNamespace) -> None:
+    suite = SuiteTable(make_project(tmp_path / "project")).suite("tiny")
+    values = fill_parameters(suite, {}, tmp_path, None)
+    machine.memory = 0  # the table names no figure
+    check_prerequisites(suite, values, tmp_path / "out", None)
+    machine.free = sizes.SMALL
+    with pytest.raises(PlatformError, match="write up to 60 MB"):
+        check_prerequisites(suite, values, tmp_path / "out", None)
 
 
 def test_kinds_of_errors(tmp_path: Path, machine: SimpleNamespace) -> None:
