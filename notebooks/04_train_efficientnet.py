@@ -72,15 +72,16 @@ from hbaclib.evaluation import plots
 from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root, session_hours_left
-from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, stage_name
+from hbaclib.suite.upstream import adopt_fits, eeg_products, images, ported, stage_name
 from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import train
-from hbaclib.training.recipe import load_recipe
+from hbaclib.training.plans import efficientnet_plans
 from hbaclib.training.runtime import configure
 
-settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
-plan = load_recipe(recipe or default_recipe(), **settings)
+plans = efficientnet_plans(recipe, backbone, weights)
+plan = plans.first
 configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
+plans.find_weights()  # what is missing is told now, not after the earlier stages are computed
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))

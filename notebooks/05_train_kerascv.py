@@ -68,45 +68,34 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from hbaclib import build_model
-from hbaclib.errors import ConfigError
 from hbaclib.evaluation import plots
 from hbaclib.evaluation.compare import store_comparison
 from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_loss_against_epoch, plot_network
 from hbaclib.inputs.store import open_inputs
 from hbaclib.models.registry import all_layers
 from hbaclib.platform import output_root, session_hours_left
-from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported
-from hbaclib.training.adapt import missing_weights, on_folds_of, start_fusions, with_epochs
+from hbaclib.suite.upstream import adopt_fits, eeg_products, images, ported
+from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import check_training, train
-from hbaclib.training.recipe import load_recipe
+from hbaclib.training.plans import kerascv_plans
 from hbaclib.training.runtime import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
-if not backbones:
-    raise ConfigError("backbones is empty; name at least one network")
-names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
-base = load_recipe(recipe or ("s4" if default_recipe() == "gold" else default_recipe()))
-settings = {} if weights is None else {"weights": weights}
-plans = {}
-for name in names:
-    own = {} if name == base.backbone else {"model_options": {}}
-    plans[name] = with_epochs(base.override({**settings, **own, "backbone": name}), epochs)
-plans = start_fusions(plans)  # networks that the recipe starts from are parts of fusions
-plan = plans[names[0]]
+chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights)
+plan = chosen.first
 configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
-
-lacking = [] if recipe or weights is not None else [text for each in plans.values() if (text := missing_weights(each))]
-if lacking:
-    print(f"{lacking[0]}: all networks start from random weights, so that they compare")
-    plans = {name: chosen.override({"weights": ""}) for name, chosen in plans.items()}
+if chosen.note:
+    print(chosen.note)
+chosen.find_weights()  # what is missing is told now, not after the earlier stages are computed
 
 out = output_root(out)
 inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-plans = {name: on_folds_of(chosen, inputs) for name, chosen in plans.items()}
+plans = {name: on_folds_of(each, inputs) for name, each in chosen.recipes.items()}
+names = list(plans)
 plan = plans[names[0]]
 stage = stage or "05_kerascv"
-for chosen in plans.values():
-    check_training(chosen, inputs, folds or None)  # all of them before the first one trains
+for each in plans.values():
+    check_training(each, inputs, folds or None)  # all of them before the first one trains
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
 

@@ -76,60 +76,47 @@ from hbaclib import build_model, load_oof
 from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.examples import class_examples, read_sample
 from hbaclib.dataset.wide import store_wide_signals
-from hbaclib.errors import ConfigError
 from hbaclib.evaluation import plots
 from hbaclib.evaluation.compare import store_comparison
 from hbaclib.evaluation.ensemble import fit_ensemble
-from hbaclib.evaluation.given import check_weights
 from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_network, plot_raw_signals
 from hbaclib.inputs.pipeline import gather_parts
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import adopt_fits, default_recipe, eeg_products, images, ported, source_of
-from hbaclib.training.adapt import missing_weights, on_folds_of, with_epochs
+from hbaclib.suite.upstream import adopt_fits, eeg_products, images, ported, source_of
+from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import check_training
-from hbaclib.training.recipe import load_recipe
+from hbaclib.training.plans import raw_plans
 from hbaclib.training.rounds import round_folders, train_in_rounds
 from hbaclib.training.runtime import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
-recipe = recipe or ("s3" if default_recipe() == "gold" else default_recipe())
-base = load_recipe(recipe)
-settings = {"layout": "raw", "inputs": "raw", "weights": "", "crop_seconds": float(crop_seconds)}
-settings["downsample"] = downsample  # a recipe's own is meant for images
-plans = {}
-for name, band in [*((name, []) for name in backbones), *(("resnet1d_gru", band) for band in bands)]:
-    own = {} if name == base.backbone else {"model_options": {}}
-    chosen = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
-    plans["-".join([name, *(f"{edge:g}" for edge in band)]) + "Hz" * bool(band)] = chosen
-if not plans:
-    raise ConfigError("backbones and bands are both empty; name at least one network")
-plan = next(iter(plans.values()))
-signals = list(plans)
-grus = [name for name in signals if plans[name].backbone == "resnet1d_gru"]
-
-images_recipe = image_half if image_half is not None else "s3_image" if recipe == "s3" else ""
-image = with_epochs(load_recipe(images_recipe), epochs) if images_recipe else None
-if image and (image.reads_signals or not grus):
-    raise ConfigError(f"image_half {images_recipe!r}: expected an image network, and a ResNet1D-GRU to average it with")
-check_weights("band_weights", band_weights, grus)
-check_weights("half_weights", half_weights, ["signals", "image"] if image else [])
-configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
-if image:
-    if image_half is None and (text := missing_weights(image)):
-        print(f"{text}: {image.backbone} starts from random weights")
-        image = image.override({"weights": ""})
-    plans[image.backbone] = image
+chosen = raw_plans(
+    recipe,
+    backbones,
+    bands,
+    band_weights=band_weights,
+    image_half=image_half,
+    half_weights=half_weights,
+    downsample=downsample,
+    epochs=epochs,
+    crop_seconds=crop_seconds,
+)
+signals, grus, image = chosen.signals, chosen.grus, chosen.recipes.get(chosen.image)
+configure(chosen.first)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
+if chosen.note:
+    print(chosen.note)
+chosen.find_weights()  # what is missing is told now, not after the earlier stages are computed
 
 out = output_root(out)
 port = ported(out, data)
 wide = store_wide_signals(source_of(data, out), port, out) if crop_seconds else None
 inputs = open_inputs(port, eeg_products(out, data), images(out, data), wide)
-plans = {name: on_folds_of(chosen, inputs) for name, chosen in plans.items()}
+plans = {name: on_folds_of(each, inputs) for name, each in chosen.recipes.items()}
 plan = next(iter(plans.values()))
 stage = stage or "06_raw_eeg"
-for chosen in plans.values():  # all of them before the first one trains
-    check_training(chosen.override({"pseudo_weight": 0.0}), inputs, folds or None)
+for each in plans.values():  # all of them before the first one trains
+    check_training(each.override({"pseudo_weight": 0.0}), inputs, folds or None)
 print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
 plan
 

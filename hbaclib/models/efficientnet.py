@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
-from hbaclib.models.registry import register_model
+from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ PUBLISHED = {
     "noisy-student": "{model}_noisy-student_notop.h5",
 }
 """Published weights -> file name in the package's releases; ``{model}`` is for instance ``efficientnet-b0``."""
+RELEASES = {
+    "imagenet": "https://github.com/Callidior/keras-applications/releases/download/efficientnet/",
+    "noisy-student": "https://github.com/qubvel/efficientnet/releases/download/v0.0.1/",
+}
+"""Published weights -> where the package takes its files from."""
 REPEATS = (1, 2, 2, 3, 3, 4, 1)
 """Blocks of the seven groups of B0; a deeper variant has each times its depth, rounded up."""
 DEPTHS_AND_TOPS = {"b0": (1.0, 1280), "b1": (1.1, 1280), "b2": (1.2, 1408), "b3": (1.4, 1536), "b4": (1.8, 1792)}
@@ -164,6 +169,17 @@ def find_weights(model: str, weights: str | Path) -> Path:
     raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; give the file's path")
 
 
+def published_weights(weights: str, *, model: str) -> Published:
+    """Where a network's weights are published.
+
+    Args:
+        weights: ``imagenet`` or ``noisy-student``; anything else is a place that may hold either, and gets the latter.
+        model: the package's name of the network, for instance ``efficientnet-b0``.
+    """
+    kind = weights if weights in PUBLISHED else "noisy-student"
+    return Published(PUBLISHED[kind].format(model=model), RELEASES[kind])
+
+
 def find_own_weights(model: str, weights: str | Path) -> Path:
     """Find a weight file, and refuse another network's by its names of layers alone, before anything is built.
 
@@ -217,9 +233,8 @@ def _other_layers(path: Path, model: str, found: set[str], expected: set[str]) -
 def _download(name: str, weights: str) -> Path:
     # Only on Kaggle, where a session with internet is the user's own choice; never silently.
     import keras
-    from efficientnet.weights import IMAGENET_WEIGHTS_PATH, NS_WEIGHTS_PATH
 
-    address = (IMAGENET_WEIGHTS_PATH if weights == "imagenet" else NS_WEIGHTS_PATH) + name
+    address = RELEASES[weights] + name
     log.warning("pretrained weights are not among the attached data sets; downloading %s", address)
     try:
         return Path(keras.utils.get_file(name, address, cache_subdir="models"))
@@ -240,4 +255,5 @@ for _variant in ("B0", "B1", "B2", "B3", "B4"):
         layouts=("stem", "tiled", "starter"),
         load_weights=load_published_weights,
         find_weights=partial(find_own_weights, f"efficientnet-{_variant.lower()}"),
+        published=partial(published_weights, model=f"efficientnet-{_variant.lower()}"),
     )

@@ -75,6 +75,7 @@ def _register_fusions() -> None:
             load_weights=family.load_weights and partial(_load_image_weights, load=family.load_weights),
             find_weights=family.find_weights,
             with_signal=True,
+            published=family.published,
         )
 
 

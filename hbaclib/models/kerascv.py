@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError, list_some, unknown_name
 from hbaclib.models.efficientnet import spread_kernel
-from hbaclib.models.registry import register_model
+from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
 
 if TYPE_CHECKING:
@@ -110,6 +110,13 @@ IMAGENET = {
 
 Of EfficientNetV2-B3 keras-cv 0.9.0 publishes the configuration alone, without weights.
 """
+KAGGLE_MODELS = {
+    "EfficientNetV2Backbone": "efficientnetv2",
+    "ResNetV2Backbone": "resnetv2",
+    "MobileNetV3Backbone": "mobilenetv3",
+    "DenseNetBackbone": "densenet",
+}
+"""Class -> name of the Kaggle model whose variations are its presets."""
 
 
 def _package() -> Any:
@@ -225,6 +232,19 @@ def find_preset(name: str, weights: str | Path) -> Path:
     )
 
 
+def published_preset(weights: str, *, name: str) -> Published | None:
+    """Kaggle's page of a backbone's ImageNet preset; None where KerasCV publishes none.
+
+    Args:
+        weights: not asked for: there is one preset of each.
+        name: one of `BACKBONES`.
+    """
+    if name not in IMAGENET:
+        return None
+    model = KAGGLE_MODELS[BACKBONES[name].cls]
+    return Published(IMAGENET[name], f"https://www.kaggle.com/models/keras/{model}/keras/{IMAGENET[name]}")
+
+
 def _class_of(path: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["registered_name"]).rpartition(">")[2]
@@ -239,4 +259,5 @@ for _name in BACKBONES:
         layouts=("stem", "tiled", "starter"),
         load_weights=load_preset,
         find_weights=partial(find_preset, _name),
+        published=partial(published_preset, name=_name),
     )

@@ -36,6 +36,19 @@ INPUT_SHAPES = {
 
 
 @dataclass(frozen=True)
+class Published:
+    """Pretrained weights that anybody can download.
+
+    Attributes:
+        name: of the file, or of the folder's variant.
+        address: where it is.
+    """
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Family:
     """A registered network.
 
@@ -47,6 +60,8 @@ class Family:
             without building anything.
         with_signal: whether the network takes the raw signals as a second input;
             ``features(input_shape, signal_shape, **options)`` then.
+        published: ``published(weights)`` says where weights of that name are to be had, or those that a folder lacks;
+            None where nobody publishes any.
     """
 
     features: FeatureBuilder
@@ -54,6 +69,7 @@ class Family:
     load_weights: Callable[[Any, str | Path], None] | None = None
     find_weights: Callable[[str | Path], Path] | None = None
     with_signal: bool = False
+    published: Callable[[str], Published | None] | None = None
 
     @property
     def built_in(self) -> bool:
@@ -83,6 +99,7 @@ def register_model(
     load_weights: Callable[[Any, str | Path], None] | None = None,
     find_weights: Callable[[str | Path], Path] | None = None,
     with_signal: bool = False,
+    published: Callable[[str], Published | None] | None = None,
 ) -> None:
     """Add a network to the registry; recipes, training and prediction know it by its name from then on.
 
@@ -94,6 +111,7 @@ def register_model(
         load_weights: fills the model that ``features`` made from pretrained weights.
         find_weights: finds their file, or raises ConfigError, before anything is built.
         with_signal: the network reads the raw signals beside the image; see `Family`.
+        published: says where pretrained weights are to be had; see `Family`.
 
     Raises:
         ConfigError: the name belongs to a network of the library, or a layout does not exist.
@@ -101,7 +119,7 @@ def register_model(
     known = list(dict.fromkeys(layout for layout, _ in INPUT_SHAPES))
     if not layouts or set(layouts) - set(known):
         raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(known)}")
-    family = Family(features, tuple(layouts), load_weights, find_weights, with_signal)
+    family = Family(features, tuple(layouts), load_weights, find_weights, with_signal, published)
     # A user's own network may be registered again: a notebook's cell is run more than once.
     if name in _FAMILIES and _FAMILIES[name].built_in:
         raise ConfigError(f"model {name!r} belongs to the library; choose another name")

@@ -23,8 +23,8 @@ from hbaclib.artefacts import write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.suite import sizes
 from hbaclib.suite.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
+from hbaclib.suite.parameters import all_values, fill_parameters, known_parameters
 from hbaclib.suite.plan import PLAN, Plan, PlannedKernel, digest_folder
-from hbaclib.suite.runner import fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
 from hbaclib.suite.upstream import TRAINING_PREFIXES
 
@@ -193,8 +193,7 @@ def _first_parameters(suite: Suite) -> dict[str, Any]:
     """Parameters of the stage that draws the samples: its notebook's defaults under the suite's values."""
     for stage in suite.stages:
         if stage.notebook.name == ARRAY_STAGES[0]:
-            defaults = {name: ast.literal_eval(row["default"]) for name, row in known_parameters(stage).items()}
-            return {**defaults, **stage.parameters}
+            return all_values(stage, stage.parameters)
     return {}
 
 

@@ -22,14 +22,13 @@ from typing import Any
 import click
 
 from hbaclib.artefacts import MANIFEST, code_digest, verify, write_json
-from hbaclib.errors import ArtefactError, ConfigError, HbacError
+from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.platform import SYNTHETIC, find_data
-from hbaclib.suite.table import Stage, Suite, SuiteTable, unknown
+from hbaclib.suite.parameters import fill_parameters
+from hbaclib.suite.table import Stage, Suite, SuiteTable
 
 PORT_STAGE = "01_port_data"
 _LAST_WORDS = 2000
-RUNNER_PARAMETERS = ("out", "data", "stage")
-"""Parameters that the runner fills in itself, where a notebook has them."""
 
 
 class StageFailedError(HbacError):
@@ -54,35 +53,6 @@ def _lock(out: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ArtefactError(f"{out}: another run is writing there; wait for it, or choose another --out") from None
         yield
-
-
-def known_parameters(stage: Stage) -> dict[str, Any]:
-    """Parameters of a stage's notebook, as its parameters cell declares them."""
-    import papermill
-
-    return papermill.inspect_notebook(str(stage.notebook.path))
-
-
-def fill_parameters(suite: Suite, given: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, dict[str, Any]]:
-    """Parameters of each stage: the suite's, then those given, then the runner's own.
-
-    Raises:
-        ConfigError: the suite or the caller names a parameter that no notebook declares (papermill would only warn).
-    """
-    declared = {stage.name: known_parameters(stage) for stage in suite.stages}
-    for name in given:
-        if not any(name in parameters for parameters in declared.values()):
-            raise unknown("parameter", name, sorted({key for row in declared.values() for key in row}))
-    own = {"out": str(out), "data": str(data or "")}
-    filled = {}
-    for stage in suite.stages:
-        for name in stage.parameters:
-            if name not in declared[stage.name]:
-                error = unknown("parameter", name, sorted(declared[stage.name]))
-                raise ConfigError(f"suite {suite.name}: stage {stage.name}: {error}")
-        values = {**stage.parameters, **given, **own, "stage": stage.name}
-        filled[stage.name] = {name: value for name, value in values.items() if name in declared[stage.name]}
-    return filled
 
 
 def _cell_error(stage: Stage, path: Path, error: Any) -> StageFailedError:

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hbaclib.conventions import EEG_RATE, IMAGE_SHAPE, SPECTROGRAM_COLUMNS
+from hbaclib.conventions import (
+    EEG_COLUMNS,
+    EEG_RATE,
+    EEG_WINDOW,
+    IMAGE_SHAPE,
+    SPECTROGRAM_COLUMNS,
+    SPECTROGRAM_STEP,
+    SPECTROGRAM_WINDOW,
+)
 from hbaclib.errors import ConfigError
 from hbaclib.suite.table import Stage, Suite
+from hbaclib.suite.upstream import TRAINING_PREFIXES
+
+if TYPE_CHECKING:
+    from hbaclib.training.recipe import Recipe
 
 LIMIT = 20_000_000_000
 """Bytes that a Kaggle session keeps of what it wrote."""
 RAW_SHAPE = (2000, 8)
-PARAMETERS = {"b0": 5_330_564, "b1": 7_856_232, "b2": 9_177_562, "b3": 12_320_528, "b4": 19_466_816}
-"""Weights of an EfficientNet with its 1000-class top; ours are smaller."""
+PARAMETERS = {
+    "efficientnet_b0": 5_330_564, "efficientnet_b1": 7_856_232, "efficientnet_b2": 9_177_562,
+    "efficientnet_b3": 12_320_528, "efficientnet_b4": 19_466_816,
+    "efficientnet_v2_b0": 6_000_000, "efficientnet_v2_b1": 7_000_000, "efficientnet_v2_b2": 8_900_000,
+    "efficientnet_v2_b3": 13_000_000, "efficientnet_v2_s": 20_400_000, "resnet50_v2": 23_700_000,
+    "mobilenet_v3_large": 3_100_000, "densenet201": 18_400_000, "convnet_small": 120_000,
+    "wavenet": 330_000, "resnet1d_gru": 200_000,
+}  # fmt: skip
+"""Network -> at most so many weights (an EfficientNet's with its 1000-class top; ours are smaller)."""
+UNKNOWN_NETWORK = 25_000_000
+"""Weights that a user's own network is taken to have."""
 SMALL = 30_000_000
 """Bound of what the stages without arrays write: tables, figures, the executed notebook."""
-
-
-TRAINED = 3_000_000_000
-"""Bound of what the other families' training stages write: some twenty fits of networks up to 25 million weights."""
+WINDOW_SECONDS, SPECTROGRAM_SECONDS = EEG_WINDOW // EEG_RATE, SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
+_EEGS_PER_RECORDING, _TEST_ROWS = 4, 20  # of a synthetic set, where nobody says otherwise
+_EEG_HEAD, _SPECTROGRAM_HEAD = 10_000, 80_000  # bytes of a Parquet file beside its numbers
+_HEADS = 40  # files whose heads stand for all
+_OOF_ROW = 200  # bytes of a row of out-of-fold predictions
 
 
 @dataclass(frozen=True)
@@ -32,12 +55,14 @@ class Counts:
         spectrogram_rows: rows of all training spectrograms together.
         synthetic_bytes: files of the synthetic set, where stage 01 makes one.
         source: where the counts come from, for messages.
+        folds: folds of the data; 0 for as many as a recipe has.
     """
 
     samples: int
     spectrogram_rows: int
     synthetic_bytes: int
     source: str
+    folds: int = 0
 
 
 COMPETITION = {
@@ -47,12 +72,13 @@ COMPETITION = {
 """Counts of the competition's files by the way samples are drawn."""
 
 
-def count_folder(folder: str | Path, sampling: str) -> Counts:
+def count_folder(folder: str | Path, sampling: str, *, spectrograms: bool = True) -> Counts:
     """Counts of a folder in the competition's format, from its table and the spectrogram files' own heads.
 
     Args:
         folder: folder with ``train.csv`` and ``train_spectrograms``.
         sampling: ``vote_groups`` or ``non_overlapping``.
+        spectrograms: False does not open the spectrogram files and counts no rows.
     """
     import pyarrow.parquet
 
@@ -62,34 +88,106 @@ def count_folder(folder: str | Path, sampling: str) -> Counts:
     folder = Path(folder)
     train = open_competition(folder).train
     files = (folder / "train_spectrograms").glob("*.parquet")
-    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
+    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files) if spectrograms else 0
     samples = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling](train)
     return Counts(len(samples), rows, 0, str(folder))
 
 
-def count_synthetic(patients: int) -> Counts:
-    """Upper bounds for a synthetic set, from its number of patients."""
-    recordings = 8 * patients
-    eeg_bytes = recordings * 120 * EEG_RATE * 20 * 4
-    return Counts(4 * recordings, recordings * 400, eeg_bytes, f"a synthetic set of {patients} patients, upper bounds")
+def estimate_folder(folder: str | Path, sampling: str) -> Counts:
+    """As `count_folder`, but at once: the rows of all spectrograms are inferred from their files' sizes and some heads.
+
+    Args:
+        folder: folder with ``train.csv`` and ``train_spectrograms``.
+        sampling: ``vote_groups`` or ``non_overlapping``.
+
+    Raises:
+        DataFileError: there is no readable ``train.csv``.
+    """
+    import pyarrow.parquet
+
+    counts = count_folder(folder, sampling, spectrograms=False)
+    files = sorted((Path(folder) / "train_spectrograms").glob("*.parquet"))
+    some = files[:: len(files) // _HEADS + 1]
+    try:
+        rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in some)
+        share = sum(file.stat().st_size for file in files) / max(sum(file.stat().st_size for file in some), 1)
+    except (OSError, pyarrow.ArrowInvalid):
+        # The first stage tells of faulty files, all of them.
+        rows, share = SPECTROGRAM_WINDOW * len(files), 1.0
+    # Where there are no files the spectrograms are computed, of the windows' length at least.
+    found = math.ceil(1.1 * share * rows) if files else SPECTROGRAM_WINDOW * counts.samples
+    return replace(counts, spectrogram_rows=found)
 
 
-def suite_counts(suite: Suite, defaults: dict[str, Any], data: str | Path | None = None) -> Counts:
+def count_synthetic(patients: int, recordings: float = 2.5) -> Counts:
+    """Upper bounds for a synthetic set; what it writes is about half as much.
+
+    Numbers and lengths are drawn (`hbaclib.dataset.synthetic.plan`): the bounds lie five standard deviations above what
+    is expected, and files are taken as uncompressed.
+
+    Args:
+        patients: number of training patients.
+        recordings: mean number of recordings per patient.
+    """
+    # One recording a patient and one EEG a recording, beside a Poisson number of further ones.
+    n_recordings = _at_most(patients, patients * max(recordings - 1, 0))
+    n_eegs = _at_most(n_recordings, n_recordings * (_EEGS_PER_RECORDING - 1))
+    spread = 5 * math.sqrt(n_eegs)
+    # An EEG lasts 50 s and on average 15 s more, at most 100; some 15 s lie between one and the next.
+    eeg_seconds, apart = n_eegs * 66 + spread * 25, n_eegs * 81 + spread * 27
+    rows = math.ceil((n_recordings * SPECTROGRAM_SECONDS + apart) / SPECTROGRAM_STEP)
+    # Two vote groups where an EEG has several windows (three in four) and its votes change (one in four of these).
+    samples = math.ceil(n_eegs * 1.19 + spread * 0.4)
+    test_rows = _TEST_ROWS * SPECTROGRAM_SECONDS // SPECTROGRAM_STEP
+    size = (
+        (eeg_seconds + _TEST_ROWS * WINDOW_SECONDS) * EEG_RATE * len(EEG_COLUMNS) * 4
+        + (rows + test_rows) * (len(SPECTROGRAM_COLUMNS) * 4 + 8)
+        + (n_eegs + _TEST_ROWS) * _EEG_HEAD
+        + (n_recordings + _TEST_ROWS) * _SPECTROGRAM_HEAD
+    )
+    return Counts(samples, rows, math.ceil(size), f"a synthetic set of {patients} patients, upper bounds")
+
+
+def _at_most(certain: int, expected: float) -> int:
+    """A bound of a certain number and a Poisson number of the given mean."""
+    return math.ceil(certain + expected + 5 * math.sqrt(expected) + 5 * bool(expected))
+
+
+def suite_counts(
+    suite: Suite, defaults: dict[str, Any], data: str | Path | None = None, *, quickly: bool = False
+) -> Counts:
     """Counts for a suite: of a folder if one is given, else of the competition, else of the synthetic set it makes.
 
     Args:
         suite: the suite.
         defaults: parameters of its first stage, as its notebook declares and the suite sets them.
         data: folder in the competition's format.
+        quickly: estimate the folder's counts (`estimate_folder`).
+
+    Raises:
+        ConfigError: a parameter is not valid.
+        DataFileError: the folder has no readable ``train.csv``.
     """
     sampling = str(defaults.get("sampling", "vote_groups")).strip("\"'")
     if sampling not in COMPETITION:
         raise ConfigError(f"suite {suite.name}: sampling {sampling!r}, expected one of {', '.join(COMPETITION)}")
     if data:
-        return count_folder(data, sampling)
-    if suite.competition:
-        return COMPETITION[sampling]
-    return count_synthetic(int(defaults.get("synthetic_patients", 40)))
+        counts = (estimate_folder if quickly else count_folder)(data, sampling)
+    elif suite.competition:
+        counts = COMPETITION[sampling]
+    else:
+        counts = count_synthetic(
+            int(_number(suite, defaults, "synthetic_patients", 40)),
+            _number(suite, defaults, "synthetic_recordings", 2.5),
+        )
+    return replace(counts, folds=int(_number(suite, defaults, "n_folds", 0)))
+
+
+def _number(suite: Suite, values: dict[str, Any], name: str, default: float) -> float:
+    value = values.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigError(f"suite {suite.name}: {name} is {value!r}, expected a number of 0 or more")
+    return value
 
 
 def stage_bytes(stage: Stage, counts: Counts) -> int:
@@ -100,7 +198,7 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
         counts: what it works on.
 
     Raises:
-        ConfigError: a training stage names a recipe that does not exist.
+        ConfigError: a training stage's parameters are not valid.
     """
     image = counts.samples * IMAGE_SHAPE[0] * IMAGE_SHAPE[1] * 4 * 2
     name = stage.notebook.name
@@ -110,15 +208,32 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
         return SMALL + image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
     if name == "03_assemble_inputs":
         return SMALL + image
-    if name.startswith("04_"):
-        from hbaclib.training.recipe import load_recipe
+    if not name.startswith(TRAINING_PREFIXES):
+        return SMALL
+    from hbaclib.training.plans import GOLD, plans_of
 
-        recipe = load_recipe(str(stage.parameters.get("recipe") or "gold"))
-        backbone = str(stage.parameters.get("backbone", recipe.backbone))
-        parameters = PARAMETERS.get(backbone.rpartition("_")[2], PARAMETERS["b4"])
-        # Fits that were stopped, one on each GPU, also leave a checkpoint: weights, their mean, the optimizer's two.
-        return SMALL + parameters * 4 * (recipe.folds * len(recipe.seeds) + 2 * 4)
-    return TRAINED if name.startswith(("05_", "06_")) else SMALL
+    # A build is made where there may be no GPU, which must not choose the recipe.
+    plans = plans_of(name, {**stage.parameters, "recipe": stage.parameters.get("recipe") or GOLD.get(name, "")})
+    if plans is None:
+        return SMALL
+    cropped = EEG_WINDOW * RAW_SHAPE[1] * 2 if any(plan.crop_seconds for plan in plans.recipes.values()) else 0
+    fits = sum(_fit_bytes(plan, counts) for plan in plans.recipes.values())
+    # Fits that were stopped, one on each GPU, also leave a checkpoint: weights, their mean, the optimizer's two.
+    stopped = 2 * 4 * max(_weight_bytes(plan.backbone) for plan in plans.recipes.values())
+    return SMALL + fits + stopped + counts.samples * cropped
+
+
+def _fit_bytes(plan: Recipe, counts: Counts) -> int:
+    """Bytes that the finished fits of a recipe leave: weights, and one prediction of every sample a seed and round."""
+    rounds = 2 if plan.pseudo_weight else 1  # the second trains on the pseudo-labels of the first
+    fits = (counts.folds or plan.folds) * len(plan.seeds)
+    return rounds * (fits * _weight_bytes(plan.backbone) + counts.samples * (1 + len(plan.seeds)) * _OOF_ROW)
+
+
+def _weight_bytes(backbone: str) -> int:
+    image = backbone.removesuffix("_wavenet")
+    found = PARAMETERS.get(image, UNKNOWN_NETWORK) + (PARAMETERS["wavenet"] if image != backbone else 0)
+    return found * 4
 
 
 def show_bytes(size: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import graphlib
+import math
 import re
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,8 @@ from hbaclib.errors import ConfigError, list_some
 from hbaclib.platform import project_root
 
 ACCELERATORS = ("none", "NvidiaTeslaT4", "NvidiaTeslaP100")
+PARTS = ("train", "test")
+"""Parts of a data set in the competition's format."""
 SCHEMA = 1
 MODEL = re.compile(r"(?:[A-Za-z0-9_.-]+/){4}\d+")
 """Name of an attached Kaggle model: owner, model, framework, variation, version."""
@@ -29,6 +32,8 @@ class Notebook:
         title: title of its Kaggle kernel.
         after: names of the notebooks whose outputs it reads.
         accelerator: Kaggle's machine shape, or "none".
+        reads: parts of the data set that it opens beside the stages before it, of PARTS.
+        publishes: files that it leaves in the output folder itself, beside its stage's folder.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Notebook:
     title: str
     after: tuple[str, ...]
     accelerator: str
+    reads: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Suite:
         stages: its stages, each after those that it reads.
         competition: slug of the Kaggle competition whose files it reads, "" where it makes a synthetic set.
         downloads: names of the notebooks that download pretrained weights where no data set of them is attached.
+        memory_gb: memory that its hungriest stage takes, GB; 0 where nobody has measured it.
+        needs_gpu: whether it would train for days on a CPU.
     """
 
     name: str
@@ -74,6 +83,8 @@ class Suite:
     stages: tuple[Stage, ...] = field(default_factory=tuple)
     competition: str = ""
     downloads: tuple[str, ...] = ()
+    memory_gb: float = 0.0
+    needs_gpu: bool = False
 
 
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
@@ -90,6 +101,22 @@ def _check_keys(where: str, table: dict[str, Any], required: set[str], allowed: 
             f"unknown {list_some(sorted(extra))}"
         ] * bool(extra)
         raise ConfigError(f"{where}: {', '.join(faults)}; expected {list_some(sorted(allowed))}")
+
+
+def _names(where: str, key: str, given: Any, known: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """A list of names, of those that are known where there are any."""
+    if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):
+        raise ConfigError(f"{where}: {key} is {given!r}, expected a list of names")
+    for name in given:
+        if known and name not in known:
+            raise ConfigError(f"{where}: {key}: {name!r}, expected one of {list_some(known)}")
+    return tuple(given)
+
+
+def _text(where: str, key: str, given: Any) -> str:
+    if not isinstance(given, str):
+        raise ConfigError(f"{where}: {key} is {given!r}, expected a text")
+    return given
 
 
 def _models(where: str, given: Any) -> tuple[str, ...]:
@@ -132,21 +159,27 @@ class SuiteTable:
         self._order()
 
     def _notebook(self, name: str, row: dict[str, Any]) -> Notebook:
-        _check_keys(
-            f"{self.path}: notebook {name}",
-            row,
-            {"title", "after", "accelerator"},
-            {"title", "after", "accelerator"},
-        )
+        where = f"{self.path}: notebook {name}"
+        needed = {"title", "after", "accelerator"}
+        _check_keys(where, row, needed, needed | {"reads", "publishes"})
         if row["accelerator"] not in ACCELERATORS:
-            raise ConfigError(
-                f"{self.path}: notebook {name}: accelerator {row['accelerator']!r}, expected one of "
-                f"{list_some(ACCELERATORS)}"
-            )
+            raise ConfigError(f"{where}: accelerator {row['accelerator']!r}, expected one of {list_some(ACCELERATORS)}")
+        publishes = _names(where, "publishes", row.get("publishes", []))
+        for published in publishes:
+            if Path(published).name != published:
+                raise ConfigError(f"{where}: publishes: {published!r}, expected a file's name without a folder")
         file = self.root / "notebooks" / f"{name}.ipynb"
         if not file.is_file():
-            raise ConfigError(f"{self.path}: notebook {name}: {file} does not exist")
-        return Notebook(name, file, row["title"], tuple(row["after"]), row["accelerator"])
+            raise ConfigError(f"{where}: {file} does not exist")
+        return Notebook(
+            name,
+            file,
+            row["title"],
+            tuple(row["after"]),
+            row["accelerator"],
+            _names(where, "reads", row.get("reads", []), PARTS),
+            publishes,
+        )
 
     def _order(self) -> list[str]:
         graph = {notebook.name: sorted(notebook.after) for notebook in self.notebooks.values()}
@@ -180,8 +213,12 @@ class SuiteTable:
         suites = self._content["suites"]
         if name not in suites:
             raise unknown("suite", name, self.names())
-        rows = suites[name]["stages"]
         where = f"{self.path}: suite {name}"
+        options = {"about", "competition", "downloads", "memory_gb", "needs_gpu"}
+        _check_keys(where, suites[name], {"stages"}, {"stages", *options})
+        rows = suites[name]["stages"]
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+            raise ConfigError(f"{where}: stages is {rows!r}, expected tables ([[suites.{name}.stages]])")
         stages: dict[str, Stage] = {}
         for row in rows:
             _check_keys(where, row, {"notebook"}, {"notebook", "name", "parameters", "models"})
@@ -203,8 +240,21 @@ class SuiteTable:
         rank = {notebook: index for index, notebook in enumerate(self._order())}
         ordered = sorted(done.values(), key=lambda stage: (rank[stage.notebook.name], list(done).index(stage.name)))
         row = suites[name]
-        downloads = tuple(row.get("downloads", ()))
+        downloads = _names(where, "downloads", row.get("downloads", []))
         for notebook_name in downloads:
             if notebook_name not in self.notebooks:
                 raise ConfigError(f"{where}: downloads: {unknown('notebook', notebook_name, self.order())}")
-        return Suite(name, row.get("about", ""), tuple(ordered), row.get("competition", ""), downloads)
+        memory, gpu = row.get("memory_gb", 0), row.get("needs_gpu", False)
+        if isinstance(memory, bool) or not isinstance(memory, int | float) or not 0 <= memory < math.inf:
+            raise ConfigError(f"{where}: memory_gb is {memory!r}, expected GB, 0 or more")
+        if not isinstance(gpu, bool):
+            raise ConfigError(f"{where}: needs_gpu is {gpu!r}, expected true or false")
+        return Suite(
+            name,
+            _text(where, "about", row.get("about", "")),
+            tuple(ordered),
+            _text(where, "competition", row.get("competition", "")),
+            downloads,
+            float(memory),
+            gpu,
+        )

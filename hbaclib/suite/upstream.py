@@ -15,7 +15,6 @@ from hbaclib.errors import PlatformError
 from hbaclib.platform import (
     COMPETITION,
     SYNTHETIC,
-    accelerators,
     find_data,
     find_mount,
     find_stage,
@@ -125,11 +124,6 @@ def adopt_fits(stage: str, out: str | Path) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-def default_recipe() -> str:
-    """Recipe for who names none: the gold one on a GPU, the demo's on a CPU."""
-    return "gold" if accelerators() else "demo"
-
-
 def stage_name(backbone: str) -> str:
     """Name of the training stage of a backbone, as in the suite table."""
     return f"04_train_{backbone.replace('_', '-')}"
@@ -142,6 +136,7 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
     from hbaclib.inputs.store import open_inputs
     from hbaclib.training.adapt import on_folds_of
     from hbaclib.training.cross_validate import train
+    from hbaclib.training.plans import default_recipe
     from hbaclib.training.recipe import load_recipe
 
     arrays = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hbaclib.suite.runner import known_parameters
+from hbaclib.suite.parameters import known_parameters
 from hbaclib.suite.table import SuiteTable
 from tests.notebooks.check_pairs import NOTEBOOKS, faults
 
@@ -34,7 +34,7 @@ def test_form(path: Path) -> None:
         assert before.cell_type == "markdown" or "parameters" in before.metadata.get("tags", []), "a cell without words"
 
 
-@pytest.mark.parametrize("suite", ["smoke", "demo", "full"])
+@pytest.mark.parametrize("suite", SuiteTable().names())
 def test_suites_set_only_declared_parameters(suite: str) -> None:
     for stage in SuiteTable().suite(suite).stages:
         assert set(stage.parameters) <= set(known_parameters(stage))

@@ -18,9 +18,9 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
     return project
 
 
-def test_own_table_holds_three_suites_in_runnable_order() -> None:
+def test_own_table_holds_four_suites_in_runnable_order() -> None:
     table = SuiteTable()
-    assert table.names() == ["smoke", "demo", "full"]
+    assert table.names() == ["smoke", "ci", "demo", "full"]
     for name in table.names():
         stages = table.suite(name).stages
         seen: set[str] = set()
@@ -36,6 +36,18 @@ def test_own_table_holds_three_suites_in_runnable_order() -> None:
         "NvidiaTeslaT4"
     ] * 5
     assert "efficientnet" in table.wheels()
+    assert {stage.notebook.name for stage in table.suite("ci").stages} == set(table.notebooks)
+
+
+def test_own_table_says_what_suites_need_and_what_notebooks_read() -> None:
+    table = SuiteTable()
+    assert [table.suite(name).needs_gpu for name in table.names()] == [False, False, False, True]
+    memory = [table.suite(name).memory_gb for name in table.names()]
+    assert memory == sorted(memory) and memory[0] >= 1
+    reads = {name[:2]: notebook.reads for name, notebook in table.notebooks.items() if notebook.reads}
+    assert reads == {"01": ("train",), "02": ("train",), "06": ("train",), "08": ("test",)}
+    published = {name: notebook.publishes for name, notebook in table.notebooks.items() if notebook.publishes}
+    assert published == {"08_submit": ("submission.csv",)}
 
 
 def test_order_follows_the_edges_not_the_table(tmp_path: Path) -> None:
@@ -52,6 +64,13 @@ def test_order_follows_the_edges_not_the_table(tmp_path: Path) -> None:
         ('after = ["11_first"]', 'after = ["11_frist"]', "no notebook '11_frist'; did you mean 11_first"),
         ('accelerator = "none"', 'accelerator = "A100"', "accelerator 'A100', expected one of none, NvidiaTeslaT4"),
         ('title = "First"', 'name = "First"', "missing title, unknown name"),
+        ('title = "First"', 'title = "First"\nread = []', "notebook 11_first: unknown read; expected"),
+        ('title = "First"', 'title = "First"\nreads = "train"', "reads is 'train', expected a list of names"),
+        ('title = "First"', 'title = "First"\nreads = ["train", "tset"]', "reads: 'tset', expected one of train, test"),
+        ('title = "First"', 'title = "First"\nreads = [1]', r"reads is \[1\], expected a list"),
+        ('title = "First"', 'title = "First"\npublishes = "a.csv"', "publishes is 'a.csv', expected a list"),
+        ('title = "First"', 'title = "First"\npublishes = [""]', "publishes is .*, expected a list"),
+        ('title = "First"', 'title = "First"\npublishes = ["../a.csv"]', "'../a.csv', expected a file's name"),
         ("schema = 1", "schema = 2", "schema 2, expected 1"),
         ("schema = 1", "schema = ", "not a readable suite table"),
     ],
@@ -67,6 +86,17 @@ def test_faulty_table_is_refused_when_it_is_read(tmp_path: Path, old: str, new: 
         ('notebook = "12_second"', 'notebook = "11_first"', "two stages write the folder 11_first"),
         ('notebook = "12_second"', 'notebook = "12_secnod"', "suite tiny: no notebook '12_secnod'; did you mean"),
         ("parameters = { value = 3 }", "parameter = { value = 3 }", "unknown parameter"),
+        ('about = "two cells"', 'abuot = "two cells"', "suite tiny: unknown abuot; expected about, competition"),
+        ('about = "two cells"', "needs_gpu = 1", "needs_gpu is 1, expected true or false"),
+        ('about = "two cells"', 'needs_gpu = "yes"', "needs_gpu is 'yes', expected true or false"),
+        ('about = "two cells"', 'memory_gb = "3"', "memory_gb is '3', expected GB"),
+        ('about = "two cells"', "memory_gb = -1", "memory_gb is -1, expected GB"),
+        ('about = "two cells"', "memory_gb = true", "memory_gb is True, expected GB"),
+        ('about = "two cells"', "memory_gb = nan", "memory_gb is nan, expected GB"),
+        ('about = "two cells"', "about = 3", "about is 3, expected a text"),
+        ('about = "two cells"', "competition = []", r"competition is \[\], expected a text"),
+        ('about = "two cells"', 'downloads = "11_first"', "downloads is '11_first', expected a list"),
+        ('about = "two cells"', 'downloads = ["11_frist"]', "downloads: no notebook '11_frist'; did you mean"),
         (
             "parameters = { value = 3 }",
             'models = "keras/a/keras/b/2"',
@@ -85,6 +115,28 @@ def test_faulty_suite_is_refused_by_name(tmp_path: Path, old: str, new: str, mes
     table = SuiteTable(edited(tmp_path, old, new))
     with pytest.raises(ConfigError, match=message):
         table.suite("tiny")
+
+
+@pytest.mark.parametrize("rows", ["", "stages = []", "stages = 3", 'stages = ["11_first"]'])
+def test_suite_without_stages_is_refused(tmp_path: Path, rows: str) -> None:
+    old = TABLE[TABLE.index("[[suites.tiny.stages]]") :]
+    table = SuiteTable(edited(tmp_path, old, rows))
+    with pytest.raises(ConfigError, match=r"suite tiny: (missing stages|stages is .*expected tables)"):
+        table.suite("tiny")
+
+
+def test_what_a_suite_needs_and_a_notebook_reads_is_read(tmp_path: Path) -> None:
+    project = edited(tmp_path, 'about = "two cells"', 'about = "two cells"\nmemory_gb = 2.5\nneeds_gpu = true')
+    path = project / "kaggle" / "suite.toml"
+    more = 'title = "Second"\nreads = ["train", "test"]\npublishes = ["a.csv", "b.csv"]'
+    path.write_text(path.read_text().replace('title = "Second"', more))
+    suite = SuiteTable(project).suite("tiny")
+    assert (suite.memory_gb, suite.needs_gpu) == (2.5, True)
+    first, second = (stage.notebook for stage in suite.stages)
+    assert (second.reads, second.publishes) == (("train", "test"), ("a.csv", "b.csv"))
+    assert (first.reads, first.publishes) == ((), ())
+    plain = SuiteTable(make_project(tmp_path / "plain")).suite("tiny")
+    assert (plain.memory_gb, plain.needs_gpu) == (0.0, False)
 
 
 def test_unknown_suite_lists_close_names(tmp_path: Path) -> None:
