@@ -179,6 +179,7 @@ def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.nd
     if not any((artefacts / name).is_file() for name in (ENSEMBLE_FILE, MANIFEST)):
         found = "no such folder" if not artefacts.is_dir() else "no finished stage"
         raise ArtefactError(f"{artefacts}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
+    artefacts = artefacts.resolve()  # a folder named by "." has no name
     ensemble = load_ensemble(artefacts) if (artefacts / ENSEMBLE_FILE).is_file() else None
     folders = ensemble.folders if ensemble else {artefacts.name: artefacts}
     recipes = {name: trained_recipe(path) for name, path in folders.items()}

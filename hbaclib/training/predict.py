@@ -127,7 +127,7 @@ def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | No
         spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
         if len(spectrogram) != len(eeg):
             raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
-    folder = Path(artefacts)
+    folder = Path(artefacts).resolve()
     if not (folder / ENSEMBLE_FILE).is_file():
         return predict_members({folder.name: folder}, eeg, spectrogram)[folder.name]
     ensemble = load_ensemble(folder)
