@@ -21,7 +21,7 @@ NIGHT_SECONDS = 240
 
 def make_data(folder: Path) -> None:
     """A data set, EEG files of 50 s, a longer one with its spectrogram, and the file of the first Python block."""
-    data = make_synthetic_dataset(folder / "DATA", n_patients=8, seed=7, n_test=RECORDINGS, n_jobs=2, progress=False)
+    data = make_synthetic_dataset(folder / "DATA", n_patients=6, seed=7, n_test=RECORDINGS, n_jobs=2, progress=False)
     shutil.copytree(data / "test_eegs", folder / "EEGS")
     rng = np.random.default_rng(0)
     write_eeg(folder / "night.parquet", random_eeg(rng, 200 * NIGHT_SECONDS))
@@ -47,7 +47,7 @@ def write_weights(path: Path) -> None:
 def write_small_recipe(path: Path) -> None:
     """A recipe that takes the keys that the READMEs search over, and trains in seconds."""
     short = {"epochs": 1, "steps": 1, "schedule": "cosine"}
-    load_recipe("smoke", name="small", downsample=(8,), batch=4, stages=[short]).save(path)
+    load_recipe("smoke", name="small", downsample=(4,), batch=4, stages=[short]).save(path)
 
 
 def give_outputs(service: Service, build: Path, scratch: Path) -> None:
