@@ -253,7 +253,7 @@ def write_manifest(
     facts: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Digest the outputs (paths inside the folder) and write the manifest, which marks the stage as finished."""
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     files = sorted(Path(path) if Path(path).is_absolute() else folder / path for path in outputs)
     manifest = Manifest(
         stage=stage,

@@ -153,7 +153,7 @@ def make_submission(
     test = competition.test
     if test is None or not len(test):
         raise DataFileError(f"{Path(source) / 'test.csv'}: missing or without rows; there is nothing to predict")
-    pooling = _pooling(Path(artefacts), search)
+    pooling = _pooling(Path(artefacts).resolve(), search)
     clock = Clock(started, time_budget_seconds, len(test))
     log: list[tuple[int, str]] = []
     members = _load_members(pooling, load or TrainedNetwork, clock, log)
@@ -206,7 +206,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     Returns:
         The rows of ``submission.csv``. If the stage is current already, nothing is computed.
     """
-    folder, source = Path(folder), Path(source)
+    folder, source = Path(folder).resolve(), Path(source).resolve()
     with stage_lock(folder):
         inputs = {"artefacts": read_manifest(artefacts).digest, "test": _test_digest(source)}
         parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}

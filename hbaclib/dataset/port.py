@@ -82,8 +82,9 @@ def port_data(
     ):
         if value not in allowed:
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+    # Whole paths: the processes that read and write need not have this working folder.
+    source, folder = Path(source).resolve(), Path(out).resolve() / PORT
     competition = open_competition(source)
-    folder = Path(out) / PORT
     with stage_lock(folder):
         inputs = {"source": digest_source(source)}
         parameters = {
@@ -108,10 +109,10 @@ def port_data(
         faults = faults_table(examined)
         _write_table(faults, folder / FAULTS)
         if len(faults) and on_bad_file == "error":
-            raise DataFileError(_list_faults(Path(source), faults))
+            raise DataFileError(_list_faults(source, faults))
         train = _without(competition.train, examined)
         if train.empty:
-            raise DataFileError(_list_faults(Path(source), faults, "no sample is left without them"))
+            raise DataFileError(_list_faults(source, faults, "no sample is left without them"))
         index = _store_spectrograms(competition, train, examined, from_files, folder, digest_json(inputs), n_jobs)
         tables = {
             SAMPLES: SAMPLINGS[sampling](train),

@@ -51,7 +51,7 @@ def store_eeg_products(
     """
     port = verify(port_folder)
     samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["eeg_id", "eeg_start"])
-    folder, root = Path(out) / EEG, Path(source)
+    folder, root = Path(out).resolve() / EEG, Path(source).resolve()
     with stage_lock(folder):
         files = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"].unique()]
         inputs = {PORT: port.digest, "eegs": digest_recordings(root, files)}
@@ -111,14 +111,14 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
         ArtefactError: stage 01 is missing, incomplete or changed, or the folder cannot be written.
     """
     port = verify(port_folder)
-    folder, inputs = Path(out) / IMAGES, {PORT: port.digest}
+    folder, inputs = Path(out).resolve() / IMAGES, {PORT: port.digest}
     with stage_lock(folder):
         if is_current(folder, inputs=inputs, parameters={}):
             return folder
         samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["spectrogram_id", "spectrogram_row"])
         index = pd.read_parquet(Path(port_folder) / SPECTROGRAM_INDEX).set_index("spectrogram_id")
         starts = index["start"].loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy()
-        path = str(Path(port_folder) / SPECTROGRAM_ROWS)
+        path = str(Path(port_folder).resolve() / SPECTROGRAM_ROWS)
         blocks = [
             Block(begin, end, (path, starts[begin:end].tolist()))
             for begin, end in spans(len(samples), _IMAGES_PER_BLOCK)

@@ -39,7 +39,7 @@ def store_wide_signals(
     """
     port = verify(port_folder)
     samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["eeg_id", "eeg_start"])
-    folder, root = Path(out) / WIDE, Path(source)
+    folder, root = Path(out).resolve() / WIDE, Path(source).resolve()
     paths = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"]]
     inputs = {PORT: port.digest, "eegs": digest_recordings(root, dict.fromkeys(paths))}
     if is_current(folder, inputs=inputs, parameters={}):

@@ -69,7 +69,7 @@ def store_comparison(
     """
     if not folders:
         raise ConfigError("no trained networks to compare")
-    fits, folder = dict(ensembles or {}), Path(folder)
+    fits, folder = dict(ensembles or {}), Path(folder).resolve()
     oof = load_oof([Path(member) for member in folders])
     shares = dict(zip(oof.names, oof.predictions, strict=True)) | {name: fit.oof for name, fit in fits.items()}
     table = compare_predictions(shares, oof.targets, oof.n_votes, oof.patients)

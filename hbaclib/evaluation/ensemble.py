@@ -92,7 +92,7 @@ def ensemble_stage(
     Returns:
         ``folder``. If it is current already, nothing is computed.
     """
-    folder, places = Path(folder), [Path(member) for member in members]
+    folder, places = Path(folder).resolve(), [Path(member).resolve() for member in members]
     with stage_lock(folder):
         inputs = {place.name: check_kind(place, TRAINED).digest for place in places}
         parameters = {"weights": dict(weights) if weights else None}
@@ -200,7 +200,7 @@ def load_ensemble(folder: str | Path, search: Iterable[str | Path] = ()) -> Stor
         prior, notes = np.array([float(content["prior"][name]) for name in CLASSES]), tuple(content["notes"])
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{path}: incomplete, {type(error).__name__} {error}; fit the ensemble again") from error
-    roots = [Path(folder).resolve().parent, *(Path(root) for root in search)]
+    roots = [Path(folder).resolve().parent, *(Path(root).resolve() for root in search)]
     folders = {name: _find(place, roots) for name, place in places.items()}
     if missing := [f"{name} ({places[name]})" for name, place in folders.items() if place is None]:
         looked = list_some(roots)
@@ -214,7 +214,7 @@ def load_ensemble(folder: str | Path, search: Iterable[str | Path] = ()) -> Stor
         tier=tier,
         prior=prior,
         notes=notes,
-        folder=Path(folder),
+        folder=Path(folder).resolve(),
     )
 
 

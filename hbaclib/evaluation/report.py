@@ -54,7 +54,7 @@ def write_report(
     Raises:
         ArtefactError: there is no such folder, or it cannot be written.
     """
-    folder = Path(run_folder)
+    folder = Path(run_folder).resolve()
     measured = measure(folder, truth, title or "")
     results = measured.results
     page = render(results, draw(measured, _data_folder(folder, data)))

@@ -199,8 +199,8 @@ def open_inputs(
         ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows; or a table is
             not the one that stage 01 wrote.
     """
-    port_folder, eeg_folder, images_folder = Path(port_folder), Path(eeg_folder), Path(images_folder)
-    wide_folders = [Path(wide_folder)] if wide_folder else []
+    port_folder, eeg_folder, images_folder = (Path(part).resolve() for part in (port_folder, eeg_folder, images_folder))
+    wide_folders = [Path(wide_folder).resolve()] if wide_folder else []
     port = read_manifest(port_folder)
     manifests = [port]
     for folder in (eeg_folder, images_folder, *wide_folders):

@@ -93,11 +93,13 @@ def train(
         PlatformError: too little time or memory.
         ArtefactError: an array is not the one that its stage wrote.
     """
-    folder = Path(out_folder)
+    # Whole paths from here on: processes that train need not have this working folder.
+    folder = Path(out_folder).resolve()
+    labels = None if pseudo_labels is None else Path(pseudo_labels).resolve()
     chosen = check_training(recipe, inputs, folds, pseudo_labels)
     needed = {"arrays": inputs.digest} | {f"from {path}": read_manifest(path).digest for path in recipe.start_from}
-    if pseudo_labels is not None:
-        needed["pseudo_labels"] = read_manifest(pseudo_labels).digest
+    if labels is not None:
+        needed["pseudo_labels"] = read_manifest(labels).digest
     if weights := recipe.find_weights():
         needed["weights"] = _digest_of(weights)
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
@@ -106,11 +108,10 @@ def train(
     if isinstance(inputs, InputArrays):
         inputs.verify()
     folder.mkdir(parents=True, exist_ok=True)
-    labels = None if pseudo_labels is None else Path(pseudo_labels)
     every = [
         Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data, family=recipe.family, pseudo_labels=labels)
         for fold in range(recipe.folds)
-        if (data := _data_of(fold, recipe, inputs, needed.get("weights", ""), pseudo_labels))
+        if (data := _data_of(fold, recipe, inputs, needed.get("weights", ""), labels))
         for seed in recipe.seeds
     ]
     fits = [fit for fit in every if fit.fold in chosen]

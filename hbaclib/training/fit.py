@@ -74,6 +74,7 @@ class Fit:
         family: the network's registry entry; it travels with the fit, so that worker processes know it.
         pseudo_labels: folder of pseudo-labels, where the recipe mixes them in.
         code: digest of the library where the run was started; the worker processes of one run share it.
+        working: the working folder where the run was started, which the recipe's relative paths begin from.
     """
 
     recipe: Recipe
@@ -84,6 +85,7 @@ class Fit:
     family: Any = field(default=None, compare=False)
     pseudo_labels: Path | None = field(default=None, compare=False)
     code: str = field(default_factory=code_digest)
+    working: Path = field(default_factory=Path.cwd, compare=False)
 
     @property
     def name(self) -> str:
@@ -98,6 +100,11 @@ class Fit:
     def path(self, ending: str) -> Path:
         """One of the fit's files, for instance ``weights.h5``."""
         return self.folder / f"{self.name}.{ending}"
+
+    def place(self, given: str) -> str:
+        """A file or folder that the recipe names, as a whole path; what is the name of published weights stays one."""
+        there = self.working / given
+        return str(there) if given and there.exists() else given
 
     def outputs(self) -> list[Path]:
         """The files that a finished fit leaves."""
@@ -220,13 +227,13 @@ class _Trainer:
                 recipe.backbone,
                 recipe.layout,
                 recipe.inputs,
-                recipe.weights or None,
+                fit.place(recipe.weights) or None,
                 bn_momentum=recipe.batch_norm_momentum,
                 **recipe.network_options(),
             )
         if recipe.start_from:
-            data = self.inputs
-            start_from(model, recipe.start_from, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)
+            data, folders = self.inputs, [fit.place(path) for path in recipe.start_from]
+            start_from(model, folders, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)
         return model
 
     def rows_of(self, stage: Stage) -> np.ndarray:

@@ -45,7 +45,8 @@ def make_pseudo_labels(
         ConfigError: no members, or no fold that all of them have.
         ArtefactError: a member is not a finished training run.
     """
-    folders, folder, samples = [Path(member) for member in members], Path(out_folder), inputs.samples
+    folders, folder = [Path(member).resolve() for member in members], Path(out_folder).resolve()
+    samples = inputs.samples
     manifests = [trained_manifest(member) for member in folders]
     numbers = sorted(set.intersection(*(set(manifest.facts["folds"]) for manifest in manifests))) if manifests else []
     if not numbers:

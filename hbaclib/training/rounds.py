@@ -44,7 +44,7 @@ def train_in_rounds(
     Raises:
         HbacError: as `train` and `make_pseudo_labels` say.
     """
-    folder, chosen = Path(folder), None if folds is None else tuple(folds)
+    folder, chosen = Path(folder).resolve(), None if folds is None else tuple(folds)
     first = recipe.override({"pseudo_weight": 0.0})
     twice = bool(recipe.pseudo_weight) and pseudo_labels
     before, labels = round_folders(folder)
@@ -80,7 +80,7 @@ def round_folders(folder: str | Path) -> tuple[Path, Path]:
         folder: as ``06_train_wavenet``; its like are ``06_first_round_wavenet`` and ``06_pseudo_labels_wavenet``,
             which their manifests say are none that an ensemble takes for members.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     number, _, name = folder.name.rpartition("_train_")
     first, labels = (
         f"{number}_{kind}_{name}" if number else f"{kind}_{name}" for kind in ("first_round", "pseudo_labels")

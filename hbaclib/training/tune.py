@@ -132,7 +132,7 @@ def tune(
     if len(chosen) < 2:
         raise ConfigError(f"folds {list(chosen)}: at least two are needed, one to judge what the others chose")
     count = min(trials or len(possible), len(possible)) if method == "grid" else trials or FEW_TRIALS
-    folder = Path(out_folder)
+    folder = Path(out_folder).resolve()
     with stage_lock(folder):
         folder.mkdir(parents=True, exist_ok=True)
         runner = _Runner(recipe, inputs, space, folder, method, seed, chosen, pseudo_labels, progress)

@@ -425,6 +425,15 @@ def test_output_is_downloaded_and_checked(tiny: Path, service: Service, tmp_path
     assert not (tmp_path / "new" / "11_first").exists()
 
 
+def test_folders_may_be_relative(tiny: Path, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    give_output(service, FIRST, "11_first", tmp_path / "there")
+    for words in (["push", "build"], ["status", "build"], ["output", "build", "11_first", "--to", "here"]):
+        result = hbac(*words)
+        assert result.exit_code == 0, result.output
+    assert {path.name for path in tmp_path.iterdir()} - {"home", "uploads"} == {"build", "here", "there"}
+
+
 def test_output_names_cannot_leave_the_folder_and_failed_downloads_are_not_kept(
     tiny: Path, service: Service, tmp_path: Path
 ) -> None:
