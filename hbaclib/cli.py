@@ -14,20 +14,32 @@ from hbaclib.cli_kaggle import kaggle
 from hbaclib.cli_predict import predict
 from hbaclib.cli_tune import tune
 from hbaclib.errors import HbacError
+from hbaclib.processes import Stopped, end_children, messages_aside, stop_signals_raise
 
 
 class _Group(click.Group):
-    """A group whose commands print an `HbacError` as one message, and end with exit code 1, 130 after Ctrl-C."""
+    """A group whose commands print what went wrong as one message, and leave nothing running.
+
+    The exit code is 1 after an `HbacError` or an error of the system, 130 after Ctrl-C, 128 and its number after
+    another signal that asks to end.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with stop_signals_raise():
+                return super().invoke(ctx)
         except HbacError as error:
             click.echo(f"hbac: {error}", err=True)
             ctx.exit(1)
-        except KeyboardInterrupt:
-            click.echo("hbac: interrupted; the same command continues where it stopped", err=True)
-            ctx.exit(130)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"hbac: {where}{error.strerror or error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt as error:
+            end_children()
+            how = "interrupted" if not isinstance(error, Stopped) else f"stopped by {error}"
+            click.echo(f"hbac: {how}; the same command continues where it stopped", err=True)
+            ctx.exit(error.code if isinstance(error, Stopped) else 130)
 
 
 def _value(text: str) -> Any:
@@ -39,9 +51,10 @@ def _value(text: str) -> Any:
 
 
 def _pairs(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-    faulty = [text for text in given if not text.partition("=")[0].isidentifier() or "=" not in text]
+    names = [text.partition("=")[0].rpartition(".")[2] for text in given]
+    faulty = [text for text, name in zip(given, names, strict=True) if not name.isidentifier() or "=" not in text]
     if faulty:
-        raise click.BadParameter(f"{faulty[0]!r}; expected NAME=VALUE")
+        raise click.BadParameter(f"{faulty[0]!r}; expected NAME=VALUE or STAGE.NAME=VALUE")
     return {text.partition("=")[0]: _value(text.partition("=")[2]) for text in given}
 
 
@@ -78,7 +91,9 @@ def synth(
         return
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
-    click.echo(make_synthetic_dataset(folder, n_patients=patients, seed=seed, n_test=test_rows, n_jobs=jobs))
+    with messages_aside():
+        made = make_synthetic_dataset(folder, n_patients=patients, seed=seed, n_test=test_rows, n_jobs=jobs)
+    click.echo(made)
 
 
 @main.command()
@@ -91,7 +106,8 @@ def check(data: Path, jobs: int | None) -> None:
 
     folder = find_input("datasets", data)
     competition = open_competition(folder)
-    faults = check_recordings(competition, n_jobs=jobs)
+    with messages_aside():
+        faults = check_recordings(competition, n_jobs=jobs)
     for fault in faults.itertuples():
         click.echo(f"{fault.file}: {fault.problem}")
     rows = 0 if competition.test is None else len(competition.test)
@@ -109,17 +125,21 @@ def check(data: Path, jobs: int | None) -> None:
 @click.option(
     "--data", type=FOLDER, default=None, help="Folder in the competition's format; a synthetic set without it."
 )
-@click.option("--out", type=FOLDER, default=None, help="Output folder; runs/SUITE without it.")
-@click.option("-p", "--parameter", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
-              help="Set a notebook parameter of that name; may be repeated.")  # fmt: skip
-def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, Any]) -> None:
-    """Run the notebooks of SUITE (smoke, demo, full) from raw files to submission.csv.
+@click.option("--out", type=FOLDER, default=None, help="Output folder; runs/SUITE below the working folder without it.")
+@click.option("-p", "--parameter", "parameters", multiple=True, callback=_pairs, metavar="[STAGE.]NAME=VALUE",
+              help="Set a notebook parameter of that name, in all notebooks that have it or in one stage alone "
+              "(04_train_efficientnet.weights=FOLDER); may be repeated.")  # fmt: skip
+@click.option("--cpu", is_flag=True, help="Leave GPUs alone, and do not ask for one.")
+def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, Any], cpu: bool) -> None:
+    """Run the notebooks of SUITE (smoke, ci, demo, full) from raw files to submission.csv.
+
+    What the suite needs (weights, disk, memory, a GPU) is checked first, all of it.
 
     Finished stages are recognised by content and skipped; a killed run continues where it stopped.
     """
     from hbaclib.suite.runner import run_suite
 
-    run_suite(suite, data=data, out=out, parameters=parameters)
+    run_suite(suite, data=data, out=out, parameters=parameters, cpu=cpu)
 
 
 main.add_command(kaggle)

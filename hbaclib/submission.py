@@ -17,8 +17,6 @@ from tqdm import tqdm
 from hbaclib.artefacts import (
     MANIFEST,
     atomic_path,
-    digest_file,
-    digest_json,
     is_current,
     read_manifest,
     stage_lock,
@@ -32,6 +30,7 @@ from hbaclib.conventions import (
     VOTE_COLUMNS,
 )
 from hbaclib.dataset.competition import open_competition
+from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, list_some
 from hbaclib.evaluation.ensemble import open_members
 from hbaclib.evaluation.metric import apply_floor, share_faults
@@ -208,7 +207,10 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     """
     folder, source = Path(folder).resolve(), Path(source).resolve()
     with stage_lock(folder):
-        inputs = {"artefacts": read_manifest(artefacts).digest, "test": _test_digest(source)}
+        inputs = {
+            "artefacts": read_manifest(artefacts).digest,
+            "test": data_digest(source, "test", folder.parent / STORE),
+        }
         parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}
         if not is_current(folder, inputs=inputs, parameters=parameters):
             (folder / MANIFEST).unlink(missing_ok=True)
@@ -308,8 +310,3 @@ def _predict_batch(
 def _batches(n: int) -> Iterator[np.ndarray]:
     for start in range(0, n, _BATCH):
         yield np.arange(start, min(start + _BATCH, n))
-
-
-def _test_digest(source: Path) -> str:
-    files = [source / "test.csv", *sorted(source.glob("test_eegs/*")), *sorted(source.glob("test_spectrograms/*"))]
-    return digest_json([(file.relative_to(source).as_posix(), digest_file(file)) for file in files if file.is_file()])

@@ -28,13 +28,13 @@ from hbaclib.dataset.stages import (
     SAMPLES,
     SPECTROGRAM_INDEX,
     SPECTROGRAM_ROWS,
-    digest_source,
     spans,
 )
 from hbaclib.dataset.store import Block, StoredArray, run_blocks
+from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataFileError
 
-__all__ = ["digest_source", "port_data", "store_eeg_products", "store_kaggle_images"]
+__all__ = ["port_data", "store_eeg_products", "store_kaggle_images"]
 
 _PER_BLOCK = 16
 
@@ -86,7 +86,7 @@ def port_data(
     source, folder = Path(source).resolve(), Path(out).resolve() / PORT
     competition = open_competition(source)
     with stage_lock(folder):
-        inputs = {"source": digest_source(source)}
+        inputs = {"source": data_digest(source, "train", Path(out) / STORE)}
         parameters = {
             "sampling": sampling,
             "n_folds": n_folds,

@@ -16,11 +16,11 @@ from hbaclib.dataset.stages import (
     SAMPLES,
     SPECTROGRAM_INDEX,
     SPECTROGRAM_ROWS,
-    digest_recordings,
     spans,
 )
 from hbaclib.dataset.store import Block, StoredArray, run_blocks
 from hbaclib.dataset.windows import eeg_block, image_block
+from hbaclib.digests import STORE, digest_files
 
 _PER_BLOCK = 8
 _IMAGES_PER_BLOCK = 128
@@ -54,7 +54,7 @@ def store_eeg_products(
     folder, root = Path(out).resolve() / EEG, Path(source).resolve()
     with stage_lock(folder):
         files = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"].unique()]
-        inputs = {PORT: port.digest, "eegs": digest_recordings(root, files)}
+        inputs = {PORT: port.digest, "eegs": digest_files(root, files, Path(out) / STORE)}
         if is_current(folder, inputs=inputs, parameters={}):
             return folder
         n = len(samples)

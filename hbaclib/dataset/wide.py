@@ -10,8 +10,9 @@ import pandas as pd
 from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
 from hbaclib.conventions import EEG_WINDOW, PORT, RAW_PAIRS, WIDE
 from hbaclib.dataset.recordings import load_eeg
-from hbaclib.dataset.stages import SAMPLES, WIDE_SIGNALS, digest_recordings, spans
+from hbaclib.dataset.stages import SAMPLES, WIDE_SIGNALS, spans
 from hbaclib.dataset.store import Block, StoredArray, run_blocks
+from hbaclib.digests import STORE, digest_files
 from hbaclib.errors import DataFileError
 from hbaclib.signal.raw import wide_signals
 
@@ -41,7 +42,7 @@ def store_wide_signals(
     samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["eeg_id", "eeg_start"])
     folder, root = Path(out).resolve() / WIDE, Path(source).resolve()
     paths = [root / "train_eegs" / f"{name}.parquet" for name in samples["eeg_id"]]
-    inputs = {PORT: port.digest, "eegs": digest_recordings(root, dict.fromkeys(paths))}
+    inputs = {PORT: port.digest, "eegs": digest_files(root, paths, Path(out) / STORE)}
     if is_current(folder, inputs=inputs, parameters={}):
         return folder
     work = list(zip(map(str, paths), samples["eeg_start"].tolist(), strict=True))

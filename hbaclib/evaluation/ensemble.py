@@ -243,8 +243,8 @@ def open_members(
     try:
         check_kind(folder, TRAINED, FIRST_ROUND)
     except ArtefactError as error:
-        beside = [path.name for path in trained_folders(folder.resolve().parent)]
-        hint = f"; trained networks beside it: {list_some(beside)}" if beside else ""
+        near = trained_folders(folder) or trained_folders(folder.resolve().parent)
+        hint = f"; trained networks: {list_some(near)}" if near else ""
         raise ArtefactError(f"{error}{hint}") from None
     return None, {folder.resolve().name: folder}
 

@@ -29,7 +29,9 @@ from hbaclib.evaluation.report_stages import rows_of_samples
 from hbaclib.evaluation.tiers import tier_mask
 from hbaclib.platform import find_data
 
-REPORT_FILE, RESULTS_FILE = "report.html", "results.json"
+REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD = "report.html", "results.json", "model_card.md", "data_card.md"
+FILES = (REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD)
+"""What `write_report` leaves."""
 _DPI = 110
 
 
@@ -59,8 +61,8 @@ def write_report(
     results = measured.results
     page = render(results, draw(measured, _data_folder(folder, data)))
     write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
-    write_text(folder / "model_card.md", model_card(results))
-    write_text(folder / "data_card.md", data_card(results))
+    write_text(folder / MODEL_CARD, model_card(results))
+    write_text(folder / DATA_CARD, data_card(results))
     return write_text(folder / REPORT_FILE, page)
 
 

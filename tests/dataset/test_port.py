@@ -28,7 +28,8 @@ from hbaclib.artefacts import read_manifest
 from hbaclib.conventions import CLASSES, SAMPLE_COLUMNS, TRAIN_COLUMNS
 from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.from_eeg import rows_from_eeg, window_from_eeg
-from hbaclib.dataset.port import digest_source, port_data, store_eeg_products, store_kaggle_images
+from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
+from hbaclib.digests import data_digest
 from hbaclib.errors import ArtefactError, ConfigError, DataFileError
 from hbaclib.inputs.store import open_inputs
 from hbaclib.signal.raw import raw_signals
@@ -130,9 +131,9 @@ def test_a_finished_stage_is_recognised_by_content(tiny: Path, tmp_path: Path) -
         os.utime(path)
     assert run_stages(source, tmp_path / "out") == folders
     assert [(folder / "manifest.json").stat().st_mtime_ns for folder in folders] == times
-    before = digest_source(source)
+    before = data_digest(source, "train")
     write_eeg(source / "train_eegs/1000.parquet", random_eeg(np.random.default_rng(99), 10_800))
-    assert digest_source(source) != before
+    assert data_digest(source, "train") != before
     run_stages(source, tmp_path / "out")
     after = [(folder / "manifest.json").stat().st_mtime_ns for folder in folders]
     assert all(new > old for new, old in zip(after[:2], times[:2], strict=True))

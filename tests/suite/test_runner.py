@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from hbaclib import locks
 from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.locks import hold
 from hbaclib.suite.runner import StageFailedError, run_suite
 from tests.suite.tiny_project import SECOND, make_project, write_notebook
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return make_project(tmp_path / "project")
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = make_project(tmp_path / "project")
+    monkeypatch.chdir(made)
+    return made
 
 
 def log(project: Path) -> list[str]:
@@ -97,14 +102,23 @@ def test_unknown_names_are_refused_before_anything_runs(project: Path) -> None:
 
 
 def test_two_runs_do_not_share_a_folder(project: Path) -> None:
-    import fcntl
-
     out = project / "runs" / "tiny"
-    out.mkdir(parents=True)
-    with open(out / ".lock", "w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(ArtefactError, match="another run is writing there"):
-            run_suite("tiny", root=project)
+    with hold(out / ".lock"), pytest.raises(ArtefactError, match="another run is writing there"):
+        run_suite("tiny", root=project)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_told_and_used(
+    project: Path, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr(locks, "_said", set())
+    out = run_suite("tiny", root=project)
+    assert "no locks on this file system; going on without" in caplog.text
+    assert (out / "12_second" / "square.txt").read_text() == "9"
 
 
 def test_unusable_output_folder(project: Path, tmp_path: Path) -> None:

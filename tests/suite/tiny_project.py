@@ -16,6 +16,12 @@ accelerator = "none"
 title = "Second"
 after = ["11_first"]
 accelerator = "none"
+[notebooks.13_last]
+title = "Last"
+after = ["12_second"]
+accelerator = "none"
+reads = ["test"]
+publishes = ["submission.csv"]
 [suites.tiny]
 about = "two cells"
 [[suites.tiny.stages]]
@@ -23,6 +29,14 @@ notebook = "12_second"
 [[suites.tiny.stages]]
 notebook = "11_first"
 parameters = { value = 3 }
+[suites.whole]
+about = "three cells, the last of which reads data"
+[[suites.whole.stages]]
+notebook = "11_first"
+[[suites.whole.stages]]
+notebook = "12_second"
+[[suites.whole.stages]]
+notebook = "13_last"
 """
 
 FIRST = """
@@ -50,6 +64,21 @@ inputs = {"first": read_manifest(Path(out) / "11_first").digest}
 write_manifest(folder, stage, inputs=inputs, parameters={}, outputs=["square.txt"]).digest
 """
 
+LAST = """
+from pathlib import Path
+from hbaclib.artefacts import read_manifest, write_manifest, write_text
+from hbaclib.platform import find_data
+folder, source = Path(out) / stage, find_data(data, out)
+rows = (source / "test.csv").read_text().split()
+size = sum(path.read_bytes().count(b"x") for path in source.glob("test_eegs/*"))
+write_text(folder / "submission.csv", " ".join([*rows, str(size), ""]))
+write_text(Path(out) / "submission.csv", (folder / "submission.csv").read_text())
+with open(Path(out) / "log.txt", "a") as log:
+    log.write("last ")
+inputs = {"second": read_manifest(Path(out) / "12_second").digest}
+write_manifest(folder, stage, inputs=inputs, parameters={}, outputs=["submission.csv"]).digest
+"""
+
 
 def write_notebook(path: Path, parameters: str, body: str) -> None:
     """Write a notebook with a parameters cell and one other."""
@@ -66,4 +95,5 @@ def make_project(root: Path) -> Path:
     (root / "kaggle" / "suite.toml").write_text(TABLE)
     write_notebook(root / "notebooks" / "11_first.ipynb", 'out = ""\nvalue = 1', FIRST)
     write_notebook(root / "notebooks" / "12_second.ipynb", 'out = ""\nstage = ""', SECOND)
+    write_notebook(root / "notebooks" / "13_last.ipynb", 'out = ""\nstage = ""\ndata = ""', LAST)
     return root

@@ -1,0 +1,108 @@
+"""Digests of files that a run reads but does not own: each is read once and known by size, times and inode after that.
+
+A data set of 26 GB is hashed whole, because what is left out of a digest can change unseen; it is hashed once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hbaclib.artefacts import digest_file, digest_json, write_json
+from hbaclib.errors import ArtefactError
+
+STORE = ".digests.json"
+"""Where a run keeps the digests of the files that it reads, in its output folder."""
+MISSING = "missing"
+_SETTLED_NS = 2_000_000_000
+"""A file that changed so shortly before it was read could change again without another time: it is read anew."""
+
+Stamp = list[int]
+
+
+def data_digest(folder: str | Path, part: str, store: str | Path | None = None) -> str:
+    """Digest of the training or the test part of a data set in the competition's format.
+
+    Args:
+        folder: the data set.
+        part: ``train`` or ``test``: that table and every recording in the folders that belong to it.
+        store: as for `digest_files`.
+    """
+    folder = Path(folder)
+    files = [path for kind in ("eegs", "spectrograms") for path in (folder / f"{part}_{kind}").glob("*.parquet")]
+    return digest_files(folder, [folder / f"{part}.csv", *files], store)
+
+
+def digest_files(root: str | Path, files: Iterable[str | Path], store: str | Path | None = None) -> str:
+    """Digest of the content and the names below ``root`` of some files; a missing one counts as missing.
+
+    Args:
+        root: folder that holds all of them; its own place and name do not count.
+        files: the files, in any order.
+        store: JSON file of digests that are known; files with the size, times and inode noted there are not read
+            again. None reads all of them. It is made and kept up to date; where it cannot be written, or is not
+            readable, the files are read.
+    """
+    root, paths = Path(root), sorted({Path(file) for file in files})
+    known = _read(Path(store)) if store else {}
+    begun = time.time_ns()
+    stamps = [_stamp(path) for path in paths]
+    names = [os.path.abspath(path) for path in paths]
+    kept = {
+        name: entry[4]
+        for name, stamp in zip(names, stamps, strict=True)
+        if stamp is not None and (entry := known.get(name)) is not None and entry[:4] == stamp
+    }
+    new = [index for index, name in enumerate(names) if stamps[index] is not None and name not in kept]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        read = dict(zip(new, pool.map(_digest, [paths[index] for index in new]), strict=True))
+    digests = [read.get(index, kept.get(name, MISSING)) for index, name in enumerate(names)]
+    if store:
+        fresh = {
+            names[index]: [*stamp, digest]
+            for index, digest in read.items()
+            if (stamp := stamps[index]) is not None
+            and digest != MISSING
+            and max(stamp[1:3]) < begun - _SETTLED_NS
+            and stamp == _stamp(paths[index])  # not written while it was read
+        }
+        if fresh:
+            _write(Path(store), known | fresh)
+    return digest_json(
+        [[path.relative_to(root).as_posix(), digest] for path, digest in zip(paths, digests, strict=True)]
+    )
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """Size, time of the last change of content and of the last change at all, inode; None for what is no file."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino] if path.is_file() else None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError:
+        return MISSING
+
+
+def _read(store: Path) -> dict[str, list]:
+    try:
+        content = json.loads(store.read_text(encoding="utf-8"))
+        return {str(name): entry for name, entry in content.items() if isinstance(entry, list) and len(entry) == 5}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _write(store: Path, entries: dict[str, list]) -> None:
+    # Else the next run reads the files again; a full disk is told by what has to be written.
+    with contextlib.suppress(ArtefactError):
+        write_json(store, entries)

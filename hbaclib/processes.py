@@ -1,0 +1,127 @@
+"""Ending well: a stop signal ends a command as Ctrl-C does, with nothing left running and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+_GRACE = 5.0
+"""Seconds in which a process may end by itself once it was asked to."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was told to end by a signal other than Ctrl-C's.
+
+    Attributes:
+        code: the exit code that a shell gives for it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+@contextmanager
+def stop_signals_raise() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise `Stopped` in the main thread, so that what is open is closed as after Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # One that is ignored stays so: nohup asks for that.
+    before = {number: signal.getsignal(number) for number in numbers}
+    replaced = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    try:
+        for number in replaced:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def messages_aside(path: Path | None = None) -> Iterator[None]:
+    """Send what child processes, and libraries that are not Python, write to the error stream into a file.
+
+    This process' own messages stay where they are. A terminal sends Ctrl-C to workers as well, which answer with a
+    traceback each; TensorFlow notes on the processor whatever its log level is.
+
+    Args:
+        path: the file; None: one that is thrown away.
+    """
+    sys.stderr.flush()
+    own = sys.stderr
+    kept = os.dup(2)
+    try:
+        with (
+            path.open("wb") if path else tempfile.TemporaryFile() as file,
+            os.fdopen(os.dup(2), "w", buffering=1) as terminal,
+        ):
+            os.dup2(file.fileno(), 2)
+            if own is sys.__stderr__:
+                sys.stderr = terminal
+            yield
+    finally:
+        sys.stderr = own
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def interrupt_children(having: str) -> None:
+    """Send Ctrl-C to the children whose command line has a word: what they have open, they can close."""
+    for child in psutil.Process().children():
+        try:
+            if any(having in word for word in child.cmdline()):
+                child.send_signal(signal.SIGINT)
+        except psutil.Error:
+            continue
+
+
+def end_children() -> None:
+    """End every process that this one has started, and those that they have: first asked, then killed.
+
+    joblib's trackers of shared memory end with the process that they track; killed before it, they would be started
+    anew, with a warning.
+    """
+    children = [child for child in psutil.Process().children(recursive=True) if not _tracks(child)]
+    for act in ("terminate", "kill"):
+        for child in children:
+            try:
+                getattr(child, act)()
+            except psutil.Error:
+                continue
+        _, children = psutil.wait_procs(children, timeout=_GRACE)
+
+
+def _tracks(process: psutil.Process) -> bool:
+    try:
+        return any("resource_tracker" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed writers left below a folder: files and folders under the temporary names of `artefacts`.
+
+    Only for a folder that nobody writes to. What a stage continues from after a kill bears other names and stays.
+    """
+    for path in [*folder.rglob(".*.partial"), *folder.rglob(".*.partial.*")]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
