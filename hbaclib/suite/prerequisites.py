@@ -45,7 +45,8 @@ def check_prerequisites(
 ) -> None:
     """Check everything that a suite needs before any of it is computed.
 
-    Stages that were finished with the same parameters are not asked for weights or a GPU.
+    Stages that were finished with the same parameters, as were those that they read, are not asked for weights or a
+    GPU.
 
     Args:
         suite: the suite.
@@ -59,7 +60,10 @@ def check_prerequisites(
         PlatformError: the same, where only disk, memory or the GPU do not suffice.
     """
     out = Path(out).expanduser().resolve()
-    due = [stage for stage in suite.stages if not _finished(stage, parameters[stage.name], out)]
+    due: list[Stage] = []
+    for stage in suite.stages:  # each behind those that it reads
+        if {each.name for each in due} & set(stage.after) or not _finished(stage, parameters[stage.name], out):
+            due.append(stage)
     plans, config = _plans(suite, parameters)
     config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
     platform = _lacking_disk(suite, parameters, out, data, config)

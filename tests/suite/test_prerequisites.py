@@ -217,10 +217,11 @@ def test_addresses_are_those_of_the_package_and_of_the_guide() -> None:
 
 
 def test_finished_stages_are_not_asked_for_weights_or_a_gpu(tmp_path: Path) -> None:
-    finish(tmp_path, "full", {}, "04")
+    finish(tmp_path, "full", {}, "01", "02", "03", "04")
     assert len(faults("full", tmp_path)) == 1  # the other families have yet to train
-    finish(tmp_path, "full", {}, "04", "05", "06")
+    finish(tmp_path, "full", {}, "01", "02", "03", "04", "05", "06")
     assert faults("full", tmp_path) == []
+    assert len(faults("full", tmp_path, {"n_folds": 4})) == 2  # what they read is made again, and so are they
     weights, gpu = faults("full", tmp_path, {f"{NOTEBOOK}-b1.weights": "imagenet"})  # other parameters: trained again
     assert weights.startswith(f"{NOTEBOOK}-b1: ") and "--cpu" in gpu
     (tmp_path / "stages.json").write_text("[")
