@@ -24,9 +24,9 @@ from tests.suite.recording_server import serve
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SUBSTITUTIONS = {
-    # A suite of a few training steps in place of the real ones.
+    # A suite of a few training steps in place of the real ones, once with a network that is quick to compile.
     "hbac run full": "hbac run smoke",
-    "hbac run demo": "hbac run smoke",
+    "hbac run demo": "hbac run smoke -p backbone=convnet_small",
     "runs/full": "runs/smoke",
     # A recipe of one step in place of the real ones, on the two folds of that suite; one trial of it.
     "hbac tune gold": "hbac tune small.toml",
