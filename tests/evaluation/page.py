@@ -37,7 +37,7 @@ def check_numbers(page: str, results: dict[str, Any]) -> int:
     # Cells of tables hold numbers only in this form (else: names, digests, ids of recordings, patients and folds).
     bare = re.findall(r"<td[^>]*>([^<]*\d\.\d[^<]*)</td>", page)
     names = [*results.get("training", {}), *(stage["stage"] for stage in results["stages"])]
-    for name in names:  # a band's network is named by its edges
+    for name in sorted(names, key=len, reverse=True):  # a band's network is named by its edges
         bare = [cell.replace(name, "") for cell in bare]
     assert [cell for cell in bare if re.search(r"\d\.\d", cell)] == []
     return len(shown)
