@@ -10,14 +10,20 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from hbaclib.artefacts import MANIFEST, read_manifest, verify
+from hbaclib.artefacts import MANIFEST, read_manifest, trained_folders, verify
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError
+from hbaclib.evaluation.report import write_report
+from hbaclib.platform import SYNTHETIC
 from hbaclib.suite import push as pushing
 from hbaclib.suite.client import Kaggle
+from hbaclib.suite.freshness import NOTEBOOKS
 from hbaclib.suite.plan import PlannedKernel, read_plan
 from hbaclib.suite.table import unknown
 
 SUBMIT_NOTEBOOK = "08_submit"
+TRUTH = f"{SYNTHETIC}-truth.parquet"
+BESIDE = ("submission.csv", TRUTH)
+"""Files that a run has in its output folder itself; others of a kernel go to its notebook."""
 SCORE_HOURS = 10.0
 """A code submission runs the notebook anew on the hidden test set, for at most 9 hours."""
 
@@ -61,7 +67,7 @@ def _safe(name: str) -> PurePosixPath:
 
 
 def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> None:
-    """Download what kernels wrote and check every stage's files against its manifest.
+    """Download what kernels wrote, check every stage's files against its manifest, and write the report of all.
 
     Args:
         folder: what `build` made.
@@ -97,17 +103,19 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
             for stage in found:
                 verify(stage)
             for item in sorted(new.iterdir()):
-                _move(
-                    item,
-                    to / item.name
-                    if item.is_dir() or item.name == "submission.csv"
-                    else to / "notebooks" / f"{kernel.name}-{item.name}",
-                )
+                if item.name.startswith("."):
+                    continue  # notes of the run about files of that machine
+                beside = item.is_dir() or item.name in BESIDE
+                _move(item, to / item.name if beside else to / NOTEBOOKS / f"{kernel.name}-{item.name}")
         except OSError as error:
             raise ArtefactError(f"{to}: cannot write there ({error.strerror}); expected a writable folder") from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
         click.echo(f"{kernel.name}: {len(files)} files, digests agree")
+    if trained_folders(to):
+        truth = to / TRUTH
+        page = write_report(to, truth=truth if truth.is_file() else None, title=f"Suite {plan.suite}, on Kaggle")
+        click.echo(f"report: {page}")
 
 
 def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
