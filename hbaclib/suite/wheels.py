@@ -107,7 +107,8 @@ def installed_wheel(name: str, folder: Path) -> Path:
     pure = [tag for tag in tags if tag.endswith("-none-any")]
     if not pure:
         raise ConfigError(f"{name}: wheel tags {tags or 'missing'}, expected a pure-Python package (-none-any)")
-    if any(file.name.startswith("__editable__") for file in distribution.files or []):
+    # As recorded: newer versions of importlib.metadata leave out of `files` what is not there.
+    if any(line.startswith("__editable__") for line in (distribution.read_text("RECORD") or "").splitlines()):
         raise ConfigError(f"{name}: installed as editable, so its files lie elsewhere; expected a wheel's installation")
     python = ".".join(dict.fromkeys(tag.split("-")[0] for tag in pure))
     project = re.sub(r"[-_.]+", "_", distribution.metadata["Name"]).lower()

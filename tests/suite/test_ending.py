@@ -19,6 +19,7 @@ from hbaclib.suite import runner
 from hbaclib.suite.runner import run_suite
 from tests.suite.tiny_project import SECOND, make_project, write_notebook
 
+pytestmark = pytest.mark.slow
 HBAC = [sys.executable, "-m", "hbaclib.cli"]
 PARAMETERS = 'out = ""\nstage = ""'
 
@@ -61,6 +62,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    """Start a command as a terminal does: Ctrl-C is heard, to which whatever a shell runs in the background is deaf."""
+    return subprocess.Popen(
+        [*HBAC, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_hear_ctrl_c,
+    )
+
+
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -68,18 +85,21 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("body", [WRITES, WORKERS, CHILDREN], ids=["writes", "workers", "children"])
 @pytest.mark.parametrize(
-    ("number", "code", "group"),
-    [(signal.SIGINT, 130, True), (signal.SIGTERM, 143, False), (signal.SIGHUP, 129, False)],
-    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
+    ("body", "number", "code", "group"),
+    [
+        pytest.param(WRITES, signal.SIGINT, 130, True, id="writes, Ctrl-C"),
+        pytest.param(WORKERS, signal.SIGINT, 130, True, id="workers, Ctrl-C"),
+        pytest.param(WRITES, signal.SIGTERM, 143, False, id="writes, SIGTERM"),
+        pytest.param(WORKERS, signal.SIGTERM, 143, False, id="workers, SIGTERM"),
+        pytest.param(CHILDREN, signal.SIGTERM, 143, False, id="children, SIGTERM"),
+        pytest.param(WRITES, signal.SIGHUP, 129, False, id="writes, SIGHUP"),
+    ],
 )
 def test_a_stopped_run(project: Path, body: str, number: int, code: int, group: bool) -> None:
     write_notebook(project / "notebooks" / "12_second.ipynb", PARAMETERS, body)
     out = project / "runs" / "tiny"
-    process = subprocess.Popen(
-        [*HBAC, "run", "tiny"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start(["run", "tiny"])
     wait_for(out / "begun", process)
     time.sleep(0.5)
     below = psutil.Process(process.pid).children(recursive=True)
@@ -200,9 +220,7 @@ def test_other_commands_end_as_well(tmp_path: Path, command: str, number: int, c
             rows.append(",".join([str(10_000 + more), *values[1:6], str(10_000 + more), *values[7:]]))
         table.write_text("\n".join([*rows, ""]))
         words = ["check", str(tmp_path / "set"), "--jobs", "2"]
-    process = subprocess.Popen(
-        [*HBAC, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start(words)
     deadline = time.monotonic() + 60
     while len(psutil.Process(process.pid).children(recursive=True)) < 2:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
