@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,15 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with stop_signals_raise():
-                return super().invoke(ctx)
+                try:
+                    return super().invoke(ctx)
+                except KeyboardInterrupt:
+                    end_children()
+                    raise
+        except BrokenPipeError:
+            # Who reads has seen enough; at the end Python would write what is left.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
         except HbacError as error:
             click.echo(f"hbac: {error}", err=True)
             ctx.exit(1)
@@ -36,7 +45,6 @@ class _Group(click.Group):
             click.echo(f"hbac: {where}{error.strerror or error}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
-            end_children()
             how = "interrupted" if not isinstance(error, Stopped) else f"stopped by {error}"
             click.echo(f"hbac: {how}; the same command continues where it stopped", err=True)
             ctx.exit(error.code if isinstance(error, Stopped) else 130)

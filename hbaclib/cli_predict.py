@@ -92,8 +92,9 @@ def predict(
             _import(module)
         _run(artefacts, recordings, out, (window, step or _STEP), spectrogram != NONE, eeg_begins, faults)
     except KeyboardInterrupt:
-        click.echo("hbac: interrupted" + (f"; {out} was not written" if out else ""), err=True)
-        sys.exit(130)
+        if out:
+            click.echo(f"hbac: {out} was not written", err=True)
+        raise
     if faults:
         click.echo(f"hbac: {len(faults)} of {len(recordings)} recordings could not be predicted", err=True)
         sys.exit(1)

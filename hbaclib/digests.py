@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from hbaclib.artefacts import digest_file, digest_json, write_json
 from hbaclib.errors import ArtefactError
 
@@ -21,6 +23,8 @@ STORE = ".digests.json"
 MISSING = "missing"
 _SETTLED_NS = 2_000_000_000
 """A file that changed so shortly before it was read could change again without another time: it is read anew."""
+
+_MANY_BYTES, _PART = 2_000_000_000, 1000
 
 Stamp = list[int]
 
@@ -59,20 +63,29 @@ def digest_files(root: str | Path, files: Iterable[str | Path], store: str | Pat
         if stamp is not None and (entry := known.get(name)) is not None and entry[:4] == stamp
     }
     new = [index for index, name in enumerate(names) if stamps[index] is not None and name not in kept]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = dict(zip(new, pool.map(_digest, [paths[index] for index in new]), strict=True))
+    total = sum((stamps[index] or [0])[0] for index in new)
+    read: dict[int, str] = {}
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=total, desc="reading the data once", unit="B", unit_scale=True, disable=total < _MANY_BYTES) as bar,
+    ):
+        for part in (new[begin : begin + _PART] for begin in range(0, len(new), _PART)):
+            found = dict(zip(part, pool.map(_digest, [paths[index] for index in part]), strict=True))
+            read |= found
+            bar.update(sum((stamps[index] or [0])[0] for index in part))
+            if store:
+                settled = {
+                    names[index]: [*stamp, digest]
+                    for index, digest in found.items()
+                    if (stamp := stamps[index]) is not None
+                    and digest != MISSING
+                    and max(stamp[1:3]) < begun - _SETTLED_NS
+                    and stamp == _stamp(paths[index])  # not written while it was read
+                }
+                if settled:
+                    known |= settled
+                    _write(Path(store), known)
     digests = [read.get(index, kept.get(name, MISSING)) for index, name in enumerate(names)]
-    if store:
-        fresh = {
-            names[index]: [*stamp, digest]
-            for index, digest in read.items()
-            if (stamp := stamps[index]) is not None
-            and digest != MISSING
-            and max(stamp[1:3]) < begun - _SETTLED_NS
-            and stamp == _stamp(paths[index])  # not written while it was read
-        }
-        if fresh:
-            _write(Path(store), known | fresh)
     return digest_json(
         [[path.relative_to(root).as_posix(), digest] for path, digest in zip(paths, digests, strict=True)]
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import psutil
 
-_GRACE = 5.0
+_GRACE = 2.0
 """Seconds in which a process may end by itself once it was asked to."""
 
 
@@ -82,30 +83,44 @@ def messages_aside(path: Path | None = None) -> Iterator[None]:
         os.close(kept)
 
 
-def interrupt_children(having: str) -> None:
-    """Send Ctrl-C to the children whose command line has a word: what they have open, they can close."""
+def processes_below(having: str) -> list[psutil.Process]:
+    """The children whose command line has a word, and all that they have started."""
+    found: list[psutil.Process] = []
     for child in psutil.Process().children():
-        try:
+        with contextlib.suppress(psutil.Error):
             if any(having in word for word in child.cmdline()):
-                child.send_signal(signal.SIGINT)
-        except psutil.Error:
-            continue
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
-def end_children() -> None:
-    """End every process that this one has started, and those that they have: first asked, then killed.
+def interrupt(processes: Iterable[psutil.Process]) -> None:
+    """Send Ctrl-C to some processes: what they have open, they can close."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGINT)
+
+
+def end_processes(processes: Iterable[psutil.Process]) -> None:
+    """End some processes: first they are asked, then killed.
 
     joblib's trackers of shared memory end with the process that they track; killed before it, they would be started
     anew, with a warning.
     """
-    children = [child for child in psutil.Process().children(recursive=True) if not _tracks(child)]
+    left = [process for process in processes if not _tracks(process)]
     for act in ("terminate", "kill"):
-        for child in children:
-            try:
-                getattr(child, act)()
-            except psutil.Error:
-                continue
-        _, children = psutil.wait_procs(children, timeout=_GRACE)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                getattr(process, act)()
+        _, left = psutil.wait_procs(left, timeout=_GRACE)
+
+
+def end_children() -> None:
+    """End every process that this one has started, and those that they have, undisturbed by further signals."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+    end_processes(psutil.Process().children(recursive=True))
 
 
 def _tracks(process: psutil.Process) -> bool:
@@ -121,7 +136,12 @@ def remove_partial(folder: Path) -> None:
     Only for a folder that nobody writes to. What a stage continues from after a kill bears other names and stays.
     """
     for path in [*folder.rglob(".*.partial"), *folder.rglob(".*.partial.*")]:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        remove_path(path)
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

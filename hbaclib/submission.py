@@ -157,9 +157,13 @@ def make_submission(
     log: list[tuple[int, str]] = []
     members = _load_members(pooling, load or TrainedNetwork, clock, log)
     wanted = any(member.needs_spectrogram for member in members.values())
+    if wanted and not any(competition.has_spectrograms(part) for part in ("train", "test")):
+        spectrograms = "from_eeg"  # as stage 01 did
+        log.append((-1, "the data set has no spectrogram files: all are computed from the EEG"))
     if wanted and spectrograms == "files" and not competition.has_spectrograms("test"):
         raise DataFileError(
-            f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them: spectrograms='from_eeg'"
+            f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them: "
+            "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"
         )
     shares = np.tile(pooling.prior, (len(test), 1))
     complete = list(members)

@@ -60,7 +60,10 @@ def kernel_title(suite: Suite, stage: Stage) -> str:
     """Title of a stage's kernel: the notebook's, what sets the stage apart, and the suite unless it is the full one."""
     base = stage.notebook.name
     alone = [other.notebook.name for other in suite.stages].count(base) == 1
-    part = stage.name[len(base) :] if stage.name.startswith(base) else "" if alone else stage.name
+    # What both names begin with, up to a whole word, is said by the notebook's title.
+    same = next((n for n, pair in enumerate(zip(base, stage.name, strict=False)) if pair[0] != pair[1]), len(base))
+    common = base if stage.name.startswith(base) else base[:same].rpartition("_")[0]
+    part = "" if alone and common != base else stage.name[len(common) :]
     words = [stage.notebook.title, *part.strip("-_ ").split("-"), "" if suite.name == DEFAULT_SUITE else suite.name]
     return " ".join(word for word in words if word)
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from hbaclib.errors import ArtefactError, HbacError
-from hbaclib.processes import end_children, interrupt_children, messages_aside
+from hbaclib.processes import end_processes, interrupt, messages_aside, processes_below
+from hbaclib.suite.parameters import literal
 from hbaclib.suite.table import Stage
 
 _LAST_WORDS = 2000
 _KERNEL = "ipykernel_launcher"
-_SECONDS_TO_END = 10.0
+_SECONDS_TO_END = 4.0
 """What an interrupted cell gets to close its files before its processes are ended."""
 
 
@@ -48,15 +49,18 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
             _join_streams(running)
             os.replace(running, failed)
             raise _cell_error(stage, failed, error) from None
-        except DeadKernelError:
+        except (DeadKernelError, RuntimeError) as error:
+            # jupyter raises the latter where a kernel dies, or says nothing, while it starts.
             last = messages.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
             raise StageFailedError(
-                f"{stage.name}: the notebook's kernel died, mostly for lack of memory; its last words, of {messages}:"
-                f"\n{last or '(none)'}"
+                f"{stage.name}: the notebook's kernel died, mostly for lack of memory ({error}); its last words, of "
+                f"{messages}:\n{last or '(none)'}"
             ) from None
         _join_streams(running)
         os.replace(running, folder / f"{stage.name}.ipynb")
         failed.unlink(missing_ok=True)
+        if not messages.stat().st_size:
+            messages.unlink()
     except OSError as error:
         raise ArtefactError(f"{stage.name}: {folder}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -75,12 +79,13 @@ def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Pat
         loop = ensure_event_loop()  # the one that papermill's calls take in this thread; nobody else closes it
         try:
             papermill.execute_notebook(
-                _literal(stage.notebook.path),
-                _literal(running),
+                literal(stage.notebook.path),
+                literal(running),
                 parameters=dict(parameters),
                 kernel_name="python3",
                 progress_bar=bar,
                 cwd=str(folder),
+                start_timeout=300,  # a slow disk, a first start
                 extra_arguments=["--log-level=ERROR"],  # a kernel on this machine need not warn of plain sockets
                 kernel_manager_class=_kernel_manager(),
             )
@@ -97,22 +102,19 @@ def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Pat
     try:
         done.result()
     except KeyboardInterrupt:
+        logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # that the kernel dies now is no news
+        # Looked up while it lives: what a dead kernel has started is nobody's child.
+        below = processes_below(_KERNEL)
         try:
-            logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # that the kernel dies now is no news
-            interrupt_children(_KERNEL)
+            interrupt(below[:1])
             thread.join(_SECONDS_TO_END)
         finally:
-            end_children()
+            end_processes([*below, *processes_below(_KERNEL)])
             thread.join(_SECONDS_TO_END)
             os.chdir(here)  # papermill changes it for its time
         raise
     finally:
         thread.join(_SECONDS_TO_END)
-
-
-def _literal(path: Path) -> str:
-    """A path as papermill takes it: it reads every path as a format string."""
-    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _kernel_manager() -> type:

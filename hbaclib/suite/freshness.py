@@ -7,7 +7,10 @@ notebooks the manifests decide again what has to be computed.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,20 +22,22 @@ from hbaclib.artefacts import (
     digest_json,
     finished_stages,
     read_manifest,
+    trained_folders,
     verify,
     write_json,
 )
-from hbaclib.conventions import COMPARISON, TRAINED
-from hbaclib.digests import STORE, data_digest
-from hbaclib.errors import ArtefactError
-from hbaclib.platform import find_data
+from hbaclib.conventions import COMPARISON, PORT, TRAINED
+from hbaclib.dataset.synthetic.writer import summary_path, truth_path
+from hbaclib.digests import STORE, data_digest, digest_files
+from hbaclib.errors import ArtefactError, HbacError
+from hbaclib.platform import SYNTHETIC, find_data, find_trained
+from hbaclib.suite.parameters import OWN, PATHS
 from hbaclib.suite.table import Stage
+from hbaclib.suite.upstream import TRAINING_PREFIXES
+from hbaclib.training.plans import plans_of
 
 STAGES = "stages.json"
-NOTEBOOKS = "notebooks"
-RUNNER_PARAMETERS = ("out", "data", "stage")
-"""Parameters that the runner fills in itself, where a notebook has them; places say nothing about content."""
-
+NOTEBOOKS, EARLIER = "notebooks", "earlier"
 Row = dict[str, Any]
 
 
@@ -55,39 +60,63 @@ class StageRows:
         """A stage's row, None where it has not come to its end."""
         return self._rows.get(name)
 
-    def put(self, name: str, row: Row | None, order: list[str]) -> None:
-        """Keep a stage's row, or drop it; the file holds the rows of the suite's stages in their order."""
-        if row is None and name not in self._rows:
-            return
-        self._rows.pop(name, None)
-        if row is not None:
-            self._rows[name] = row
+    def put(self, name: str, row: Row, order: list[str]) -> None:
+        """Keep a stage's row; the file holds the rows of the suite's stages in their order."""
+        self._rows[name] = row
         write_json(self._path, [self._rows[each] for each in order if each in self._rows])
 
 
-def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path | None) -> str:
-    """Digest of all that a stage reads: notebook, parameters, code, the stages before it, its part of the data.
+def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, Any]:
+    """All that a stage reads, as digests: notebook, parameters, code, the stages before it, its part of the data.
 
     Args:
         stage: the stage.
         parameters: what its notebook is given.
         out: the run's output folder.
         data: the data set; None: found as the notebooks find it.
+
+    Returns:
+        JSON values; `data_key` is the part of them that only a stage that makes the data cannot know beforehand.
     """
+    joins = any(name.startswith(TRAINING_PREFIXES) for name in stage.notebook.after)
+    files = _named_files(stage, parameters, out)
+    return {
+        "notebook": digest_file(stage.notebook.path),
+        # Places say nothing about content.
+        "parameters": {name: value for name, value in parameters.items() if name not in OWN and name not in files},
+        "files": files,
+        "code": code_digest(everything=True),
+        "stages": {path.name: read_manifest(path).digest for name in stage.after for path in made_folders(out / name)},
+        # Notebooks that join networks take all that they find.
+        "networks": {path.name: read_manifest(path).digest for path in find_trained(out)} if joins else {},
+        **data_key(stage, out, data),
+    }
+
+
+def data_key(stage: Stage, out: Path, data: Path | None) -> dict[str, Any]:
+    """Digests of the parts of the data that a stage reads."""
     folder = find_data(data or "", out)
-    return digest_json(
-        {
-            "notebook": digest_file(stage.notebook.path),
-            "parameters": {name: value for name, value in parameters.items() if name not in RUNNER_PARAMETERS},
-            "code": code_digest(everything=True),
-            "stages": {
-                path.name: read_manifest(path).digest for name in stage.after for path in made_folders(out / name)
-            },
-            "data": {
-                part: "" if folder is None else data_digest(folder, part, out / STORE) for part in stage.notebook.reads
-            },
-        }
-    )
+    found = {} if folder is None else {part: data_digest(folder, part, out / STORE) for part in stage.notebook.reads}
+    return {"data": found}
+
+
+def _named_files(stage: Stage, parameters: Mapping[str, Any], out: Path) -> dict[str, str]:
+    """Digests of the files and folders that parameters name, and that the recipes behind them name."""
+    given = {name: Path(str(parameters[name])) for name in PATHS if parameters.get(name)}
+    paths = {name: path for name, path in given.items() if path.is_absolute()}  # else a name that the library knows
+    # Faults are told before the first stage.
+    with contextlib.suppress(HbacError, TypeError, ValueError, AttributeError):
+        plans = plans_of(stage.notebook.name, parameters)
+        for name, recipe in plans.recipes.items() if plans else ():
+            paths |= {f"{name}: {path}": Path(path) for path in recipe.start_from}
+            if weights := recipe.find_weights():
+                paths[f"{name}: weights"] = weights
+    found = {}
+    for name, path in paths.items():
+        files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+        if files:
+            found[name] = digest_files(path.parent if path.is_file() else path, files, out / STORE)
+    return found
 
 
 def made_folders(folder: Path) -> list[Path]:
@@ -115,15 +144,40 @@ def left_files(stage: Stage, out: Path) -> dict[str, str]:
     """
     files = [path / MANIFEST for path in made_folders(out / stage.name)]
     files += [out / NOTEBOOKS / f"{stage.name}.ipynb", *(out / name for name in stage.notebook.publishes)]
+    if stage.notebook.name == PORT and (out / SYNTHETIC).is_dir():
+        files += [truth_path(out / SYNTHETIC), summary_path(out / SYNTHETIC)]
     try:
         return {path.relative_to(out).as_posix(): digest_file(path) for path in files}
     except OSError as error:
         raise ArtefactError(f"{error.filename}: missing; stage {stage.name} has not left it") from error
 
 
-def is_up_to_date(stage: Stage, row: Row | None, key: str, out: Path) -> bool:
+def set_aside(row: Row | None, files: Mapping[str, str], out: Path) -> list[str]:
+    """Move the networks that a stage made with other parameters, and not now, out of the way of what joins networks.
+
+    Args:
+        row: the stage's row before it ran, None for none.
+        files: what it has left now, as `left_files` says.
+        out: the run's output folder.
+
+    Returns:
+        Names of the folders; they lie in ``earlier/`` below the output folder.
+    """
+    before = {Path(name).parent.as_posix() for name in (row or {}).get("files", {}) if Path(name).name == MANIFEST}
+    names = sorted(before - {Path(name).parent.as_posix() for name in files})
+    moved = [name for name in names if out / name in trained_folders(out)]
+    for name in moved:
+        target = out / EARLIER / name
+        if target.exists():
+            shutil.rmtree(target)
+        target.parent.mkdir(exist_ok=True)
+        os.replace(out / name, target)
+    return moved
+
+
+def is_up_to_date(stage: Stage, row: Row | None, key: Mapping[str, Any], out: Path) -> bool:
     """Whether a stage read what it would read now, and every file that it left is as it was."""
-    if row is None or row.get("key") != key:
+    if row is None or row.get("key") != digest_json(key):
         return False
     try:
         if left_files(stage, out) != row.get("files"):

@@ -16,11 +16,16 @@ PATHS = ("recipe", "weights", "image_half")
 """Parameters that are a name that the library knows, or a file or folder."""
 
 
+def literal(path: Path) -> str:
+    """A path as papermill takes it: it reads every path as a format string."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def known_parameters(stage: Stage) -> dict[str, Any]:
     """Parameters of a stage's notebook, as its parameters cell declares them."""
     import papermill
 
-    return papermill.inspect_notebook(str(stage.notebook.path))
+    return papermill.inspect_notebook(literal(stage.notebook.path))
 
 
 def all_values(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:

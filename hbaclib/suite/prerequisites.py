@@ -42,7 +42,7 @@ def check_prerequisites(
     data: str | Path | None,
     *,
     cpu: bool = False,
-) -> None:
+) -> str:
     """Check everything that a suite needs before any of it is computed.
 
     Stages that were finished with the same parameters, as were those that they read, are not asked for weights or a
@@ -54,6 +54,9 @@ def check_prerequisites(
         out: output folder.
         data: folder in the competition's format, None where the first notebook finds or makes one.
         cpu: the CPU is asked for, whatever the suite needs and the machine has.
+
+    Returns:
+        What the caller is to be told, though the suite runs: that the CPU has to be used in place of a GPU; else empty.
 
     Raises:
         ConfigError: recipes or weights, and whatever else is missing: one line for each fault, with what mends it.
@@ -68,10 +71,13 @@ def check_prerequisites(
     config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
     platform = _lacking_disk(suite, parameters, out, data, config)
     trains = any(stage.notebook.name.startswith(TRAINING_PREFIXES) for stage in due)
-    platform += (_lacking_memory(suite) if due else []) + (_lacking_gpu(suite) if trains and not cpu else [])
+    platform += _lacking_memory(suite) if trains else []
+    unseen = _lacking_gpu(suite) if trains and not cpu else []
+    platform += unseen if suite.needs_gpu else []
     if config or platform:
         lines = "\n".join(f"- {fault}" for fault in [*dict.fromkeys(config), *platform])
         raise (ConfigError if config else PlatformError)(f"suite {suite.name} cannot run here:\n{lines}")
+    return unseen[0] if unseen else ""
 
 
 def _finished(stage: Stage, parameters: Mapping[str, Any], out: Path) -> bool:
@@ -175,6 +181,7 @@ def _lacking_disk(
         first = next((stage for stage in suite.stages if stage.notebook.name == PORT), None)
         values = all_values(first, parameters[first.name]) if first else {}
         found = find_data(data or "", out)
+        told += _lacking_data(suite, found)
         # A set that this run has made lies there already; it is no other folder's copy.
         own = found is not None and found == out / SYNTHETIC
         counts = sizes.suite_counts(replace(suite, competition=""), values, None if own else found, quickly=True)
@@ -204,6 +211,28 @@ def _lacking_disk(
     ]
 
 
+def _lacking_data(suite: Suite, found: Path | None) -> list[str]:
+    """Whether the data are there, and their parts that the stages read."""
+    if found is None:
+        if not suite.competition:
+            return []
+        return [
+            f"suite {suite.name} is for the competition's files or such of your own, and there are none: --data FOLDER "
+            "(suite demo makes a synthetic set)"
+        ]
+    parts = sorted({part for stage in suite.stages for part in stage.notebook.reads})
+    lacking = [found / f"{part}.csv" for part in parts if not _has_rows(found / f"{part}.csv")]
+    return [f"{path}: missing or without rows; name another folder: --data FOLDER" for path in lacking]
+
+
+def _has_rows(table: Path) -> bool:
+    try:
+        with table.open("rb") as file:
+            return sum(bool(line.strip()) for line, _ in zip(file, range(2), strict=False)) == 2
+    except OSError:
+        return False
+
+
 def _lacking_memory(suite: Suite) -> list[str]:
     free = available_memory()
     if free is None or free >= suite.memory_gb * 1e9:
@@ -230,7 +259,7 @@ def _lacking_gpu(suite: Suite) -> list[str]:
         return []
     return [
         f"the driver lists {list_some(gpus, 2)}, but TensorFlow sees no GPU{f' ({reason})' * bool(reason)}; install "
-        'what it lacks: pip install "tensorflow[and-cuda]", or train on the CPU: --cpu'
+        f'what it lacks: {sys.executable} -m pip install "tensorflow[and-cuda]", or train on the CPU: --cpu'
     ]
 
 

@@ -15,13 +15,25 @@ from typing import Any
 
 import click
 
-from hbaclib.artefacts import code_digest, digest_file, finished_stages, is_current, write_manifest
+from hbaclib.artefacts import code_digest, digest_file, digest_json, finished_stages, is_current, write_manifest
 from hbaclib.digests import STORE, data_digest
+from hbaclib.errors import list_some
+from hbaclib.evaluation.report import FILES, write_report
 from hbaclib.locks import hold
 from hbaclib.platform import SYNTHETIC, find_data
-from hbaclib.processes import remove_partial
+from hbaclib.processes import remove_partial, remove_path
 from hbaclib.suite.execute import StageFailedError, execute
-from hbaclib.suite.freshness import NOTEBOOKS, STAGES, StageRows, is_up_to_date, left_files, stage_key
+from hbaclib.suite.freshness import (
+    EARLIER,
+    NOTEBOOKS,
+    STAGES,
+    StageRows,
+    data_key,
+    is_up_to_date,
+    left_files,
+    set_aside,
+    stage_key,
+)
 from hbaclib.suite.parameters import fill_parameters
 from hbaclib.suite.prerequisites import check_prerequisites
 from hbaclib.suite.table import Suite, SuiteTable
@@ -29,6 +41,8 @@ from hbaclib.suite.table import Suite, SuiteTable
 __all__ = ["StageFailedError", "run_suite"]
 
 REPORT = "report"
+_OWN = (SYNTHETIC, f"{SYNTHETIC}-truth", f"{SYNTHETIC}-summary", "stages", "manifest", STORE.removesuffix(".json"))
+"""Stems of further files that a run writes in its output folder itself."""
 
 
 def run_suite(
@@ -71,11 +85,12 @@ def run_suite(
     busy = f"{folder}: another run is writing there; wait for it, or choose another --out"
     with hold(folder / ".lock", wait=False, busy=busy):
         started = time.monotonic()
+        _clean(suite, folder)  # what a run left that was killed
         try:
             computed = _run_stages(suite, values, folder, source, cpu)
             _report(suite, folder, source)
         except BaseException:
-            remove_partial(folder)
+            _clean(suite, folder)
             raise
         click.echo(f"{computed} of {len(suite.stages)} stages computed in {time.monotonic() - started:.0f} s")
         for title, file in (("submission: ", "submission.csv"), ("report:     ", "report.html")):
@@ -84,35 +99,52 @@ def run_suite(
     return folder
 
 
+def _clean(suite: Suite, folder: Path) -> None:
+    """Remove half-written files of this suite's stages; other folders may be other people's."""
+    numbers = {stage.notebook.name.partition("_")[0] + "_" for stage in suite.stages}
+    own = [path for number in sorted(numbers) for path in folder.glob(f"{number}*") if path.is_dir()]
+    for path in [*own, folder / NOTEBOOKS, folder / SYNTHETIC]:
+        remove_partial(path)
+    names = {Path(name).stem for stage in suite.stages for name in stage.notebook.publishes}
+    for name in {*names, *(Path(file).stem for file in FILES), *_OWN}:
+        for path in folder.glob(f".{name}.*partial*"):
+            remove_path(path)
+
+
 def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> int:
     """Run the stages that are not up to date; their number."""
     rows, order, computed = StageRows(folder), [stage.name for stage in suite.stages], 0
+    checked = rows.get(order[0]) is None
+    if checked:  # before the data are read for their digests, which takes minutes where they are many
+        _check(suite, values, folder, source, cpu)
     for number, stage in enumerate(suite.stages, start=1):
         key = stage_key(stage, values[stage.name], folder, source)
+        before = rows.get(stage.name)
         label = f"[{number}/{len(suite.stages)}] {stage.name}"
-        if is_up_to_date(stage, rows.get(stage.name), key, folder):
+        if is_up_to_date(stage, before, key, folder):
             click.echo(f"{label} up to date")
             continue
-        if not computed:
+        if not checked:
             # Whatever a later stage lacks is told now, not after hours; what is finished needs nothing more.
-            left = replace(suite, stages=suite.stages[number - 1 :])
-            check_prerequisites(left, values, folder, source, cpu=cpu)
+            _check(replace(suite, stages=suite.stages[number - 1 :]), values, folder, source, cpu)
+            checked = True
         click.echo(label, nl=False)
         begin = time.monotonic()
-        rows.put(stage.name, None, order)
+        made_now = find_data(source or "", folder) is None
         try:
             execute(stage, values[stage.name], folder / NOTEBOOKS)
-            if stage.notebook.reads and source is None:
-                # The first notebook makes the data where there are none: only now can be said what was read.
-                key = stage_key(stage, values[stage.name], folder, source)
+            if made_now:
+                key |= data_key(stage, folder, source)  # the first notebook has made the data
+            files = left_files(stage, folder)
+            aside = set_aside(before, files, folder)
             row = {
                 "stage": stage.name,
                 "notebook": stage.notebook.name,
                 "seconds": round(time.monotonic() - begin, 1),
                 "status": "done",
                 "parameters": values[stage.name],
-                "key": key,
-                "files": left_files(stage, folder),
+                "key": digest_json(key),
+                "files": files,
             }
             rows.put(stage.name, row, order)
         except BaseException:
@@ -120,7 +152,16 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
             raise
         computed += 1
         click.echo(f" done in {time.monotonic() - begin:.1f} s")
+        if aside:
+            click.echo(f"    {list_some(aside)}: trained with other parameters; now in {folder / EARLIER}")
     return computed
+
+
+def _check(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> None:
+    note = check_prerequisites(suite, values, folder, source, cpu=cpu)
+    if note:
+        click.echo(f"hbac: {note}; going on with the CPU", err=True)
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def _report(suite: Suite, folder: Path, source: Path | None) -> None:
@@ -128,8 +169,6 @@ def _report(suite: Suite, folder: Path, source: Path | None) -> None:
 
     The run's own manifest names what they were made from.
     """
-    from hbaclib.evaluation.report import FILES, write_report
-
     truth = folder / f"{SYNTHETIC}-truth.parquet"
     data = find_data(source or "", folder)
     inputs = {path.name: manifest.digest for path, manifest in finished_stages(folder).items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from hbaclib.artefacts import stage_lock
 from hbaclib.conventions import EEG, ENSEMBLE, IMAGES, PORT
@@ -38,7 +39,7 @@ def data_folder(
 
     Raises:
         PlatformError: a folder was named and is not there.
-        HbacError: a set made with other arguments lies there.
+        HbacError: something else than a synthetic set lies where it would be made.
     """
     mount = find_mount("competitions", COMPETITION)
     if data or mount:
@@ -47,13 +48,20 @@ def data_folder(
         print(f"data: {found}")
         return found
     from hbaclib.dataset.synthetic import make_synthetic_dataset
+    from hbaclib.dataset.synthetic.writer import is_set_of, remove_set
 
     print(f"no data given and no competition mount: a synthetic set of {synthetic_patients} patients is used")
     folder = Path(out) / SYNTHETIC
+    arguments: dict[str, Any] = {
+        "n_patients": synthetic_patients,
+        "recordings_per_patient": synthetic_recordings,
+        "seed": synthetic_seed,
+    }
     with stage_lock(folder):
-        return make_synthetic_dataset(
-            folder, n_patients=synthetic_patients, recordings_per_patient=synthetic_recordings, seed=synthetic_seed
-        )
+        # A set below the run's own folder is the run's own: of other arguments, or damaged, it is made anew.
+        if not is_set_of(folder, **arguments):
+            remove_set(folder)
+        return make_synthetic_dataset(folder, **arguments)
 
 
 def source_of(data: str, out: str | Path) -> Path:

@@ -405,7 +405,8 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
     """Load a recipe that ships with the library, or one from a TOML file.
 
     Args:
-        name_or_path: one of `recipe_names`, or the path of a ``.toml`` file.
+        name_or_path: one of `recipe_names`, or the path of a ``.toml`` file; ``weights`` and ``start_from`` in it may
+            be relative to its folder.
         overrides: values to change; use ``load_recipe(name).override({"stages.0.epochs": 2})`` for nested ones.
 
     Raises:
@@ -422,7 +423,20 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
     else:
         raise unknown_name("recipe", str(name_or_path), recipe_names())
     recipe = Recipe.from_toml(text, str(name_or_path))
+    if path.is_file():
+        recipe = _places_beside(recipe, path.resolve().parent)
     return recipe.override(overrides, str(name_or_path)) if overrides else recipe
+
+
+def _places_beside(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with whole paths for what it names relative to its own folder."""
+
+    def whole(place: str) -> str:
+        return str(folder / place) if place and (folder / place).exists() else place
+
+    found = {"weights": whole(recipe.weights), "start_from": [whole(place) for place in recipe.start_from]}
+    same = found == {"weights": recipe.weights, "start_from": list(recipe.start_from)}
+    return recipe if same else recipe.override(found)
 
 
 def _make(cls: type, values: Mapping[str, Any], source: str) -> object:

@@ -54,6 +54,15 @@ except KeyboardInterrupt:
 """
 
 
+SESSIONS = """
+import subprocess, sys, time
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], start_new_session=True)
+(Path(out) / "begun").touch()
+time.sleep(100)
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = make_project(tmp_path / "project")
@@ -93,6 +102,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         pytest.param(WRITES, signal.SIGTERM, 143, False, id="writes, SIGTERM"),
         pytest.param(WORKERS, signal.SIGTERM, 143, False, id="workers, SIGTERM"),
         pytest.param(CHILDREN, signal.SIGTERM, 143, False, id="children, SIGTERM"),
+        pytest.param(SESSIONS, signal.SIGTERM, 143, False, id="sessions, SIGTERM"),
         pytest.param(WRITES, signal.SIGHUP, 129, False, id="writes, SIGHUP"),
     ],
 )
@@ -119,6 +129,47 @@ def test_a_stopped_run(project: Path, body: str, number: int, code: int, group: 
     write_notebook(project / "notebooks" / "12_second.ipynb", PARAMETERS, SECOND)
     again = subprocess.run([*HBAC, "run", "tiny"], capture_output=True, text=True)
     assert again.returncode == 0 and "11_first up to date" in again.stdout, again.stderr
+
+
+def test_only_a_runs_own_partial_files_are_removed(project: Path) -> None:
+    out = project / "runs"
+    own = [
+        out / "11_first" / ".x.abc.partial.npy",
+        out / ".submission.x.partial.csv",
+        out / "notebooks" / ".a.partial.ipynb",
+    ]
+    others = [out / "demo" / ".arrays.x1.partial.npy", out / ".mine.partial", out / "notes" / ".a.partial"]
+    for path in [*own, *others]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run_suite("whole", root=project, out=out, data=project)  # they are left by a run that was killed
+    assert not any(path.exists() for path in own) and all(path.exists() for path in others)
+    for path in own:
+        path.touch()
+    with pytest.raises(HbacError, match="expected 0 or more"):
+        run_suite("whole", root=project, out=out, data=project, parameters={"value": -1})
+    assert not any(path.exists() for path in own) and all(path.exists() for path in others)
+
+
+@pytest.mark.parametrize("body", ["import os; os._exit(3)", "raise SystemExit(3)", "import no_such_module"])
+def test_a_kernel_that_cannot_start_is_told(
+    project: Path, tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text(body)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    done = subprocess.run([*HBAC, "run", "tiny"], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and done.returncode in (0, 1)
+    if done.returncode:
+        assert "11_first: the notebook's kernel died" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["pr{oj}", "{0}", "sp ace"])
+def test_names_of_project_folders_are_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = run_suite("tiny", root=make_project(tmp_path / name))
+    assert (out / "12_second" / "square.txt").read_text() == "9"
 
 
 @pytest.fixture
@@ -150,7 +201,7 @@ def test_a_full_disk_in_the_middle(
     project: Path, small_disk: Path, fills: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_notebook(project / "notebooks" / "12_second.ipynb", PARAMETERS, SECOND + "\n" + FILLS[fills])
-    monkeypatch.setattr(runner, "check_prerequisites", lambda *arguments, **options: None)
+    monkeypatch.setattr(runner, "check_prerequisites", lambda *arguments, **options: "")
     with pytest.raises(HbacError, match=r"No space left on device|cannot be written|Not enough free space") as caught:
         run_suite("tiny", root=project, out=small_disk / "run")
     assert "Traceback" not in str(caught.value)

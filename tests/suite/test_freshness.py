@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hbaclib.artefacts import read_manifest
-from hbaclib.suite import runner
+from hbaclib.artefacts import read_manifest, trained_folders, write_manifest, write_text
+from hbaclib.conventions import TRAINED
+from hbaclib.suite import freshness, runner
 from hbaclib.suite.runner import run_suite
 from tests.suite.tiny_project import SECOND, make_project, write_notebook
 
@@ -23,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = make_project(tmp_path / "project")
     monkeypatch.chdir(made)
     # The recordings are no recordings: what reads them here counts their bytes.
-    monkeypatch.setattr(runner, "check_prerequisites", lambda *arguments, **options: None)
+    monkeypatch.setattr(runner, "check_prerequisites", lambda *arguments, **options: "")
     (made / "data" / "test_eegs").mkdir(parents=True)
     (made / "data" / "test_spectrograms").mkdir()
     (made / "data" / "test.csv").write_text("a\nb\n")
@@ -171,6 +172,59 @@ def test_networks_behind_a_comparison_are_looked_after(project: Path, damage: st
         shutil.rmtree(weights.parent)
     assert run(project) == ["second"]
     assert weights.read_text() == "some_b"
+
+
+@pytest.mark.parametrize("change", ["recipe", "weights"])
+def test_files_that_parameters_name_are_read_anew(project: Path, change: str) -> None:
+    parameters = f'out = ""\nstage = ""\n{change} = ""'
+    write_notebook(project / "notebooks" / "12_second.ipynb", parameters, SECOND)
+    named = project / ("mine.toml" if change == "recipe" else "weights")
+    if change == "weights":
+        named.mkdir()
+    content = named if change == "recipe" else named / "b0_notop.h5"
+    content.write_text("one")
+    log = project / "runs" / "whole" / "log.txt"
+
+    def again() -> list[str]:
+        log.unlink(missing_ok=True)
+        run_suite("whole", data="data", root=project, parameters={f"12_second.{change}": named.name})
+        return log.read_text().split() if log.is_file() else []
+
+    assert again() == ["first", "second", "last"]
+    assert again() == []
+    content.write_text("two")
+    assert again() == ["second"]
+
+
+def test_networks_of_other_parameters_are_set_aside(project: Path) -> None:
+    some = NETWORKS.replace('("some_a", "some_b")', "names")
+    parameters = 'out = ""\nstage = ""\nnames = ["some_a", "some_b"]'
+    write_notebook(project / "notebooks" / "12_second.ipynb", parameters, some)
+    out = run_suite("whole", data="data", root=project)
+    run_suite("whole", data="data", root=project, parameters={"names": ["some_b", "some_c"]})
+    assert [folder.name for folder in trained_folders(out)] == ["some_b", "some_c"]
+    assert (out / "earlier" / "some_a" / "weights").read_text() == "some_a"
+    assert "some_a" not in (out / "report.html").read_text()
+
+
+def test_another_network_in_the_folder_runs_what_joins_networks(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "TRAINING_PREFIXES", ("12_",))
+    assert run(project) == ["first", "second", "last"]
+    other = project / "runs" / "whole" / "mine"
+    write_text(other / "history.csv", "fold,seed,stage,epoch,loss\n0,0,1,1,2.0\n")
+    write_manifest(other, TRAINED, inputs={}, parameters={}, outputs=["history.csv"])
+    assert run(project) == ["last"]
+    assert run(project) == []
+
+
+def test_a_notebook_changed_while_it_ran_runs_again(project: Path) -> None:
+    path = project / "notebooks" / "12_second.ipynb"
+    later = project / "later.ipynb"
+    write_notebook(later, 'out = ""\nstage = ""', SECOND)
+    body = SECOND + f"\nimport shutil\nshutil.copy({str(later)!r}, {str(path)!r})"
+    write_notebook(path, 'out = ""\nstage = ""', body)
+    assert run(project) == ["first", "second", "last"]
+    assert run(project) == ["second"]
 
 
 def test_equal_results_of_an_earlier_stage_run_nothing_behind_it(project: Path) -> None:

@@ -29,6 +29,7 @@ from tests.suite.tiny_project import make_project
 NOTEBOOK = "04_train_efficientnet"
 SCRATCH = {f"{NOTEBOOK}.weights": ""}
 GIGABYTE = 10**9
+lacking_data = prerequisites._lacking_data
 
 
 def script(path: Path, body: str) -> Path:
@@ -47,6 +48,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path / "input"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     script(tmp_path / "bin" / "nvidia-smi", "exit 9")
+    monkeypatch.setattr(prerequisites, "_lacking_data", lambda suite, found: [])  # has tests of its own
     monkeypatch.setattr(prerequisites, "available_memory", lambda: has.memory)
     monkeypatch.setattr(prerequisites.shutil, "disk_usage", lambda place: SimpleNamespace(free=has.free))
 
@@ -292,10 +294,10 @@ def test_data_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_memory(tmp_path: Path, machine: SimpleNamespace) -> None:
-    machine.memory = 3_500_000_000
+    machine.memory = 2_500_000_000
     assert faults("smoke", tmp_path) == []
     (line,) = faults("demo", tmp_path)
-    assert line.startswith("the suite takes up to 4 GB of memory, and 3.5 GB are free")
+    assert line.startswith("the suite takes up to 3 GB of memory, and 2.5 GB are free")
     machine.memory = None  # the system does not tell
     assert faults("full", tmp_path, SCRATCH, cpu=True) == []
 
@@ -310,8 +312,20 @@ def test_suite_that_needs_a_gpu_where_there_is_none(tmp_path: Path, machine: Sim
     assert machine.asked == 0
 
 
-@pytest.mark.parametrize("suite", ["smoke", "demo", "full"])
-def test_gpu_that_tensorflow_does_not_see(tmp_path: Path, machine: SimpleNamespace, suite: str) -> None:
+@pytest.mark.parametrize("suite", ["smoke", "ci", "demo"])
+def test_small_suites_go_on_with_the_cpu_and_say_so(tmp_path: Path, machine: SimpleNamespace, suite: str) -> None:
+    machine.plug_in("NVIDIA GeForce GTX 1050, 2048 MiB")
+    table = SuiteTable().suite(suite)
+    values = fill_parameters(table, {}, tmp_path, None)
+    note = check_prerequisites(table, values, tmp_path, None)
+    assert "GTX 1050" in note and f'{sys.executable} -m pip install "tensorflow[and-cuda]"' in note
+    assert check_prerequisites(table, values, tmp_path, None, cpu=True) == ""
+    machine.tensorflow = (1, "")
+    assert check_prerequisites(table, values, tmp_path, None) == ""
+
+
+def test_gpu_that_tensorflow_does_not_see(tmp_path: Path, machine: SimpleNamespace) -> None:
+    suite = "full"
     machine.plug_in("NVIDIA H100 80GB HBM3, 81559 MiB", "Tesla T4, 15360 MiB")
     assert len(accelerators()) == 2
     (line,) = faults(suite, tmp_path, SCRATCH)
@@ -426,3 +440,28 @@ print(sorted({{"tensorflow", "keras"}} & set(sys.modules)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert shutil.which("nvidia-smi")  # the stand-in, which lists nothing
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (None, "test.csv: missing or without rows; name another folder: --data FOLDER"),
+        ("", "test.csv: missing or without rows"),
+        ("spectrogram_id,eeg_id,patient_id\n\n", "test.csv: missing or without rows"),
+    ],
+)
+def test_parts_of_the_data_that_stages_read(tmp_path: Path, table: str | None, message: str) -> None:
+    suite = SuiteTable().suite("smoke")
+    (tmp_path / "train.csv").write_text("eeg_id\n1\n")
+    if table is not None:
+        (tmp_path / "test.csv").write_text(table)
+    (fault,) = lacking_data(suite, tmp_path)
+    assert message in fault
+    (tmp_path / "test.csv").write_text("eeg_id\n1\n")
+    assert lacking_data(suite, tmp_path) == []
+
+
+def test_a_suite_for_the_competition_needs_data() -> None:
+    (fault,) = lacking_data(SuiteTable().suite("full"), None)
+    assert "there are none: --data FOLDER (suite demo makes a synthetic set)" in fault
+    assert lacking_data(SuiteTable().suite("demo"), None) == []

@@ -21,6 +21,7 @@ from hbaclib.cli import main
 from hbaclib.suite import client as clients
 from hbaclib.suite import push as pushing
 from hbaclib.suite.build import build
+from tests.evaluation.fake_run import make_fake_run
 from tests.suite.recording_server import Reply, Service, serve
 from tests.suite.tiny_project import make_project
 
@@ -417,12 +418,30 @@ def test_output_is_downloaded_and_checked(tiny: Path, service: Service, tmp_path
     assert (tmp_path / "here" / "11_first" / "value.txt").read_text() == "3"
     assert (tmp_path / "here" / "submission.csv").is_file()
     assert (tmp_path / "here" / "notebooks" / "12_second-__notebook__.ipynb").is_file()
+    assert not (tmp_path / "here" / "report.html").exists()  # no network, nothing to report on
     assert hbac("output", tiny, "11_first", "--to", tmp_path / "here").output == "11_first: unchanged\n"
     service.files[FIRST]["11_first/value.txt"] = b"4"
     result = hbac("output", tiny, "11_first", "--to", tmp_path / "new")
     assert result.exit_code == 1
     assert "missing or changed since its manifest was written: value.txt" in result.output
     assert not (tmp_path / "new" / "11_first").exists()
+
+
+def test_output_ends_with_the_report(tiny: Path, service: Service, tmp_path: Path) -> None:
+    assert hbac("push", tiny).exit_code == 0
+    give_output(service, FIRST, "11_first", tmp_path / "there")
+    run, truth = make_fake_run(tmp_path / "run", n_models=2, n_patients=12, n_folds=2, recordings=False)
+    truth.to_parquet(run / "synthetic-hms-truth.parquet")
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != "stages.json"]
+    service.files[FIRST] |= {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
+    service.files[FIRST][".digests.json"] = b"{}"
+    result = hbac("output", tiny, "11_first", "--to", tmp_path / "here")
+    assert result.exit_code == 0, result.output
+    assert f"report: {tmp_path / 'here' / 'report.html'}" in result.output
+    assert {path.name for path in (tmp_path / "here").glob(".*")} == set()
+    results = json.loads((tmp_path / "here" / "results.json").read_text())
+    assert set(results["training"]) == {"04_train_efficientnet-b0", "04_train_efficientnet-b1"}
+    assert {"ensemble", "class mean", "oracle"} <= set(results["scores"])
 
 
 def test_folders_may_be_relative(tiny: Path, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

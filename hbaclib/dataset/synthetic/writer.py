@@ -37,6 +37,32 @@ def summary_path(folder: str | Path) -> Path:
     return folder.with_name(f"{folder.name}-summary.json")
 
 
+def is_set_of(folder: str | Path, **arguments: Any) -> bool:
+    """Whether a folder holds a whole set that was made with these arguments, among others."""
+    made = _arguments_of(Path(folder))
+    whole = truth_path(folder).is_file() and (Path(folder) / "train.csv").is_file()
+    return whole and made is not None and all(made.get(name) == value for name, value in arguments.items())
+
+
+def remove_set(folder: str | Path) -> None:
+    """Remove a synthetic set with its truth and summary; what is none stays."""
+    folder = Path(folder)
+    if _arguments_of(folder) is None:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    truth_path(folder).unlink(missing_ok=True)
+    summary_path(folder).unlink(missing_ok=True)
+
+
+def _arguments_of(folder: Path) -> dict[str, Any] | None:
+    """Arguments that the set of a folder was made with, None where its summary is missing or not readable."""
+    try:
+        found = json.loads(summary_path(folder).read_text(encoding="utf-8"))["arguments"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def make_synthetic_dataset(
     folder: str | Path,
     n_patients: int = 60,
@@ -144,10 +170,7 @@ def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:
         raise ArtefactError(f"{folder}: is a file; expected a new or empty folder for the synthetic set")
     if not any(folder.iterdir()):
         return False
-    try:
-        found = json.loads(summary_path(folder).read_text(encoding="utf-8"))["arguments"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
+    found = _arguments_of(folder)
     if found == arguments and truth_path(folder).is_file() and (folder / "train.csv").is_file():
         return True
     what = "a synthetic set of other arguments" if found else "something else than a synthetic set"
