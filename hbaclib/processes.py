@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,11 +117,18 @@ def end_processes(processes: Iterable[psutil.Process]) -> None:
 
 def end_children() -> None:
     """End every process that this one has started, and those that they have, undisturbed by further signals."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is threading.main_thread():
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-    end_processes(psutil.Process().children(recursive=True))
+    main = threading.current_thread() is threading.main_thread()
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if main else ()
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for name in names if (number := getattr(signal, name, None))
+    }
+    # A tracker that was just being started may be ended, too; that is no news where all ends.
+    warnings.filterwarnings("ignore", message="resource_tracker")
+    try:
+        end_processes(psutil.Process().children(recursive=True))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tracks(process: psutil.Process) -> bool:

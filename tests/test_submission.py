@@ -220,7 +220,7 @@ def test_no_time_at_all_still_gives_the_first_member(tmp_path, ensemble):
 def test_spectrograms_from_the_eeg(tmp_path, ensemble):
     write_tiny(tmp_path / "data", n_test=2)
     shutil.rmtree(tmp_path / "data" / "test_spectrograms")
-    with pytest.raises(DataFileError, match="spectrograms='from_eeg'"):
+    with pytest.raises(DataFileError, match="spectrograms = 'from_eeg'"):
         submit(tmp_path / "data", ensemble, tmp_path / "s.csv")
     made = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", spectrograms="from_eeg")
     assert made.log.empty

@@ -45,7 +45,8 @@ CHILDREN = """
 import subprocess, sys, time
 from pathlib import Path
 children = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"]) for _ in range(2)]
-(Path(out) / ".file.x.partial.npy").touch()
+(Path(out) / stage).mkdir()
+(Path(out) / stage / ".file.x.partial.npy").touch()
 (Path(out) / "begun").touch()
 try:
     time.sleep(100)
@@ -131,13 +132,12 @@ def test_a_stopped_run(project: Path, body: str, number: int, code: int, group: 
     assert again.returncode == 0 and "11_first up to date" in again.stdout, again.stderr
 
 
-def test_only_a_runs_own_partial_files_are_removed(project: Path) -> None:
+def test_only_a_runs_own_partial_files_are_removed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "check_prerequisites", lambda *arguments, **options: "")
+    (project / "test.csv").write_text("a\n")
     out = project / "runs"
-    own = [
-        out / "11_first" / ".x.abc.partial.npy",
-        out / ".submission.x.partial.csv",
-        out / "notebooks" / ".a.partial.ipynb",
-    ]
+    names = ("11_first/.x.a.partial.npy", ".submission.x.partial.csv", "notebooks/.a.partial.ipynb")
+    own = [out / name for name in names]
     others = [out / "demo" / ".arrays.x1.partial.npy", out / ".mine.partial", out / "notes" / ".a.partial"]
     for path in [*own, *others]:
         path.parent.mkdir(parents=True, exist_ok=True)
