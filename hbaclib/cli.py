@@ -15,7 +15,7 @@ from hbaclib.cli_kaggle import kaggle
 from hbaclib.cli_predict import predict
 from hbaclib.cli_tune import tune
 from hbaclib.errors import HbacError
-from hbaclib.processes import Stopped, end_children, messages_aside, stop_signals_raise
+from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
 
 
 class _Group(click.Group):
@@ -30,9 +30,12 @@ class _Group(click.Group):
             with stop_signals_raise():
                 try:
                     return super().invoke(ctx)
-                except KeyboardInterrupt:
+                except BaseException as error:
+                    stopped = interruption_behind(error)
+                    if stopped is None:
+                        raise
                     end_children()
-                    raise
+                    raise stopped from None
         except BrokenPipeError:
             # Who reads has seen enough; at the end Python would write what is left.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,6 +33,18 @@ class Stopped(KeyboardInterrupt):
         self.code = 128 + number
 
 
+def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption that an error is, or that was being handled when it came up; None where there is none.
+
+    Libraries that are interrupted while they start or end their workers fail in other ways.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @contextmanager
 def stop_signals_raise() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Stopped` in the main thread, so that what is open is closed as after Ctrl-C."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from hbaclib.cli import main
+from hbaclib.processes import Stopped
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -47,3 +49,29 @@ def test_a_users_mistake_is_one_message(arguments: list[str], message: str, tmp_
 def test_wrong_usage(arguments: list[str]) -> None:
     answer = CliRunner().invoke(main, arguments)
     assert answer.exit_code == 2 and "Usage:" in answer.output
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["as it is", "behind a failure of a library"])
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "hbac: interrupted; the same command continues"),
+        (Stopped(signal.SIGTERM), 143, "hbac: stopped by SIGTERM; the same command continues"),
+    ],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_an_interruption_is_told_whatever_it_became(
+    error: KeyboardInterrupt, code: int, words: str, masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        try:
+            raise error
+        except KeyboardInterrupt:
+            if masked:  # as joblib does where its workers are just being started
+                raise RuntimeError("cannot join thread before it is started")  # noqa: B904
+            raise
+
+    monkeypatch.setattr("hbaclib.dataset.synthetic.make_synthetic_dataset", interrupted)
+    monkeypatch.setattr("hbaclib.cli.end_children", lambda: None)
+    answer = CliRunner().invoke(main, ["synth", str(tmp_path / "set")])
+    assert answer.exit_code == code and answer.output.startswith(words)
