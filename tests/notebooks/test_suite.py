@@ -88,7 +88,7 @@ def test_killed_ten_times(smoke: Path, tmp_path: Path) -> None:
     while killed < KILLS:
         process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=chance.uniform(1, 0.3 * seconds))
+            process.wait(timeout=chance.uniform(1, 0.2 * seconds))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
