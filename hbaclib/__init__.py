@@ -11,24 +11,24 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "conventions": ("CLASSES", "EEG_COLUMNS", "SPECTROGRAM_COLUMNS", "VOTE_COLUMNS"),
-    "dataset.competition": ("read_eeg", "read_spectrogram"),
+    "recordings.parquet": ("read_eeg", "read_spectrogram"),
     "dataset.samples": ("non_overlapping_samples", "vote_group_samples"),
     "dataset.folds": ("audit_folds", "patient_folds"),
-    "dataset.port": ("port_data",),
     "dataset.synthetic": ("make_synthetic_dataset",),
+    "stages.port": ("port_data",),
     "signal.mel": ("eeg_spectrogram",),
     "signal.multitaper": ("kaggle_spectrogram",),
-    "inputs.images": ("assemble_input", "spectrogram_image", "swap_left_right", "swap_left_right_raw"),
+    "signal.images": ("assemble_input", "spectrogram_image", "swap_left_right", "swap_left_right_raw"),
     "inputs.store": ("open_inputs",),
     "models.registry": ("build_model", "model_names", "register_model"),
     "training.cross_validate": ("train",),
-    "training.predict": ("predict",),
+    "prediction.predictor": ("predict",),
     "training.recipe": ("load_recipe",),
     "evaluation.metric": ("kl_divergence",),
     "evaluation.tiers": ("score_by_tier",),
     "evaluation.oof": ("load_oof",),
-    "evaluation.ensemble": ("fit_ensemble",),
-    "submission": ("validate_submission",),
+    "ensemble.fit": ("fit_ensemble",),
+    "prediction.submission": ("validate_submission",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hbaclib.conventions import TRAINED
 from hbaclib.errors import ArtefactError, list_some
 from hbaclib.locks import hold
 
@@ -60,34 +59,6 @@ def _digest_piece(path: str | Path, start: int) -> str:
                 break
             digest.update(part)
     return digest.hexdigest()
-
-
-# Changing these changes pictures, messages or the order of work, but no stored result.
-_WITHOUT_RESULTS = (
-    "suite/",
-    "cli",
-    "platform.py",
-    "locks.py",
-    "evaluation/plots",
-    "evaluation/report",
-    "dataset/examples.py",
-)
-
-
-@cache
-def code_digest(everything: bool = False) -> str:
-    """Digest of the library's own source: a changed way of computing makes stored results out of date.
-
-    Args:
-        everything: count in the files that make no stored result (runner, command line, plots, report).
-    """
-    root = Path(__file__).parent
-    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html", ".css"})
-    # The same whether installed or in a checkout; the runner looks at the notebooks by itself.
-    named = [(name, path) for path in files if not (name := path.relative_to(root).as_posix()).startswith(CARRIED)]
-    return digest_json(
-        [(name, digest_file(path)) for name, path in named if everything or not name.startswith(_WITHOUT_RESULTS)]
-    )
 
 
 @contextmanager
@@ -157,7 +128,7 @@ class Manifest:
         inputs: name -> digest of everything that was read.
         parameters: the parameters as given, JSON values.
         outputs: file name relative to the folder -> digest.
-        code: digest of the library's source.
+        code: digest of the part of the library's source that computed it.
         facts: figures worth keeping (counts, seconds, versions); they do not decide whether a stage is current.
         schema: version of this form.
     """
@@ -225,24 +196,6 @@ def finished_stages(root: str | Path) -> dict[Path, Manifest]:
     return found
 
 
-def trained_folders(*roots: str | Path) -> list[Path]:
-    """Folders of trained networks: what a report shows, an ensemble joins, and a submission predicts with.
-
-    Args:
-        roots: output folders of runs, or of attached notebooks. Of two folders of one name the first root's is taken.
-
-    Returns:
-        The folders, sorted by name. Networks that only serve the training of others (first rounds of pseudo-labels) and
-        comparisons are of other kinds.
-    """
-    found: dict[str, Path] = {}
-    for root in roots:
-        for folder, manifest in finished_stages(root).items():
-            if manifest.stage == TRAINED:
-                found.setdefault(folder.name, folder)
-    return [found[name] for name in sorted(found)]
-
-
 def write_manifest(
     folder: str | Path,
     stage: str,
@@ -250,9 +203,20 @@ def write_manifest(
     inputs: Mapping[str, str],
     parameters: Mapping[str, Any],
     outputs: Iterable[str | Path],
+    code: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Digest the outputs (paths inside the folder) and write the manifest, which marks the stage as finished."""
+    """Digest the outputs (paths inside the folder) and write the manifest, which marks the stage as finished.
+
+    Args:
+        folder: the stage's folder.
+        stage: what it holds.
+        inputs: name -> digest of everything that was read.
+        parameters: JSON values.
+        outputs: the files, whole or relative to the folder.
+        code: digest of what computed them, as `hbaclib.source.code_digest` gives it.
+        facts: figures worth keeping.
+    """
     folder = Path(folder).resolve()
     files = sorted(Path(path) if Path(path).is_absolute() else folder / path for path in outputs)
     manifest = Manifest(
@@ -260,14 +224,14 @@ def write_manifest(
         inputs=dict(inputs),
         parameters=json.loads(json.dumps(dict(parameters))),
         outputs={file.relative_to(folder).as_posix(): digest_file(file) for file in files},
-        code=code_digest(),
+        code=code,
         facts=dict(facts or {}),
     )
     write_json(folder / MANIFEST, asdict(manifest))
     return manifest
 
 
-def is_current(folder: str | Path, *, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> bool:
+def is_current(folder: str | Path, *, inputs: Mapping[str, str], parameters: Mapping[str, Any], code: str = "") -> bool:
     """Whether the folder holds a finished stage made from these inputs and parameters by this code, unchanged since."""
     try:
         manifest = read_manifest(folder)
@@ -276,7 +240,7 @@ def is_current(folder: str | Path, *, inputs: Mapping[str, str], parameters: Map
     same = (
         manifest.inputs == dict(inputs)
         and manifest.parameters == json.loads(json.dumps(dict(parameters)))
-        and manifest.code == code_digest()
+        and manifest.code == code
     )
     return same and not changed_outputs(folder, manifest)
 

@@ -55,12 +55,6 @@ RAW_PAIRS: Final = (
 )
 """The eight bipolar signals of the raw-EEG networks."""
 
-PORT, EEG, IMAGES = "01_port_data", "02_eeg_spectrograms", "03_assemble_inputs"
-TRAINED, FIRST_ROUND, PSEUDO_LABELS = "train", "first_round", "pseudo_labels"
-WIDE, COMPARISON, ENSEMBLE, SUBMIT = "06_wide_signals", "comparison", "07_ensemble", "08_submit"
-"""What a stage's folder holds, as its manifest says (``stage``). Where a suite has one folder of a kind, that is its
-name, too; trained networks and comparisons have any name."""
-
 EEG_RATE: Final = 200
 """Sampling rate of the EEG files, Hz."""
 

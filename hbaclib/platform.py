@@ -1,4 +1,4 @@
-"""Where things are: Kaggle mounts in their new and old layout, finished stages, local folders.
+"""Where things are: Kaggle mounts in their new and old layout, local folders.
 
 Kaggle mounts, new layout (old in brackets):
 
@@ -24,7 +24,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hbaclib.artefacts import CARRIED, MANIFEST, trained_folders
+from hbaclib.artefacts import CARRIED
 from hbaclib.errors import ConfigError, PlatformError, list_some
 
 COMPETITION = "hms-harmful-brain-activity-classification"
@@ -245,34 +245,9 @@ def mounted_files(name: str) -> list[Path]:
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
-def _artefact_mounts() -> Iterator[Path]:
+def artefact_mounts() -> Iterator[Path]:
     """Mounts that may hold finished stages: outputs of notebooks before published data sets and models."""
     return _mount_points([*(NEW_LAYOUT[kind] for kind in ("notebooks", "datasets", "models")), "*"])
-
-
-def find_stage(stage: str, out: str | Path) -> Path | None:
-    """Folder of a finished stage: in this run's output, else in the attached outputs of other notebooks.
-
-    Args:
-        stage: the folder's name, as ``01_port_data``.
-        out: this run's output folder.
-
-    Returns:
-        The folder that holds the stage's manifest, or None.
-    """
-    own = Path(out) / stage
-    return own if (own / MANIFEST).is_file() else next(iter(mounted_stages(stage)), None)
-
-
-def mounted_stages(stage: str) -> list[Path]:
-    """Folders of a finished stage in all attached inputs, those of notebooks first."""
-    folders = (mount / stage for mount in _artefact_mounts())
-    return [folder for folder in folders if (folder / MANIFEST).is_file()]
-
-
-def find_trained(out: str | Path) -> list[Path]:
-    """Folders of all trained networks of this run and of attached inputs, one per name, sorted by name."""
-    return trained_folders(out, *_artefact_mounts())
 
 
 def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
@@ -291,7 +266,7 @@ def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
         return find_input("datasets", data)
     places = itertools.chain(
         [find_mount("competitions", COMPETITION), output_root(out) / SYNTHETIC],
-        (mount / SYNTHETIC for mount in _artefact_mounts()),
+        (mount / SYNTHETIC for mount in artefact_mounts()),
     )
     return next((folder for folder in places if folder and (folder / "train.csv").is_file()), None)
 

@@ -67,14 +67,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import CLASSES, VOTE_COLUMNS
+from hbaclib import CLASSES, VOTE_COLUMNS, plots
 from hbaclib.conventions import VOTE_TIERS
 from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.examples import class_examples, read_sample
-from hbaclib.dataset.port import port_data
-from hbaclib.evaluation import plots
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import data_folder
+from hbaclib.stages.port import port_data
+from hbaclib.suite.prerequisites import data_folder
 
 out = output_root(out)
 source = data_folder(

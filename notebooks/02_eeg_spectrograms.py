@@ -61,15 +61,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import eeg_spectrogram, kaggle_spectrogram
+from hbaclib import eeg_spectrogram, kaggle_spectrogram, plots
 from hbaclib.conventions import REGIONS, SPECTROGRAM_FREQUENCIES
-from hbaclib.dataset.competition import open_competition, read_eeg
+from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.examples import class_examples, read_sample
-from hbaclib.dataset.port import store_eeg_products
-from hbaclib.evaluation import plots
 from hbaclib.platform import output_root
+from hbaclib.recordings.parquet import read_eeg
 from hbaclib.signal.raw import raw_signals
-from hbaclib.suite.upstream import ported, source_of
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.suite.prerequisites import ported, source_of
 
 out = output_root(out)
 port = ported(out, data)

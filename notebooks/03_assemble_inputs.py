@@ -59,13 +59,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import swap_left_right
+from hbaclib import plots, swap_left_right
 from hbaclib.dataset.examples import class_examples
-from hbaclib.dataset.port import store_kaggle_images
-from hbaclib.evaluation import plots
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import eeg_products, ported
+from hbaclib.stages.images import store_kaggle_images
+from hbaclib.suite.prerequisites import eeg_products, ported
 
 out = output_root(out)
 port = ported(out, data)

@@ -66,17 +66,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import build_model, score_by_tier
+from hbaclib import build_model, plots, score_by_tier
 from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
-from hbaclib.evaluation import plots
 from hbaclib.inputs.augment import augment
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root, session_hours_left
-from hbaclib.suite.upstream import adopt_fits, eeg_products, images, ported, stage_name
+from hbaclib.suite.plans import efficientnet_plans
+from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, stage_name
 from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import train
-from hbaclib.training.plans import efficientnet_plans
-from hbaclib.training.runtime import configure
+from hbaclib.training.devices import configure
 
 plans = efficientnet_plans(recipe, backbone, weights)
 plan = plans.first

@@ -67,18 +67,17 @@ stage = ""  # name of the folder of the comparison; empty: 05_kerascv
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from hbaclib import build_model
-from hbaclib.evaluation import plots
-from hbaclib.evaluation.compare import store_comparison
-from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_loss_against_epoch, plot_network
+from hbaclib import build_model, plots
+from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.inputs.store import open_inputs
 from hbaclib.models.registry import all_layers
 from hbaclib.platform import output_root, session_hours_left
-from hbaclib.suite.upstream import adopt_fits, eeg_products, images, ported
+from hbaclib.plots.networks import plot_learning_rates, plot_loss_against_epoch, plot_network
+from hbaclib.suite.plans import kerascv_plans
+from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported
 from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import check_training, train
-from hbaclib.training.plans import kerascv_plans
-from hbaclib.training.runtime import configure
+from hbaclib.training.devices import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
 chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights)

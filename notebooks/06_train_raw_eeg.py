@@ -72,23 +72,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import build_model, load_oof
+from hbaclib import build_model, load_oof, plots
 from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.examples import class_examples, read_sample
-from hbaclib.dataset.wide import store_wide_signals
-from hbaclib.evaluation import plots
-from hbaclib.evaluation.compare import store_comparison
-from hbaclib.evaluation.ensemble import fit_ensemble
-from hbaclib.evaluation.plots_networks import plot_learning_rates, plot_network, plot_raw_signals
+from hbaclib.ensemble.comparison import store_comparison
+from hbaclib.ensemble.fit import fit_ensemble
 from hbaclib.inputs.pipeline import gather_parts
 from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import adopt_fits, eeg_products, images, ported, source_of
+from hbaclib.plots.networks import plot_learning_rates, plot_network, plot_raw_signals
+from hbaclib.prediction.rounds import round_folders, train_in_rounds
+from hbaclib.stages.signals_200hz import store_signals_200hz
+from hbaclib.suite.plans import raw_plans
+from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, source_of
 from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import check_training
-from hbaclib.training.plans import raw_plans
-from hbaclib.training.rounds import round_folders, train_in_rounds
-from hbaclib.training.runtime import configure
+from hbaclib.training.devices import configure
 from hbaclib.training.schedules import recipe_learning_rates
 
 chosen = raw_plans(
@@ -110,8 +109,8 @@ chosen.find_weights()  # what is missing is told now, not after the earlier stag
 
 out = output_root(out)
 port = ported(out, data)
-wide = store_wide_signals(source_of(data, out), port, out) if crop_seconds else None
-inputs = open_inputs(port, eeg_products(out, data), images(out, data), wide)
+signals_200hz = store_signals_200hz(source_of(data, out), port, out) if crop_seconds else None
+inputs = open_inputs(port, eeg_products(out, data), images(out, data), signals_200hz)
 plans = {name: on_folds_of(each, inputs) for name, each in chosen.recipes.items()}
 plan = next(iter(plans.values()))
 stage = stage or "06_raw_eeg"

@@ -56,12 +56,11 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 # %%
 import matplotlib.pyplot as plt
 
-from hbaclib import load_oof, score_by_tier
-from hbaclib.conventions import ENSEMBLE
-from hbaclib.evaluation import plots
-from hbaclib.evaluation.ensemble import ensemble_stage, load_ensemble
+from hbaclib import load_oof, plots, score_by_tier
+from hbaclib.ensemble.store import ensemble_stage, load_ensemble
 from hbaclib.platform import output_root
-from hbaclib.suite.upstream import trained
+from hbaclib.stages.names import ENSEMBLE
+from hbaclib.suite.prerequisites import trained
 
 out = output_root(out)
 members = trained(out, data)

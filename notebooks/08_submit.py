@@ -59,10 +59,10 @@ time_budget_hours = 8.0  # with less time than all members need, the last in the
 import matplotlib.pyplot as plt
 
 from hbaclib import CLASSES, VOTE_COLUMNS
-from hbaclib.conventions import SUBMIT
 from hbaclib.platform import output_root
-from hbaclib.submission import submit_stage
-from hbaclib.suite.upstream import ensembled, model_places, source_of
+from hbaclib.prediction.submission import submit_stage
+from hbaclib.stages.names import SUBMIT
+from hbaclib.suite.prerequisites import ensembled, model_places, source_of
 
 out = output_root(out)
 ensemble = ensembled(out, data)

@@ -37,7 +37,7 @@ modules = [module.name for module in pkgutil.walk_packages(hbaclib.__path__, "hb
 for name in modules:
     importlib.import_module(name)
 
-from hbaclib.cli import main
+from hbaclib.cli.main import main
 
 folder = Path(sys.argv[1])
 made = ["synth", str(folder / "made"), "--patients", "2", "--test-rows", "1", "--jobs", "1"]

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from hbaclib import __version__, platform
-from hbaclib.artefacts import code_digest, write_text
+from hbaclib.artefacts import write_text
 from hbaclib.errors import ConfigError
-from hbaclib.suite.wheels import installed_wheel, project_wheel
+from hbaclib.kaggle.wheels import installed_wheel, project_wheel
+from hbaclib.source import code_digest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = [ROOT / "kaggle" / "suite.toml", *sorted((ROOT / "notebooks").glob("*.[ip]*"))]
@@ -23,8 +24,8 @@ INSTALLED = """
 import json
 from pathlib import Path
 import hbaclib
-from hbaclib.artefacts import code_digest
-from hbaclib.cli import main
+from hbaclib.source import code_digest
+from hbaclib.cli.main import main
 from hbaclib.platform import checkout_root, output_root
 from hbaclib.suite.table import SuiteTable
 
@@ -35,7 +36,7 @@ for name in table.names():
 print(json.dumps({
     "package": str(Path(hbaclib.__file__).parent), "root": str(table.root), "checkout": checkout_root(),
     "output": str(output_root()), "notebooks": [str(notebook.path) for notebook in table.notebooks.values()],
-    "digests": [code_digest(), code_digest(everything=True)],
+    "digests": [code_digest("hbaclib.training.cross_validate"), code_digest("hbaclib.report.page", apparatus=True)],
 }))
 """
 
@@ -113,7 +114,8 @@ def test_away_from_a_checkout_the_wheel_has_its_own_project(site: Path, wheel: P
     assert told["checkout"] is None
     assert told["output"] == str(tmp_path / "runs" / "interactive")
     assert len(told["notebooks"]) == 8
-    assert told["digests"] == [code_digest(), code_digest(everything=True)]
+    stages = code_digest("hbaclib.training.cross_validate"), code_digest("hbaclib.report.page", apparatus=True)
+    assert told["digests"] == list(stages)
     assert before == {path: path.read_bytes() for path in site.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     # The wheel for Kaggle is packed from what is installed: the same files, digest by digest.
     packed = content(tmp_path / "build" / "datasets" / "wheels" / wheel.name)

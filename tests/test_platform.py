@@ -9,8 +9,9 @@ import pytest
 
 from hbaclib import platform
 from hbaclib.artefacts import write_manifest, write_text
-from hbaclib.conventions import COMPARISON, FIRST_ROUND, PORT, TRAINED
 from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.stages import places
+from hbaclib.stages.names import COMPARISON, FIRST_ROUND, PORT, TRAINED
 
 
 @pytest.fixture
@@ -119,13 +120,13 @@ def test_names_that_are_none(inputs: Path, kind: str, slug: str) -> None:
 
 def test_stage_of_this_run_comes_before_mounted_ones(inputs: Path, tmp_path: Path) -> None:
     published = finish(inputs / "datasets" / "someone" / "hbac-arrays" / "01_port_data")
-    assert platform.find_stage("01_port_data", tmp_path / "out") == published
+    assert places.find_stage("01_port_data", tmp_path / "out") == published
     notebook = finish(inputs / "notebooks" / "someone" / "hbac-01" / "01_port_data")
-    assert platform.find_stage("01_port_data", tmp_path / "out") == notebook
+    assert places.find_stage("01_port_data", tmp_path / "out") == notebook
     (tmp_path / "out" / "01_port_data").mkdir(parents=True)  # unfinished: without a manifest
-    assert platform.find_stage("01_port_data", tmp_path / "out") == notebook
+    assert places.find_stage("01_port_data", tmp_path / "out") == notebook
     own = finish(tmp_path / "out" / "01_port_data")
-    assert platform.find_stage("01_port_data", tmp_path / "out") == own
+    assert places.find_stage("01_port_data", tmp_path / "out") == own
 
 
 def test_trained_networks_of_all_mounts_once_each_by_name(inputs: Path, tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_trained_networks_of_all_mounts_once_each_by_name(inputs: Path, tmp_path
     finish(inputs / "datasets" / "someone" / "models" / "04_train_b1", TRAINED)
     for name, kind in {"05_kerascv": COMPARISON, "06_first_round_b0": FIRST_ROUND, "04_train_none": PORT}.items():
         finish(inputs / "old-kernel" / name, kind)
-    assert platform.find_trained(tmp_path / "out") == [b1, b0]
+    assert places.find_trained(tmp_path / "out") == [b1, b0]
 
 
 def test_data_is_found_at_each_place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

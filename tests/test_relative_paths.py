@@ -14,19 +14,20 @@ from click.testing import CliRunner
 import hbaclib
 from hbaclib import open_inputs, port_data, predict, read_eeg, register_model, train
 from hbaclib.artefacts import verify, write_manifest, write_text
-from hbaclib.cli import main
+from hbaclib.cli.main import main
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.dataset.port import store_eeg_products, store_kaggle_images
-from hbaclib.dataset.wide import store_wide_signals
-from hbaclib.evaluation.compare import store_comparison
-from hbaclib.evaluation.ensemble import ensemble_stage, load_ensemble
-from hbaclib.evaluation.report import write_report
-from hbaclib.submission import make_submission, submit_stage
+from hbaclib.ensemble.comparison import store_comparison
+from hbaclib.ensemble.store import ensemble_stage, load_ensemble
+from hbaclib.prediction.pseudo_labels import make_pseudo_labels
+from hbaclib.prediction.rounds import train_in_rounds
+from hbaclib.prediction.submission import make_submission, submit_stage
+from hbaclib.report.page import write_report
+from hbaclib.search.space import Choice
+from hbaclib.search.tune import tune
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.images import store_kaggle_images
+from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.training.fit import Fit
-from hbaclib.training.pseudo_labels import make_pseudo_labels
-from hbaclib.training.rounds import train_in_rounds
-from hbaclib.training.search_space import Choice
-from hbaclib.training.tune import tune
 from tests.dataset.tiny import write_tiny
 from tests.suite.tiny_project import make_project
 from tests.training.tiny import tiny_features, tiny_recipe
@@ -48,8 +49,8 @@ def root(tmp_path_factory):
         port_data("data", "run", n_folds=2, n_jobs=2)
         store_eeg_products("data", STAGES[0], "run", n_jobs=2)
         store_kaggle_images(STAGES[0], "run", n_jobs=2)
-        store_wide_signals("data", STAGES[0], "run", n_jobs=2)
-        inputs = open_inputs(*STAGES, "run/06_wide_signals")
+        store_signals_200hz("data", STAGES[0], "run", n_jobs=2)
+        inputs = open_inputs(*STAGES, "run/06_signals_200hz")
         names = ["04_train_a", "04_train_b"]
         for name in names:
             train(
@@ -89,7 +90,7 @@ def test_the_public_names_of_the_readme_are_there():
 
 def test_the_stages_lie_where_they_were_named(root):
     assert {path.name for path in root.iterdir() if not path.name.startswith(".")} == {"data", "run", "labels"}
-    for folder in (*STAGES, "run/06_wide_signals", "run/04_train_a", "run/04_train_b", "run/07_ensemble", "labels"):
+    for folder in (*STAGES, "run/06_signals_200hz", "run/04_train_a", "run/04_train_b", "run/07_ensemble", "labels"):
         verify(root / folder)
 
 

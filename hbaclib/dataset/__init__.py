@@ -1,1 +1,1 @@
-"""Competition files: find, read, validate, sample, fold, store."""
+"""The competition's files: tables, samples, folds, and a synthetic set of them."""

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
-from hbaclib.dataset.recordings import load_eeg, load_spectrogram, read_eeg, read_spectrogram
-from hbaclib.dataset.store import Block, run_blocks
 from hbaclib.dataset.tables import read_test_csv, read_train_csv
-from hbaclib.errors import DataFileError, HbacError, list_some
-from hbaclib.signal.quality import recording_quality
-
-__all__ = [
-    "Competition",
-    "check_recordings",
-    "open_competition",
-    "read_eeg",
-    "read_spectrogram",
-    "read_test_csv",
-    "read_train_csv",
-]
-
-FAULT_COLUMNS = ("file", "problem")
-_PER_BLOCK = 32
+from hbaclib.errors import DataFileError, list_some
 
 
 @dataclass(frozen=True)
@@ -58,16 +38,6 @@ class Competition:
         return next((self.root / f"{split}_spectrograms").glob("*.parquet"), None) is not None
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One file that the tables need: its relative path, kind (``eeg`` or ``spectrogram``), id and least rows."""
-
-    file: str
-    kind: str
-    id: int
-    rows: int
-
-
 def open_competition(folder: str | Path) -> Competition:
     """Open a folder in the competition's format and validate its tables.
 
@@ -86,113 +56,3 @@ def open_competition(folder: str | Path) -> Competition:
         raise DataFileError(f"{root}: found {found}; expected train.csv")
     test = root / "test.csv"
     return Competition(root, read_train_csv(root / "train.csv"), read_test_csv(test) if test.is_file() else None)
-
-
-def needed_recordings(competition: Competition, *, spectrograms: bool = True, test: bool = False) -> list[Recording]:
-    """Every file that the tables name, with the rows that its windows need.
-
-    Args:
-        competition: the data set.
-        spectrograms: include spectrogram files, where the data set has any.
-        test: include the files that ``test.csv`` names.
-    """
-    root, train = competition.root, competition.train
-    last = train.groupby("eeg_id")["eeg_label_offset_seconds"].max() * EEG_RATE
-    files = [
-        _recording(root, competition.eeg_path(name), "eeg", name, int(start) + EEG_WINDOW)
-        for name, start in zip(last.index, last, strict=True)
-    ]
-    if spectrograms and competition.has_spectrograms():
-        rows = train.groupby("spectrogram_id")["spectrogram_label_offset_seconds"].max() // SPECTROGRAM_STEP
-        files += [
-            _recording(root, competition.spectrogram_path(name), "spectrogram", name, int(row) + SPECTROGRAM_WINDOW)
-            for name, row in zip(rows.index, rows, strict=True)
-        ]
-    if test and competition.test is not None:
-        files += [
-            _recording(root, competition.eeg_path(name, "test"), "eeg", name, EEG_WINDOW)
-            for name in competition.test["eeg_id"]
-        ]
-        if spectrograms and competition.has_spectrograms("test"):
-            files += [
-                _recording(root, competition.spectrogram_path(name, "test"), "spectrogram", name, SPECTROGRAM_WINDOW)
-                for name in competition.test["spectrogram_id"].unique()
-            ]
-    return files
-
-
-def check_recordings(competition: Competition, n_jobs: int | None = None) -> pd.DataFrame:
-    """Read every file that the tables name, to its end, and list the faulty ones.
-
-    Args:
-        competition: the data set; files of ``test.csv`` are checked too.
-        n_jobs: processes; None: all cores, or as `joblib.parallel_config` says.
-
-    Returns:
-        One row per faulty file: ``file`` (relative to the folder), ``problem``. Empty where all is well.
-    """
-    return faults_table(examine(competition, needed_recordings(competition, test=True), n_jobs=n_jobs))
-
-
-def examine(
-    competition: Competition,
-    recordings: list[Recording],
-    *,
-    n_jobs: int | None = None,
-    journal: Path | None = None,
-    key: str = "",
-) -> list[dict[str, Any]]:
-    """Read recordings in parallel.
-
-    Args:
-        competition: the data set.
-        recordings: its files.
-        n_jobs: as in `check_recordings`.
-        journal: folder in which finished blocks are noted, so that a killed run continues.
-        key: digest of the recordings, which the notes belong to.
-
-    Returns:
-        Per file, in the given order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty, else ``rows``,
-        ``note`` (columns that were reordered) and, for EEGs, ``quality``.
-    """
-    blocks = [
-        Block(
-            first, min(first + _PER_BLOCK, len(recordings)), (competition.root, recordings[first : first + _PER_BLOCK])
-        )
-        for first in range(0, len(recordings), _PER_BLOCK)
-    ]
-    found = run_blocks(_examine_block, blocks, folder=journal, key=key, n_jobs=n_jobs, description="checking files")
-    return [row for block in found for row in block]
-
-
-def faults_table(examined: list[dict[str, Any]]) -> pd.DataFrame:
-    """The faulty ones of examined files."""
-    rows = [(row["file"], row["problem"]) for row in examined if "problem" in row]
-    return pd.DataFrame(rows, columns=list(FAULT_COLUMNS), dtype="str")
-
-
-def _recording(root: Path, path: Path, kind: str, name: Any, rows: int) -> Recording:
-    return Recording(path.relative_to(root).as_posix(), kind, int(name), rows)
-
-
-def _examine_block(work: tuple[Path, list[Recording]]) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    root, recordings = work
-    return {}, list(_examine_files(root, recordings))
-
-
-def _examine_files(root: Path, recordings: list[Recording]) -> Iterator[dict[str, Any]]:
-    for recording in recordings:
-        row: dict[str, Any] = {"file": recording.file, "kind": recording.kind, "id": recording.id}
-        try:
-            load = load_eeg if recording.kind == "eeg" else load_spectrogram
-            values, note = load(root / recording.file)
-            if len(values) < recording.rows:
-                raise DataFileError(
-                    f"{root / recording.file}: {len(values)} rows; the offsets in the table need {recording.rows}"
-                )
-        except HbacError as error:
-            yield row | {"problem": str(error).removeprefix(f"{root / recording.file}: ")}
-            continue
-        if recording.kind == "eeg":
-            row["quality"] = {name: float(value) for name, value in recording_quality(values).items()}
-        yield row | {"rows": len(values), "note": note}

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import CLASSES, EEG_WINDOW, SPECTROGRAM_WINDOW, VOTE_COLUMNS
-from hbaclib.dataset.competition import Competition, read_eeg, read_spectrogram
+from hbaclib.dataset.competition import Competition
+from hbaclib.recordings.parquet import read_eeg, read_spectrogram
 
 
 def class_examples(samples: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import EEG_RATE, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
-from hbaclib.dataset.recordings import load_eeg
+from hbaclib.recordings.parquet import load_eeg
 from hbaclib.signal.multitaper import kaggle_spectrogram
 
 _CENTRES_APART = 275.0

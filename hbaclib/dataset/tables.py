@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import CLASSES, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
-from hbaclib.dataset.columns import reorder
 from hbaclib.errors import DataFileError, list_some
+from hbaclib.recordings.columns import reorder
 
 _IDS = ("eeg_id", "eeg_sub_id", "spectrogram_id", "spectrogram_sub_id", "label_id", "patient_id")
 _OFFSETS = ("eeg_label_offset_seconds", "spectrogram_label_offset_seconds")

@@ -1,1 +1,1 @@
-"""Metric, tiers, ensembles, calibration, plots, report."""
+"""The metric, vote tiers, calibration and out-of-fold tables."""

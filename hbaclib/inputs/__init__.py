@@ -1,1 +1,1 @@
-"""Images, layouts, augmentation and the input pipeline of the networks."""
+"""What a network sees: stored arrays, augmentation, batches."""

@@ -16,12 +16,12 @@ import numpy as np
 from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
 from hbaclib.inputs.signals import view_signals
+from hbaclib.inputs.spec import InputSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import tensorflow as tf
 
-    from hbaclib.training.recipe import Recipe
 
 READ_AHEAD = 2
 """Batches that are prepared while the network works."""
@@ -89,57 +89,57 @@ def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
         (b, ...) float32 of the layout's shape.
     """
     if layout == "tiled":
-        from hbaclib.inputs.images import tile_layout
+        from hbaclib.signal.images import tile_layout
 
         return tile_layout(images)
     return images
 
 
-def image_kind(recipe: Recipe) -> str:
+def image_kind(spec: InputSpec) -> str:
     """Which stored array holds the recipe's images, as `Arrays.gather` knows it; empty for a network without images."""
-    return "starter" if recipe.layout == "starter" else "" if recipe.inputs == "raw" else recipe.inputs
+    return "starter" if spec.layout == "starter" else "" if spec.inputs == "raw" else spec.inputs
 
 
-def signal_kind(recipe: Recipe) -> str:
-    """Which stored array holds the recipe's signals: ``raw`` (40 Hz), ``wide`` (200 Hz), or empty for none."""
-    return "" if not recipe.reads_signals else "wide" if recipe.crop_seconds else "raw"
+def signal_kind(spec: InputSpec) -> str:
+    """Which stored array holds the recipe's signals: ``raw`` (40 Hz), ``signals_200hz`` (200 Hz), or empty for none."""
+    return "" if not spec.reads_signals else "signals_200hz" if spec.crop_seconds else "raw"
 
 
-def input_kinds(recipe: Recipe) -> tuple[str, ...]:
+def input_kinds(spec: InputSpec) -> tuple[str, ...]:
     """The kinds of arrays that a recipe's network reads, in the order of its inputs."""
-    return tuple(kind for kind in (image_kind(recipe), signal_kind(recipe)) if kind)
+    return tuple(kind for kind in (image_kind(spec), signal_kind(spec)) if kind)
 
 
-def image_type(recipe: Recipe) -> type[np.floating]:
+def image_type(spec: InputSpec) -> type[np.floating]:
     """The dtype in which a recipe's images travel to the device, where they become float32.
 
     Swapping, flipping, shifting and masking move numbers and change none, so stored float16 stays what it is: half the
     bytes to copy. Blending computes, albumentations knows no float16, and the starter's image is made as it is read.
     """
-    computes = recipe.layout == "starter" or recipe.augment_with == "albumentations"
-    return np.float32 if computes or any(name in recipe.augmentation for name in MIXING) else np.float16
+    computes = spec.layout == "starter" or spec.augment_with == "albumentations"
+    return np.float32 if computes or any(name in spec.augmentation for name in MIXING) else np.float16
 
 
 def gather_parts(
-    gather: Callable[[str], np.ndarray], recipe: Recipe, rng: np.random.Generator | None = None
+    gather: Callable[[str], np.ndarray], spec: InputSpec, rng: np.random.Generator | None = None
 ) -> tuple[np.ndarray, ...]:
     """The inputs of a recipe's network, before augmentation and layout.
 
     Args:
         gather: from a kind of array to the batch's rows of it.
-        recipe: says which kinds, which filter and which crop.
+        spec: says which kinds, which filter and which crop.
         rng: draws where crops begin; None takes the middle.
     """
-    parts = [gather(kind) for kind in (image_kind(recipe),) if kind]
-    kind = signal_kind(recipe)
+    parts = [gather(kind) for kind in (image_kind(spec),) if kind]
+    kind = signal_kind(spec)
     if kind:
         view = view_signals(
             gather(kind),
-            rate=recipe.signal_rate,
-            band=recipe.band,
-            low_pass=recipe.low_pass,
-            order=recipe.filter_order,
-            crop=round(recipe.crop_seconds * EEG_RATE),
+            rate=spec.signal_rate,
+            band=spec.band,
+            low_pass=spec.low_pass,
+            order=spec.filter_order,
+            crop=round(spec.crop_seconds * EEG_RATE),
             rng=rng,
         )
         parts.append(view)
@@ -151,18 +151,18 @@ def lay_out_parts(parts: tuple[np.ndarray, ...], layout: str) -> tuple[np.ndarra
     return tuple(np.ascontiguousarray(lay_out(part, layout) if part.ndim == 4 else part) for part in parts)
 
 
-def views_of(parts: tuple[np.ndarray, ...], recipe: Recipe) -> Iterator[tuple[np.ndarray, ...]]:
+def views_of(parts: tuple[np.ndarray, ...], spec: InputSpec) -> Iterator[tuple[np.ndarray, ...]]:
     """The views of a batch whose predictions are averaged: as it is, then each of the recipe's ``tta``.
 
     Args:
         parts: (b, ...), one array for each input of the network, before layout.
-        recipe: its ``tta`` names the views.
+        spec: its ``tta`` names the views.
 
     Yields:
         Arrays of the same shapes.
     """
     yield parts
-    for name in recipe.tta:
+    for name in spec.tta:
         # Of probability 1: nothing is left to chance.
         yield tuple(_VIEWS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
 
@@ -170,7 +170,7 @@ def views_of(parts: tuple[np.ndarray, ...], recipe: Recipe) -> Iterator[tuple[np
 def mean_prediction(
     gather: Callable[[np.ndarray, str], np.ndarray],
     size: int,
-    recipe: Recipe,
+    spec: InputSpec,
     networks: Sequence[Callable[..., Any]],
 ) -> np.ndarray:
     """Mean of what networks predict from all views of their inputs.
@@ -178,41 +178,41 @@ def mean_prediction(
     Args:
         gather: from row numbers and a kind of array to these rows of it.
         size: number of rows.
-        recipe: of the networks.
+        spec: of the networks.
         networks: called with the parts of a batch, laid out; each gives a tensor (batch, 6).
 
     Returns:
         (size, 6) float64.
     """
     total = np.zeros((size, len(CLASSES)), np.float64)
-    for rows, n in padded_batches(size, recipe.batch):
-        parts = gather_parts(functools.partial(gather, rows), recipe)
-        for view in views_of(parts, recipe):
-            laid_out = lay_out_parts(view, recipe.layout)
+    for rows, n in padded_batches(size, spec.batch):
+        parts = gather_parts(functools.partial(gather, rows), spec)
+        for view in views_of(parts, spec):
+            laid_out = lay_out_parts(view, spec.layout)
             for network in networks:
                 total[rows[:n]] += network(*laid_out).numpy()[:n]
-    return total / max(len(networks) * (1 + len(recipe.tta)), 1)
+    return total / max(len(networks) * (1 + len(spec.tta)), 1)
 
 
-def training_batch(inputs: Arrays, rows: np.ndarray, recipe: Recipe, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def training_batch(inputs: Arrays, rows: np.ndarray, spec: InputSpec, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     """Gather, augment and lay out one batch.
 
     Args:
         inputs: the stored arrays.
         rows: (b,) row numbers.
-        recipe: says which inputs, which augmentation and which layout.
+        spec: says which inputs, which augmentation and which layout.
         key: (seed, fold, stage, epoch, batch).
 
     Returns:
         (b, ...), one array for each input of the network: images of `image_type`, signals float32.
     """
     rng = np.random.default_rng([*key, _BATCH])
-    image = image_kind(recipe)
+    image = image_kind(spec)
     parts = gather_parts(
-        lambda kind: inputs.gather(rows, kind, image_type(recipe) if kind == image else np.float32), recipe, rng
+        lambda kind: inputs.gather(rows, kind, image_type(spec) if kind == image else np.float32), spec, rng
     )
-    parts = augment_parts(parts, rng, recipe.augmentation, library=recipe.augment_with)
-    return lay_out_parts(parts, recipe.layout)
+    parts = augment_parts(parts, rng, spec.augmentation, library=spec.augment_with)
+    return lay_out_parts(parts, spec.layout)
 
 
 def training_batches(
@@ -220,7 +220,7 @@ def training_batches(
     order: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
-    recipe: Recipe,
+    spec: InputSpec,
     key: tuple[int, ...],
     shapes: list[tuple[int, ...]],
 ) -> tf.data.Dataset:
@@ -231,7 +231,7 @@ def training_batches(
         order: (steps, batch) row numbers, as `epoch_order` gives them.
         targets: (n, 6) labels of all rows.
         weights: (n,) loss weights of all rows.
-        recipe: see `training_batch`.
+        spec: see `training_batch`.
         key: (seed, fold, stage, epoch).
         shapes: shape of one sample, for each input of the network.
 
@@ -241,17 +241,17 @@ def training_batches(
 
     def batch_of(step: int) -> tuple[np.ndarray, ...]:
         rows, place = order[step], (*key, int(step))
-        parts = training_batch(inputs, rows, recipe, place)
+        parts = training_batch(inputs, rows, spec, place)
         labels, importance = targets[rows].astype(np.float32), weights[rows].astype(np.float32)
         for name, mix in MIXING.items():
-            if name in recipe.augmentation:
+            if name in spec.augmentation:
                 rng = np.random.default_rng([*place, _MIX])
-                parts, labels, importance = mix(parts, labels, importance, rng, **recipe.augmentation[name])
+                parts, labels, importance = mix(parts, labels, importance, rng, **spec.augmentation[name])
         return *parts, labels, importance
 
     batch = order.shape[1]
     whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
-    return _dataset(batch_of, len(order), whole, [image_type(recipe) if len(s) == 4 else np.float32 for s in whole])
+    return _dataset(batch_of, len(order), whole, [image_type(spec) if len(s) == 4 else np.float32 for s in whole])
 
 
 def _dataset(

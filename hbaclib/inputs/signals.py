@@ -32,10 +32,10 @@ def view_signals(
 
     Args:
         signals: (b, n, 8) float32, in units of 32 µV, at ``rate``.
-        rate: 40 Hz (the stored raw signals) or 200 Hz (the wide ones).
+        rate: 40 Hz (the stored raw signals) or 200 Hz (stored for recipes that crop them).
         band: (low, high) in Hz of a zero-phase Butterworth filter (low = 0: a low-pass); empty: none. The gain is that
             of a filter run at 200 Hz, whatever the rate.
-        low_pass: edge in Hz of the filter that wide signals get in place of an empty band; None: none. The signals at
+        low_pass: edge in Hz of the filter that signals at 200 Hz get in place of an empty band; None: none. Those at
             40 Hz have theirs already.
         order: of the filter's single pass.
         crop: samples to keep; 0 keeps all.

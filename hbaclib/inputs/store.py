@@ -12,21 +12,22 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import Manifest, digest_file, digest_json, read_manifest, verify
-from hbaclib.conventions import PORT, SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
-from hbaclib.dataset.stages import (
+from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
+from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.signal.images import starter_layout
+from hbaclib.stages.names import (
     EEG_SPECTROGRAMS,
     FOLDS,
     KAGGLE_IMAGES,
+    PORT,
     RAW_SIGNALS,
     SAMPLES,
+    SIGNALS_200HZ_FILE,
     SPECTROGRAM_INDEX,
     SPECTROGRAM_ROWS,
-    WIDE_SIGNALS,
 )
-from hbaclib.errors import ArtefactError, ConfigError
-from hbaclib.inputs.images import starter_layout
 
-KINDS = ("both", "kaggle", "eeg", "raw", "starter", "wide")
+KINDS = ("both", "kaggle", "eeg", "raw", "starter", "signals_200hz")
 
 
 class _Memory:
@@ -84,7 +85,7 @@ class InputArrays:
         kaggle: (n, 128, 256, 4) float16, memory-mapped.
         eeg: (n, 128, 256, 4) float16, memory-mapped.
         raw: (n, 2000, 8) float16, memory-mapped.
-        wide: (n, 10000, 8) float16, memory-mapped, where that stage has run.
+        signals_200hz: (n, 10000, 8) float16, memory-mapped, where that stage has run.
         spectrogram_rows: (all rows, 400) float16 logarithm of the power, memory-mapped.
         spectrogram_starts: (n,) first row of each sample's ten minutes.
         sampling: how ``train.csv`` was aggregated.
@@ -97,7 +98,7 @@ class InputArrays:
     kaggle: np.ndarray
     eeg: np.ndarray
     raw: np.ndarray
-    wide: np.ndarray | None = None
+    signals_200hz: np.ndarray | None = None
     spectrogram_rows: np.ndarray | None = None
     spectrogram_starts: np.ndarray | None = None
     sampling: str = ""
@@ -138,7 +139,7 @@ class InputArrays:
         Args:
             rows: (b,) row numbers, in any order.
             inputs: ``both`` halves of the image, ``kaggle`` or ``eeg`` alone, the ``starter`` image, the ``raw``
-                signals at 40 Hz or the ``wide`` ones at 200 Hz.
+                signals at 40 Hz or the ``signals_200hz``.
             dtype: float32, or float16 as they are stored (which the starter image is not).
 
         Returns:
@@ -152,8 +153,8 @@ class InputArrays:
         rows = np.asarray(rows)
         if inputs == "starter":
             return self._starter(rows)
-        if inputs == "wide" and self.wide is None:
-            raise ConfigError("the signals at 200 Hz are not stored; run `store_wide_signals` and open its folder too")
+        if inputs == "signals_200hz" and self.signals_200hz is None:
+            raise ConfigError("the signals at 200 Hz are not stored; run `store_signals_200hz` and open its folder too")
         if inputs != "both":
             return np.asarray(getattr(self, inputs)[rows], dtype)
         return np.asarray(self._both(rows), dtype)
@@ -181,7 +182,7 @@ def open_inputs(
     port_folder: str | Path,
     eeg_folder: str | Path,
     images_folder: str | Path,
-    wide_folder: str | Path | None = None,
+    signals_200hz_folder: str | Path | None = None,
 ) -> InputArrays:
     """Open the folders of stages 01 to 03.
 
@@ -193,17 +194,17 @@ def open_inputs(
         port_folder: of stage 01.
         eeg_folder: of stage 02, made from this stage 01.
         images_folder: of stage 03, made from this stage 01.
-        wide_folder: of the signals at 200 Hz, made from this stage 01; None where no recipe crops them.
+        signals_200hz_folder: of the signals at 200 Hz, made from this stage 01; None where no recipe crops them.
 
     Raises:
         ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows; or a table is
             not the one that stage 01 wrote.
     """
     port_folder, eeg_folder, images_folder = (Path(part).resolve() for part in (port_folder, eeg_folder, images_folder))
-    wide_folders = [Path(wide_folder).resolve()] if wide_folder else []
+    further = [Path(signals_200hz_folder).resolve()] if signals_200hz_folder else []
     port = read_manifest(port_folder)
     manifests = [port]
-    for folder in (eeg_folder, images_folder, *wide_folders):
+    for folder in (eeg_folder, images_folder, *further):
         manifest = read_manifest(folder)
         made_from = manifest.inputs.get(PORT)
         if made_from != port.digest:
@@ -232,10 +233,10 @@ def open_inputs(
         kaggle=_open(images_folder, KAGGLE_IMAGES, manifests[2], len(samples)),
         eeg=_open(eeg_folder, EEG_SPECTROGRAMS, manifests[1], len(samples)),
         raw=_open(eeg_folder, RAW_SIGNALS, manifests[1], len(samples)),
-        wide=_open(wide_folders[0], WIDE_SIGNALS, manifests[3], len(samples)) if wide_folders else None,
+        signals_200hz=_open(further[0], SIGNALS_200HZ_FILE, manifests[3], len(samples)) if further else None,
         spectrogram_rows=spectrogram_rows,
         sampling=str(port.parameters.get("sampling", "")),
-        folders=(port_folder, eeg_folder, images_folder, *wide_folders),
+        folders=(port_folder, eeg_folder, images_folder, *further),
         spectrogram_starts=index.loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy(),
     )
 

@@ -1,1 +1,1 @@
-"""Pure array functions on EEG: montage, filters, spectrograms, quality."""
+"""Pure array functions on EEG: montage, filters, spectrograms, images, quality."""

@@ -128,7 +128,7 @@ def _one(recording: np.ndarray, gains: tuple[Gain, ...], reflection: int, kept: 
     return np.clip(rows, -CLIP / SCALE, CLIP / SCALE)
 
 
-def wide_signals(eeg: np.ndarray) -> np.ndarray:
+def signals_200hz(eeg: np.ndarray) -> np.ndarray:
     """Give the eight bipolar signals at the full 200 Hz, unfiltered, for crops and bands that are chosen in training.
 
     Args:

@@ -1,1 +1,1 @@
-"""The suite of notebooks: its table, its runner, its Kaggle kernels."""
+"""The suite of notebooks: its table, its runner, what they read and need."""

@@ -7,6 +7,7 @@ notebooks the manifests decide again what has to be computed.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -17,24 +18,23 @@ from typing import Any
 
 from hbaclib.artefacts import (
     MANIFEST,
-    code_digest,
     digest_file,
     digest_json,
     finished_stages,
     read_manifest,
-    trained_folders,
     verify,
     write_json,
 )
-from hbaclib.conventions import COMPARISON, PORT, TRAINED
 from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError
-from hbaclib.platform import SYNTHETIC, find_data, find_trained
+from hbaclib.platform import SYNTHETIC, find_data
+from hbaclib.source import code_digest, imported_modules
+from hbaclib.stages.names import COMPARISON, PORT, TRAINED, TRAINING_PREFIXES
+from hbaclib.stages.places import find_trained, trained_folders
 from hbaclib.suite.parameters import OWN, PATHS
+from hbaclib.suite.plans import plans_of
 from hbaclib.suite.table import Stage
-from hbaclib.suite.upstream import TRAINING_PREFIXES
-from hbaclib.training.plans import plans_of
 
 STAGES = "stages.json"
 NOTEBOOKS, EARLIER = "notebooks", "earlier"
@@ -85,12 +85,23 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
         # Places say nothing about content.
         "parameters": {name: value for name, value in parameters.items() if name not in OWN and name not in files},
         "files": files,
-        "code": code_digest(everything=True),
+        "code": notebook_code(stage.notebook.path),
         "stages": {path.name: read_manifest(path).digest for name in stage.after for path in made_folders(out / name)},
         # Notebooks that join networks take all that they find.
         "networks": {path.name: read_manifest(path).digest for path in find_trained(out)} if joins else {},
         **data_key(stage, out, data),
     }
+
+
+def notebook_code(path: Path) -> str:
+    """Digest of all of the library that a notebook imports, pictures and messages as well: it shows them."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    modules: set[str] = set()
+    for source in sources:
+        with contextlib.suppress(SyntaxError):  # a magic command
+            modules.update(imported_modules(ast.parse(source)))
+    return code_digest(*modules, apparatus=True)
 
 
 def data_key(stage: Stage, out: Path, data: Path | None) -> dict[str, Any]:

@@ -1,289 +1,163 @@
-"""What a suite needs, checked before its first stage: recipes, weights, disk, memory, a GPU.
+"""What a notebook reads: the data and the stages before it, found or, where there are none, computed now.
 
-Whoever starts a run learns of everything that is missing at once, and not after the hours of the stages before.
+In a run of the suite every stage finds its predecessors finished. Who opens a single notebook and runs all its cells
+has none: then the missing ones are computed by the same library calls with their notebooks' defaults, and it is said.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import MANIFEST
-from hbaclib.errors import ConfigError, HbacError, PlatformError, list_some
-from hbaclib.models.registry import Published, family_of
-from hbaclib.platform import SYNTHETIC, accelerators, available_memory, find_data
-from hbaclib.suite import sizes
-from hbaclib.suite.parameters import all_values
-from hbaclib.suite.table import Stage, Suite
-from hbaclib.suite.upstream import PORT, TRAINING_PREFIXES
-from hbaclib.training.plans import Plans, plans_of
-from hbaclib.training.recipe import Recipe
+from hbaclib.artefacts import stage_lock
+from hbaclib.errors import PlatformError
+from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount
+from hbaclib.stages.names import EEG, ENSEMBLE, IMAGES, PORT
+from hbaclib.stages.places import find_stage, find_trained, mounted_stages
 
-_ASK_TENSORFLOW = """
-import tensorflow
-print(len(tensorflow.config.list_physical_devices("GPU")))
-"""
-_PATIENCE = 180.0  # seconds for TensorFlow to start: minutes where its files lie on a slow disk
-_HIDDEN = ("", "-1", "NoDevFiles")
-"""What ``CUDA_VISIBLE_DEVICES`` begins with where the CPU is asked for."""
+DEFAULT_PATIENTS = 40
 
 
-def check_prerequisites(
-    suite: Suite,
-    parameters: Mapping[str, Mapping[str, Any]],
+def data_folder(
+    data: str,
     out: str | Path,
-    data: str | Path | None,
     *,
-    cpu: bool = False,
-) -> str:
-    """Check everything that a suite needs before any of it is computed.
-
-    Stages that were finished with the same parameters, as were those that they read, are not asked for weights or a
-    GPU.
-
-    Args:
-        suite: the suite.
-        parameters: stage -> parameter -> value, as `hbaclib.suite.parameters.fill_parameters` gives them.
-        out: output folder.
-        data: folder in the competition's format, None where the first notebook finds or makes one.
-        cpu: the CPU is asked for, whatever the suite needs and the machine has.
-
-    Returns:
-        What the caller is to be told, though the suite runs: that the CPU has to be used in place of a GPU; else empty.
+    synthetic_patients: int = DEFAULT_PATIENTS,
+    synthetic_recordings: float = 2.5,
+    synthetic_seed: int = 1,
+) -> Path:
+    """Folder of the data: as given, the competition's mount, or a synthetic set that is made now below ``out``.
 
     Raises:
-        ConfigError: recipes or weights, and whatever else is missing: one line for each fault, with what mends it.
-        PlatformError: the same, where only disk, memory or the GPU do not suffice.
+        PlatformError: a folder was named and is not there.
+        HbacError: something else than a synthetic set lies where it would be made.
     """
-    out = Path(out).expanduser().resolve()
-    due: list[Stage] = []
-    for stage in suite.stages:  # each behind those that it reads
-        if {each.name for each in due} & set(stage.after) or not _finished(stage, parameters[stage.name], out):
-            due.append(stage)
-    plans, config = _plans(suite, parameters)
-    config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
-    platform = _lacking_disk(suite, parameters, out, data, config)
-    trains = any(stage.notebook.name.startswith(TRAINING_PREFIXES) for stage in due)
-    platform += _lacking_memory(suite) if trains else []
-    unseen = _lacking_gpu(suite) if trains and not cpu else []
-    platform += unseen if suite.needs_gpu else []
-    if config or platform:
-        lines = "\n".join(f"- {fault}" for fault in [*dict.fromkeys(config), *platform])
-        raise (ConfigError if config else PlatformError)(f"suite {suite.name} cannot run here:\n{lines}")
-    return unseen[0] if unseen else ""
+    mount = find_mount("competitions", COMPETITION)
+    if data or mount:
+        found = find_data(data, out)
+        assert found is not None
+        print(f"data: {found}")
+        return found
+    from hbaclib.dataset.synthetic import make_synthetic_dataset
+    from hbaclib.dataset.synthetic.writer import is_set_of, remove_set
+
+    print(f"no data given and no competition mount: a synthetic set of {synthetic_patients} patients is used")
+    folder = Path(out) / SYNTHETIC
+    arguments: dict[str, Any] = {
+        "n_patients": synthetic_patients,
+        "recordings_per_patient": synthetic_recordings,
+        "seed": synthetic_seed,
+    }
+    with stage_lock(folder):
+        # A set below the run's own folder is the run's own: of other arguments, or damaged, it is made anew.
+        if not is_set_of(folder, **arguments):
+            remove_set(folder)
+        return make_synthetic_dataset(folder, **arguments)
 
 
-def _finished(stage: Stage, parameters: Mapping[str, Any], out: Path) -> bool:
-    """Whether a run has finished a stage with these parameters."""
-    if not (out / stage.name / MANIFEST).is_file():
-        return False
-    try:
-        rows = {row["stage"]: row["parameters"] for row in json.loads((out / "stages.json").read_text("utf-8"))}
-        return bool(rows[stage.name] == json.loads(json.dumps(dict(parameters))))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def source_of(data: str, out: str | Path) -> Path:
+    """Folder of the data that the first stage was made from.
 
-
-def _plans(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Plans], list[str]]:
-    """What each training stage trains, and why some cannot."""
-    plans, faults = {}, []
-    for stage in suite.stages:
-        try:
-            found = plans_of(stage.notebook.name, parameters[stage.name])
-            for recipe in found.recipes.values() if found else ():
-                # The network and its options alone: weights are looked for together.
-                recipe.override({"weights": ""}).find_weights()
-        except HbacError as error:
-            faults.append(f"{stage.name}: {error}")
-        except (TypeError, ValueError, AttributeError) as error:
-            faults.append(f"{stage.name}: a parameter has a value of the wrong kind ({error})")
-        else:
-            if found:
-                plans[stage.name] = found
-    return plans, faults
-
-
-@dataclass(frozen=True)
-class _Missing:
-    """Weights of one recipe that are not to be had."""
-
-    stage: Stage
-    reason: str
-    source: Published | None
-    from_parameter: bool
-
-
-def _lacking_weights(suite: Suite, plans: Mapping[str, Plans]) -> list[str]:
-    """One line for the recipes of a notebook that ask for the same weights and do not find them."""
-    missing: dict[tuple[str, str], list[_Missing]] = {}
-    for stage in suite.stages:
-        for name, recipe in plans[stage.name].recipes.items() if stage.name in plans else ():
-            try:
-                recipe.find_weights()
-            except ConfigError as error:
-                fault = _Missing(stage, str(error), _source(recipe), name != plans[stage.name].image)
-                missing.setdefault((stage.notebook.name, recipe.weights), []).append(fault)
-    return [_weights_line(suite, notebook, faults) for (notebook, _), faults in missing.items()]
-
-
-def _source(recipe: Recipe) -> Published | None:
-    published = family_of(recipe.backbone).published
-    return published(recipe.weights) if published else None
-
-
-def _weights_line(suite: Suite, notebook: str, faults: list[_Missing]) -> str:
-    names = list(dict.fromkeys(fault.stage.name for fault in faults))
-    # All stages of a notebook are named by it.
-    targets = [notebook] if len(names) > 1 and names == _stages_of(suite, notebook) else names
-    reasons = list(dict.fromkeys(fault.reason for fault in faults))
-    more = f" (and {len(reasons) - 1} more like it)" if len(reasons) > 1 else ""
-    sources = list(dict.fromkeys(fault.source for fault in faults if fault.source))
-    line = f"{', '.join(targets)}: {reasons[0]}{more}"
-    if sources:
-        line += f". Needed: {_published(sources)}"
-    if not all(fault.from_parameter for fault in faults):
-        file, empty = (" ".join(f"-p {target}.image_half={value}" for target in targets) for value in ("FILE.toml", ""))
-        return f"{line}. Name their folder in a recipe of your own: {file}; or leave the image half out: {empty}"
-    folder, empty = (" ".join(f"-p {target}.weights={value}" for target in targets) for value in ("FOLDER", ""))
-    given = f"Name the folder that holds them: {folder}; or train" if sources else "Train"
-    return f"{line}. {given} from random weights: {empty}"
-
-
-def _stages_of(suite: Suite, notebook: str) -> list[str]:
-    return [stage.name for stage in suite.stages if stage.notebook.name == notebook]
-
-
-def _published(sources: Iterable[Published]) -> str:
-    """Files by the address that they are downloaded from."""
-    by_address: dict[str, list[str]] = {}
-    for source in sources:
-        by_address.setdefault(source.address, []).append(source.name)
-    return "; ".join(f"{list_some(names)} from {address}" for address, names in by_address.items())
-
-
-def _lacking_disk(
-    suite: Suite,
-    parameters: Mapping[str, Mapping[str, Any]],
-    out: Path,
-    data: str | Path | None,
-    told: list[str],
-) -> list[str]:
-    """Whether what the unfinished stages write finds room; faults of the data go to those that are told."""
-    unfinished = [stage for stage in suite.stages if not (out / stage.name / MANIFEST).is_file()]
-    try:
-        first = next((stage for stage in suite.stages if stage.notebook.name == PORT), None)
-        values = all_values(first, parameters[first.name]) if first else {}
-        found = find_data(data or "", out)
-        told += _lacking_data(suite, found)
-        # A set that this run has made lies there already; it is no other folder's copy.
-        own = found is not None and found == out / SYNTHETIC
-        counts = sizes.suite_counts(replace(suite, competition=""), values, None if own else found, quickly=True)
-        if own:
-            counts = replace(counts, synthetic_bytes=0)
-    except HbacError as error:
-        told.append(str(error))
-        return []
-    needed = 0
-    for stage in unfinished:
-        try:
-            needed += sizes.stage_bytes(replace(stage, parameters=dict(parameters[stage.name])), counts)
-        except (HbacError, TypeError, ValueError, AttributeError):
-            continue  # told as the stage's own fault
-    place = out
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        return [f"{place}: {error.strerror}; name another output folder: --out FOLDER"]
-    if needed <= free:
-        return []
-    return [
-        f"the stages that are not finished write up to {sizes.show_bytes(needed)}, and {sizes.show_bytes(free)} are "
-        f"free at {place}; make room, or name a folder on another disk: --out FOLDER"
-    ]
-
-
-def _lacking_data(suite: Suite, found: Path | None) -> list[str]:
-    """Whether the data are there, and their parts that the stages read."""
+    Raises:
+        PlatformError: there is none; says what to do.
+    """
+    found = find_data(data, out)
     if found is None:
-        if not suite.competition:
-            return []
-        return [
-            f"suite {suite.name} is for the competition's files or such of your own, and there are none: --data FOLDER "
-            "(suite demo makes a synthetic set)"
-        ]
-    parts = sorted({part for stage in suite.stages for part in stage.notebook.reads})
-    lacking = [found / f"{part}.csv" for part in parts if not _has_rows(found / f"{part}.csv")]
-    return [f"{path}: missing or without rows; name another folder: --data FOLDER" for path in lacking]
+        raise PlatformError(f"no data: neither given, nor mounted, nor below {out}; run 01_port_data or name a folder")
+    return found
 
 
-def _has_rows(table: Path) -> bool:
-    try:
-        with table.open("rb") as file:
-            return sum(bool(line.strip()) for line, _ in zip(file, range(2), strict=False)) == 2
-    except OSError:
-        return False
+def _announce(stage: str) -> None:
+    print(f"{stage} has not run: computing it now with its defaults")
 
 
-def _lacking_memory(suite: Suite) -> list[str]:
-    free = available_memory()
-    if free is None or free >= suite.memory_gb * 1e9:
-        return []
-    return [
-        f"the suite takes up to {suite.memory_gb:g} GB of memory, and {sizes.show_bytes(free)} are free; end other "
-        "programs, or run it on a machine with more"
-    ]
+def ported(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 01."""
+    found = find_stage(PORT, out)
+    if found:
+        return found
+    from hbaclib.stages.port import port_data
+
+    _announce(PORT)
+    return port_data(data_folder(data, out), out)
 
 
-def _lacking_gpu(suite: Suite) -> list[str]:
-    """Whether the GPU that is there is seen, and whether one is there where the suite needs it."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in _HIDDEN
-    if hidden:
-        return []
-    gpus = accelerators()
-    if not gpus:
-        return [
-            f"suite {suite.name} trains for days on a CPU, and the driver lists no GPU; run it on a machine with an "
-            "NVIDIA GPU, or take the days: --cpu"
-        ] * suite.needs_gpu
-    seen, reason = tensorflow_gpus()
-    if seen:
-        return []
-    return [
-        f"the driver lists {list_some(gpus, 2)}, but TensorFlow sees no GPU{f' ({reason})' * bool(reason)}; install "
-        f'what it lacks: {sys.executable} -m pip install "tensorflow[and-cuda]", or train on the CPU: --cpu'
-    ]
+def eeg_products(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 02."""
+    port = ported(out, data)
+    found = find_stage(EEG, out)
+    if found:
+        return found
+    from hbaclib.stages.eeg_products import store_eeg_products
+
+    _announce(EEG)
+    return store_eeg_products(source_of(data, out), port, out)
 
 
-def tensorflow_gpus() -> tuple[int, str]:
-    """Number of the GPUs that TensorFlow sees, asked in another process, which gives them back.
+def images(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 03."""
+    port = ported(out, data)
+    found = find_stage(IMAGES, out)
+    if found:
+        return found
+    from hbaclib.stages.images import store_kaggle_images
 
-    Returns:
-        The number, and why it could not be asked (empty where it could).
+    _announce(IMAGES)
+    return store_kaggle_images(port, out)
+
+
+def adopt_fits(stage: str, out: str | Path) -> None:
+    """Take over the fits of a training stage that attached kernels have finished, where its folds were split over them.
+
+    Each fit carries a digest of its recipe, data and code, by which training recognises it or does it again.
+
+    Args:
+        stage: name of the stage's folder.
+        out: this run's output folder.
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    try:
-        answer = subprocess.run(
-            [sys.executable, "-c", _ASK_TENSORFLOW],
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        return 0, f"no answer within {_PATIENCE:g} s"
-    except OSError as error:
-        return 0, str(error)
-    try:
-        return int(answer.stdout.split()[-1]), ""
-    except (IndexError, ValueError):
-        last = answer.stderr.strip().splitlines()[-1:] or [f"exit code {answer.returncode}"]
-        return 0, last[0]
+    target = Path(out) / stage
+    for folder in mounted_stages(stage):
+        for file in sorted(folder.glob("fold-*")):
+            if not (target / file.name).exists():
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target / file.name)
+
+
+def stage_name(backbone: str) -> str:
+    """Name of the training stage of a backbone, as in the suite table."""
+    return f"04_train_{backbone.replace('_', '-')}"
+
+
+def trained(out: str | Path, data: str = "") -> list[Path]:
+    """Folders of all finished training stages, one trained now where there is none."""
+    if found := find_trained(out):
+        return found
+    from hbaclib.inputs.store import open_inputs
+    from hbaclib.suite.plans import default_recipe
+    from hbaclib.training.adapt import on_folds_of
+    from hbaclib.training.cross_validate import train
+    from hbaclib.training.recipe import load_recipe
+
+    arrays = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
+    recipe = on_folds_of(load_recipe(default_recipe()), arrays)
+    stage = stage_name(recipe.backbone)
+    _announce(stage)
+    return [train(recipe, arrays, Path(out) / stage)]
+
+
+def model_places(out: str | Path) -> list[Path]:
+    """Folders in which trained stages lie: on Kaggle each is another mount, which an ensemble does not know."""
+    return list(dict.fromkeys(folder.parent for folder in find_trained(out)))
+
+
+def ensembled(out: str | Path, data: str = "") -> Path:
+    """Folder of stage 07."""
+    found = find_stage(ENSEMBLE, out)
+    if found:
+        return found
+    from hbaclib.ensemble.store import ensemble_stage
+
+    members = trained(out, data)
+    _announce(ENSEMBLE)
+    return ensemble_stage(members, Path(out) / ENSEMBLE)

@@ -15,13 +15,15 @@ from typing import Any
 
 import click
 
-from hbaclib.artefacts import code_digest, digest_file, digest_json, finished_stages, is_current, write_manifest
+from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_manifest
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
-from hbaclib.evaluation.report import FILES, write_report
 from hbaclib.locks import hold
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.processes import remove_partial, remove_path
+from hbaclib.report import page
+from hbaclib.report.page import FILES, write_report
+from hbaclib.source import code_digest
 from hbaclib.suite.execute import StageFailedError, execute
 from hbaclib.suite.freshness import (
     EARLIER,
@@ -35,7 +37,7 @@ from hbaclib.suite.freshness import (
     stage_key,
 )
 from hbaclib.suite.parameters import fill_parameters
-from hbaclib.suite.prerequisites import check_prerequisites
+from hbaclib.suite.requirements import check_prerequisites
 from hbaclib.suite.table import Suite, SuiteTable
 
 __all__ = ["StageFailedError", "run_suite"]
@@ -175,7 +177,8 @@ def _report(suite: Suite, folder: Path, source: Path | None) -> None:
     inputs[STAGES] = digest_file(folder / STAGES)
     inputs["truth"] = digest_file(truth) if truth.is_file() else ""
     inputs["data"] = data_digest(data, "train", folder / STORE) if data else ""
-    inputs["code"] = code_digest(everything=True)
+    looks = [digest_file(Path(page.__file__).with_suffix(ending)) for ending in (".html", ".css")]
+    inputs["code"] = digest_json([code_digest(page.__name__, apparatus=True), looks])
     parameters = {"title": f"Suite {suite.name}"}
     if is_current(folder, inputs=inputs, parameters=parameters):
         return

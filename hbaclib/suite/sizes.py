@@ -17,8 +17,8 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
 )
 from hbaclib.errors import ConfigError
+from hbaclib.stages.names import TRAINING_PREFIXES
 from hbaclib.suite.table import Stage, Suite
-from hbaclib.suite.upstream import TRAINING_PREFIXES
 
 if TYPE_CHECKING:
     from hbaclib.training.recipe import Recipe
@@ -210,7 +210,7 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
         return SMALL + image
     if not name.startswith(TRAINING_PREFIXES):
         return SMALL
-    from hbaclib.training.plans import GOLD, plans_of
+    from hbaclib.suite.plans import GOLD, plans_of
 
     # A build is made where there may be no GPU, which must not choose the recipe.
     plans = plans_of(name, {**stage.parameters, "recipe": stage.parameters.get("recipe") or GOLD.get(name, "")})

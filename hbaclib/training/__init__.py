@@ -1,1 +1,1 @@
-"""Recipes, runtime, cross-validation, prediction."""
+"""Recipes, the training loop, cross-validation, trained folders."""

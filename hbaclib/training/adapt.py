@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained import trained_recipe
+from hbaclib.training.trained_folder import trained_recipe
 
 _WAVENET = "wavenet"
 

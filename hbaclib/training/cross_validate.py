@@ -29,17 +29,19 @@ from hbaclib.artefacts import (
     stage_lock,
     write_manifest,
 )
-from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID, TRAINED
+from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
 from hbaclib.inputs.store import InputArrays
+from hbaclib.source import callable_digest, code_digest
+from hbaclib.stages.names import TRAINED
+from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
-from hbaclib.training.labels import load_pseudo_labels
 from hbaclib.training.progress import Watch
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.runtime import choose_runtime, claim_for_this_process, visible_gpus
-from hbaclib.training.trained import audit_trained, fit_name, trained_recipe, weight_files
+from hbaclib.training.targets import load_pseudo_labels
+from hbaclib.training.trained_folder import audit_trained, fit_name, trained_recipe, weight_files
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def train(
         devices: devices of this host, one for each fit at a time: GPU numbers, or TensorFlow's names such as
             ``CPU:1``. None takes the GPUs that are visible.
         mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
-        pseudo_labels: folder of `hbaclib.training.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
+        pseudo_labels: folder of `hbaclib.prediction.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
         on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.Watch`).
         kind: what the manifest says that the folder holds; networks that only serve the training of others are of
             another kind than those that ensembles and reports take.
@@ -98,11 +100,13 @@ def train(
     labels = None if pseudo_labels is None else Path(pseudo_labels).resolve()
     chosen = check_training(recipe, inputs, folds, pseudo_labels)
     needed = {"arrays": inputs.digest} | {f"from {path}": read_manifest(path).digest for path in recipe.start_from}
+    # A user's network keeps its name when it is edited.
+    needed["network"] = callable_digest(recipe.family.features)
     if labels is not None:
         needed["pseudo_labels"] = read_manifest(labels).digest
     if weights := recipe.find_weights():
         needed["weights"] = _digest_of(weights)
-    current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()})
+    current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()}, code=code_digest(__name__))
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
     if isinstance(inputs, InputArrays):
@@ -307,6 +311,7 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
         kind,
         inputs=needed,
         parameters={"recipe": recipe.to_dict()},
+        code=code_digest(__name__),
         outputs=outputs,
         facts={
             "folds": folds,

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hbaclib.artefacts import atomic_path, code_digest, digest_file, digest_json, write_json
+from hbaclib.artefacts import atomic_path, digest_file, digest_json, write_json
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import MemoryShortage, TrainingError, list_some
@@ -33,12 +33,9 @@ from hbaclib.inputs.pipeline import (
     training_batches,
 )
 from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
+from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
-from hbaclib.training.labels import training_labels
-from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
-from hbaclib.training.losses import kl_loss, vote_weights
-from hbaclib.training.recipe import Recipe, Stage
-from hbaclib.training.runtime import (
+from hbaclib.training.devices import (
     HERE,
     claim_device,
     compile_step,
@@ -51,8 +48,12 @@ from hbaclib.training.runtime import (
     uses_xla,
     visible_gpus,
 )
+from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
+from hbaclib.training.losses import kl_loss, vote_weights
+from hbaclib.training.recipe import Recipe, Stage
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
-from hbaclib.training.trained import fit_name
+from hbaclib.training.targets import training_labels
+from hbaclib.training.trained_folder import fit_name
 from hbaclib.training.warm_start import start_from
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ class Fit:
         data: digest of the arrays, and of pseudo-labels and trained folders where the fit uses any.
         family: the network's registry entry; it travels with the fit, so that worker processes know it.
         pseudo_labels: folder of pseudo-labels, where the recipe mixes them in.
-        code: digest of the library where the run was started; the worker processes of one run share it.
+        code: digest of the loop and of the network's own source, where the run was started; the worker processes of one
+            run share it.
         working: the working folder where the run was started, which the recipe's relative paths begin from.
     """
 
@@ -84,8 +86,14 @@ class Fit:
     data: str
     family: Any = field(default=None, compare=False)
     pseudo_labels: Path | None = field(default=None, compare=False)
-    code: str = field(default_factory=code_digest)
+    code: str = ""
     working: Path = field(default_factory=Path.cwd, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look at the code once, where the network is known."""
+        if not self.code:
+            network = callable_digest((self.family or self.recipe.family).features)
+            object.__setattr__(self, "code", digest_json([code_digest(__name__), network]))
 
     @property
     def name(self) -> str:
@@ -429,7 +437,7 @@ class _Trainer:
         self._infer, self._look = infer, look
 
     def _predict(self, rows: np.ndarray, *, views: bool = True) -> np.ndarray:
-        """Shares of some rows; with the recipe's views averaged, as `hbaclib.training.predict` does it, or without."""
+        """Shares of some rows; with the recipe's views averaged, as predictions do it, or without."""
         recipe = self.recipe if views else dataclasses.replace(self.recipe, tta=())
         shares = mean_prediction(
             lambda places, kind: self.inputs.gather(rows[places], kind), len(rows), recipe, [self._infer]

@@ -130,7 +130,7 @@ class Recipe:
             otherwise, of at least LEAST_CROP; 0 takes the whole window at 40 Hz.
         label_smoothing_votes: pseudo-votes added to every class of a label before its votes are made shares.
         label_smoothing_up_to: ``label_smoothing_votes`` only for rows with at most so many votes; 0 is all rows.
-        pseudo_weight: share of pseudo-labels in the labels that have one (see ``hbaclib.training.pseudo_labels``).
+        pseudo_weight: share of pseudo-labels in the labels that have one (see ``hbaclib.prediction.pseudo_labels``).
         pseudo_up_to: pseudo-labels only for rows with at most so many votes.
         start_from: trained folders whose weights the parts of the network start from, fold by fold.
         label_smoothing: share of every label that is spread evenly over the classes.

@@ -12,7 +12,7 @@ import pandas as pd
 from hbaclib.errors import ConfigError
 from hbaclib.models.registry import build_model
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained import audit_trained, trained_recipe, weight_files
+from hbaclib.training.trained_folder import audit_trained, trained_recipe, weight_files
 
 log = logging.getLogger(__name__)
 

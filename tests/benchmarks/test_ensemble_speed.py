@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hbaclib import fit_ensemble
-from tests.evaluation.fake_run import fake_model, fake_votes
+from tests.report.fake_run import fake_model, fake_votes
 
 
 @pytest.fixture(scope="module")

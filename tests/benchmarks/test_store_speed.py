@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hbaclib import make_synthetic_dataset
-from hbaclib.dataset.port import port_data, store_eeg_products
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.port import port_data
 from tests.dataset.tiny import link_copies
 
 N_RECORDINGS = 500

@@ -22,7 +22,7 @@ ROWS = int(os.environ.get("HBAC_DRY_RUN_ROWS", "2640"))
 RUN = Path(os.environ.get("HBAC_RUN", "runs/demo"))
 SUBMIT = """
 import dataclasses, json, sys
-from hbaclib.submission import make_submission
+from hbaclib.prediction.submission import make_submission
 budget = float(sys.argv[4]) if sys.argv[4:] else None
 made = make_submission(*sys.argv[1:4], budget, progress=False)
 print(json.dumps({"seconds": made.seconds, "megabytes": made.peak_megabytes, "members": made.members,

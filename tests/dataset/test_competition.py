@@ -13,8 +13,10 @@ import pytest
 
 from hbaclib import read_eeg, read_spectrogram
 from hbaclib.conventions import EEG_COLUMNS, SPECTROGRAM_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
-from hbaclib.dataset.competition import check_recordings, open_competition, read_test_csv, read_train_csv
+from hbaclib.dataset.competition import open_competition
+from hbaclib.dataset.tables import read_test_csv, read_train_csv
 from hbaclib.errors import DataFileError
+from hbaclib.stages.examine import check_recordings
 from tests.dataset.tiny import random_eeg, random_spectrogram, train_rows, write_eeg, write_spectrogram, write_tiny
 
 

@@ -13,7 +13,7 @@ from hbaclib.evaluation.calibration import (
     vote_sampling_loss,
 )
 from hbaclib.evaluation.metric import divergence
-from tests.evaluation.fake_run import fake_model, fake_votes
+from tests.report.fake_run import fake_model, fake_votes
 
 
 def test_vote_sampling_loss_is_what_a_perfect_model_scores():

@@ -6,7 +6,7 @@ from sklearn.metrics import cohen_kappa_score, recall_score
 
 from hbaclib import CLASSES
 from hbaclib.evaluation.clinical import agreement, clinical_table
-from tests.evaluation.fake_run import fake_model, fake_votes
+from tests.report.fake_run import fake_model, fake_votes
 
 
 def test_sensitivity_specificity_and_auc():

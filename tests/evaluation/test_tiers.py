@@ -18,7 +18,7 @@ from hbaclib.evaluation.tiers import (
     tier_mask,
     tier_score,
 )
-from tests.evaluation.fake_run import fake_model, fake_votes
+from tests.report.fake_run import fake_model, fake_votes
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from hbaclib import make_synthetic_dataset
-from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
 from hbaclib.inputs.store import InputArrays, open_inputs
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.images import store_kaggle_images
+from hbaclib.stages.port import port_data
 from tests.evidence.side_by_side import FOLDS
 
 PATIENTS, RECORDINGS = 1000, 1.2

@@ -18,7 +18,7 @@ import pytest
 
 from hbaclib import audit_folds
 from hbaclib.conventions import SAMPLE_ID
-from hbaclib.evaluation.ensemble import fit_ensemble
+from hbaclib.ensemble.fit import fit_ensemble
 from hbaclib.training.recipe import Recipe, load_recipe
 from tests.evidence.side_by_side import (
     COMMON,

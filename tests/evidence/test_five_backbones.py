@@ -14,7 +14,7 @@ import pytest
 import tomli_w
 
 from hbaclib.platform import project_root
-from hbaclib.submission import validate_submission
+from hbaclib.prediction.submission import validate_submission
 from hbaclib.suite.runner import run_suite
 
 BACKBONES = [f"efficientnet_b{number}" for number in range(5)]

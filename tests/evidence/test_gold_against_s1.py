@@ -25,7 +25,7 @@ from hbaclib.conventions import MANY_VOTES, SAMPLE_ID
 from hbaclib.dataset.synthetic import truth_path
 from hbaclib.evaluation.oracle import oracle_shares
 from hbaclib.evaluation.tiers import class_mean_predictions
-from hbaclib.training.predict import Predictor
+from hbaclib.prediction.predictor import Predictor
 from hbaclib.training.recipe import Recipe, load_recipe
 from hbaclib.training.schedules import steps_per_epoch
 from tests.evidence.side_by_side import (

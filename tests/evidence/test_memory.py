@@ -32,7 +32,7 @@ def anonymous_bytes(process: psutil.Process) -> int:
 
 
 def peak_of(stage: str, data: Path, out: Path) -> int:
-    code = f"import sys\nfrom hbaclib.dataset.port import port_data, store_eeg_products\n{_STAGE[stage]}"
+    code = f"import sys\nfrom hbaclib.stages.port import port_data, store_eeg_products\n{_STAGE[stage]}"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(data), str(out)], stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:

@@ -15,8 +15,8 @@ from hbaclib.inputs.augment import (
     time_shift,
     xy_masking,
 )
-from hbaclib.inputs.images import swap_left_right, swap_left_right_raw
 from hbaclib.inputs.pipeline import training_batches
+from hbaclib.signal.images import swap_left_right, swap_left_right_raw
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 SHAPES = [(128, 256, 8), (128, 256, 4), (2000, 8)]

@@ -9,10 +9,10 @@ from scipy import stats
 from hbaclib.conventions import EEG_RATE
 from hbaclib.errors import DataError
 from hbaclib.inputs.augment import augment_parts, frequency_masking, left_right_swap, mixup, random_cutout, time_masking
-from hbaclib.inputs.images import starter_layout, swap_left_right, swap_left_right_raw
 from hbaclib.inputs.pipeline import training_batches
 from hbaclib.inputs.signals import view_signals
-from hbaclib.signal.raw import raw_signals, wide_signals
+from hbaclib.signal.images import starter_layout, swap_left_right, swap_left_right_raw
+from hbaclib.signal.raw import raw_signals, signals_200hz
 from hbaclib.training.losses import smooth_votes
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -214,7 +214,7 @@ def test_a_band_passes_what_lies_in_it(rate, outside):
 
 def test_signals_at_the_full_rate_are_low_passed_as_raw_signals_are():
     eeg = 20 * np.random.default_rng(0).standard_normal((10_000, 20)).astype(np.float32)
-    wide = wide_signals(eeg)[None]
+    wide = signals_200hz(eeg)[None]
     inside = slice(200, -200)
     found = view_signals(wide, rate=EEG_RATE, crop=2000)[0]
     np.testing.assert_allclose(found[inside], raw_signals(eeg, seconds=10)[inside], atol=2e-5)

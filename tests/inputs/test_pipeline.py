@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.inputs.images import tile_layout
 from hbaclib.inputs.pipeline import epoch_order, lay_out, padded_batches, training_batch, training_batches
+from hbaclib.signal.images import tile_layout
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 

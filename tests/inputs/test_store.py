@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from hbaclib.artefacts import digest_json, read_manifest
-from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.inputs.store import InputArrays, open_inputs
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.images import store_kaggle_images
+from hbaclib.stages.port import port_data
 from tests.dataset.tiny import write_tiny
 
 Folders = tuple[Path, Path, Path]

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hbaclib.submission import validate_submission
+from hbaclib.prediction.submission import validate_submission
 from hbaclib.suite.table import SuiteTable
 
 pytestmark = pytest.mark.evidence
-COMMAND = [sys.executable, "-m", "hbaclib.cli", "run", "smoke"]
+COMMAND = [sys.executable, "-m", "hbaclib.cli.main", "run", "smoke"]
 KILLS = 10
 
 

@@ -13,7 +13,7 @@ from hbaclib import load_recipe, make_synthetic_dataset
 from hbaclib.artefacts import write_manifest, write_text
 from hbaclib.models.efficientnet import efficientnet_features
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram
-from tests.suite.recording_server import Service
+from tests.kaggle.recording_server import Service
 
 RECORDINGS = 3
 NIGHT_SECONDS = 240

@@ -16,10 +16,10 @@ import pytest
 
 from hbaclib.artefacts import verify
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.submission import validate_submission
+from hbaclib.prediction.submission import validate_submission
+from tests.kaggle.recording_server import serve
 from tests.readme.blocks import Block, read_blocks
 from tests.readme.presumed import NIGHT_SECONDS, RECORDINGS, give_outputs, make_data, write_small_recipe, write_weights
-from tests.suite.recording_server import serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -15,11 +15,12 @@ import nbformat
 import pandas as pd
 import pytest
 
-from hbaclib.artefacts import finished_stages, trained_folders, verify
-from hbaclib.conventions import COMPARISON
-from hbaclib.submission import validate_submission
+from hbaclib.artefacts import finished_stages, verify
+from hbaclib.prediction.submission import validate_submission
+from hbaclib.stages.names import COMPARISON
+from hbaclib.stages.places import trained_folders
 from hbaclib.suite.table import SuiteTable
-from tests.evaluation.page import check_whole_report
+from tests.report.page import check_whole_report
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -29,7 +30,7 @@ def run() -> subprocess.CompletedProcess[str]:
     # The tests' own settings are no user's: their drawing backend would keep the pictures out of the notebooks.
     own = ("MPLBACKEND", "HBAC_PROJECT", "KERAS_BACKEND")
     environment = {name: value for name, value in os.environ.items() if name not in own}
-    command = [sys.executable, "-m", "hbaclib.cli", "run", "ci"]
+    command = [sys.executable, "-m", "hbaclib.cli.main", "run", "ci"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
 
 

@@ -20,7 +20,7 @@ from hbaclib.suite.runner import run_suite
 from tests.suite.tiny_project import SECOND, make_project, write_notebook
 
 pytestmark = pytest.mark.slow
-HBAC = [sys.executable, "-m", "hbaclib.cli"]
+HBAC = [sys.executable, "-m", "hbaclib.cli.main"]
 PARAMETERS = 'out = ""\nstage = ""'
 
 WRITES = """

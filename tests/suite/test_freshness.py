@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hbaclib.artefacts import read_manifest, trained_folders, write_manifest, write_text
-from hbaclib.conventions import TRAINED
+from hbaclib.artefacts import read_manifest, write_manifest, write_text
+from hbaclib.stages.names import TRAINED
+from hbaclib.stages.places import trained_folders
 from hbaclib.suite import freshness, runner
 from hbaclib.suite.runner import run_suite
 from tests.suite.tiny_project import SECOND, make_project, write_notebook

@@ -11,8 +11,8 @@ from hbaclib import build_model
 from hbaclib.dataset.synthetic.plan import plan_dataset
 from hbaclib.errors import ConfigError
 from hbaclib.suite import sizes
+from hbaclib.suite.plans import IMAGE_NETWORKS, RAW_NETWORKS
 from hbaclib.suite.table import Stage, SuiteTable
-from hbaclib.training.plans import IMAGE_NETWORKS, RAW_NETWORKS
 
 
 @pytest.mark.parametrize(("patients", "recordings"), [(1, 1.0), (8, 2.5), (40, 2.5), (60, 6.0), (260, 1.2), (3, 0.0)])

@@ -46,7 +46,7 @@ def test_training_draws_a_seeded_crop_of_every_row(arrays, network):
         *_, again = training_batch(arrays, ROWS, recipe, key)
         assert crops.shape == (4, N, 8) and crops.dtype == np.float32
         np.testing.assert_array_equal(again, crops)
-        drawn[key] = starts_of(crops, arrays.wide[ROWS])
+        drawn[key] = starts_of(crops, arrays.signals_200hz[ROWS])
         assert len(images) == (network == "fused")
         for part in images:
             np.testing.assert_array_equal(part, arrays.gather(ROWS))
@@ -69,7 +69,7 @@ def test_prediction_takes_the_middle(arrays, network):
     for _ in range(2):
         mean_prediction(lambda rows, kind: arrays.gather(ROWS[rows], kind), len(ROWS), recipe, [watching])
     for crops in seen:
-        assert starts_of(crops, arrays.wide[ROWS]) == [LAST // 2] * 4
+        assert starts_of(crops, arrays.signals_200hz[ROWS]) == [LAST // 2] * 4
 
 
 def test_a_network_trains_on_random_crops_and_is_validated_on_the_middle(arrays, tmp_path, monkeypatch):
@@ -89,7 +89,7 @@ def test_a_network_trains_on_random_crops_and_is_validated_on_the_middle(arrays,
     assert middle == [4] * 2 * batches, "the epoch's validation and the out-of-fold predictions"
     model = build_model("tiny_wave", "raw", "raw", **recipe.network_options())
     model.load_weights(folder / "fold-0.weights.h5")
-    crops = view_signals(arrays.wide[valid], rate=200.0, crop=N)
+    crops = view_signals(arrays.signals_200hz[valid], rate=200.0, crop=N)
     stored = pd.read_parquet(folder / "fold-0.oof.parquet")[list(PREDICTION_COLUMNS)]
     np.testing.assert_allclose(model(crops, training=False), stored, atol=1e-6)
     history = pd.read_csv(folder / "history.csv")

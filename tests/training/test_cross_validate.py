@@ -11,8 +11,8 @@ from hbaclib import kl_divergence
 from hbaclib.artefacts import read_manifest, verify
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError, PlatformError, TrainingError
+from hbaclib.prediction.predictor import Predictor
 from hbaclib.training.cross_validate import train, trained_recipe
-from hbaclib.training.predict import Predictor
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 

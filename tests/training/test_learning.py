@@ -29,8 +29,10 @@ def recipe():
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a synthetic set, its truth beside it, and stages 01 to 03."""
-    from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
     from hbaclib.dataset.synthetic import make_synthetic_dataset
+    from hbaclib.stages.eeg_products import store_eeg_products
+    from hbaclib.stages.images import store_kaggle_images
+    from hbaclib.stages.port import port_data
 
     folder = tmp_path_factory.mktemp("learning")
     source = make_synthetic_dataset(
@@ -77,8 +79,10 @@ def test_training_does_not_open_the_truth(work: Path, arrays, recipe, tmp_path: 
     """The same predictions with the truth there and with it gone, and no file of that name is opened."""
     import pandas as pd
 
-    from hbaclib.dataset.port import port_data, store_eeg_products, store_kaggle_images
     from hbaclib.inputs.store import open_inputs
+    from hbaclib.stages.eeg_products import store_eeg_products
+    from hbaclib.stages.images import store_kaggle_images
+    from hbaclib.stages.port import port_data
     from hbaclib.training.cross_validate import train
 
     assert (work / "set-truth.parquet").is_file()

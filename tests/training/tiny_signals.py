@@ -44,14 +44,14 @@ class SignalArrays(TinyArrays):
         super().__init__(n)
         rng = np.random.default_rng(9)
         level = self.samples[list(VOTE_COLUMNS)].to_numpy().argmax(axis=1)[:, None, None]
-        self.wide = (rng.standard_normal((n, 10_000, 8)) * (0.2 + level / 6)).astype(np.float32)
+        self.signals_200hz = (rng.standard_normal((n, 10_000, 8)) * (0.2 + level / 6)).astype(np.float32)
         self.starter = rng.standard_normal((n, 400, 300, 3)).astype(np.float32)
 
     def gather(self, rows, inputs="both", dtype=np.float32):
         if inputs == "starter":
             return self.starter[rows].astype(dtype)
-        if inputs in ("raw", "wide"):
-            return self.wide[rows][:, : {"raw": 2000, "wide": 10_000}[inputs]].astype(dtype)
+        if inputs in ("raw", "signals_200hz"):
+            return self.signals_200hz[rows][:, : {"raw": 2000, "signals_200hz": 10_000}[inputs]].astype(dtype)
         return super().gather(rows, inputs, dtype)
 
 

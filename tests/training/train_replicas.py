@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib import build_model
-from hbaclib.training import runtime
+from hbaclib.training import devices
 from hbaclib.training.checkpoint import values_of
 from hbaclib.training.cross_validate import train
 from hbaclib.training.fit import Fit, _Trainer
@@ -33,22 +33,22 @@ def run(folder, replicas, changes):
 def estimate_batch_norm(folder):
     """The statistics that a fit over two devices estimates, beside those of the same batches computed directly."""
     recipe = tiny_recipe(batch_norm_batches=5)
-    runtime.configure(recipe)
+    devices.configure(recipe)
     made = _Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=folder, data="x"), TinyArrays(), TWO)
     np.savez(folder / "result.npz", **batch_norm_of(made, 5))
 
 
 def choose_xla(folder):
     """Whether XLA would compile the steps if these devices were GPUs: with no strategy, outside and inside of one."""
-    real, runtime._has_gpu = runtime._has_gpu, lambda: True
+    real, devices._has_gpu = devices._has_gpu, lambda: True
     try:
-        strategy = runtime.make_strategy(TWO, 4)
-        outside = runtime.uses_xla(strategy)
+        strategy = devices.make_strategy(TWO, 4)
+        outside = devices.uses_xla(strategy)
         with strategy.scope():
-            inside = runtime.uses_xla(strategy)
-        np.savez(folder / "result.npz", alone=runtime.uses_xla(runtime.make_strategy()), two=[outside, inside])
+            inside = devices.uses_xla(strategy)
+        np.savez(folder / "result.npz", alone=devices.uses_xla(devices.make_strategy()), two=[outside, inside])
     finally:
-        runtime._has_gpu = real
+        devices._has_gpu = real
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""``hbac kaggle``: make, send, watch, fetch and hand in what runs on Kaggle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+BUILD = click.Path(exists=True, file_okay=False, path_type=Path)
+POLL = click.option(
+    "--poll", type=click.FloatRange(min=5), default=60.0, show_default=True, help="Seconds between two looks."
+)
+
+
+@click.group()
+def kaggle() -> None:
+    """Run the suite on Kaggle; kaggle/README.md shows the three routes."""
+
+
+@kaggle.command()
+@click.argument("suite", default="full")
+@click.option("--user", required=True, help="Kaggle user name that will own the kernels, as in kaggle.com/USER.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to make the build in.")
+@click.option("--dataset", type=click.Choice(["arrays"]), default=None,
+              help="Publish finished stages 01-03 as a data set, read in place of those kernels.")  # fmt: skip
+@click.option("--from", "source", type=FOLDER, default=None, help="With --dataset: the run that holds the stages.")
+@click.option("--weights", type=FOLDER, default=None,
+              help="Published weights (*_notop.h5) to attach; training needs no internet then.")  # fmt: skip
+@click.option("--split-folds", "parts", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Kernels that each network's folds are split over, to fit into 12 hours.")  # fmt: skip
+@click.option("--data", type=FOLDER, default=None, help="Compute sizes from this folder in the competition's format.")
+@click.option("--check", is_flag=True, help="Check the build by the Kaggle client's own rules, without a network.")
+def build(
+    suite: str,
+    user: str,
+    out: Path,
+    dataset: str | None,
+    source: Path | None,
+    weights: Path | None,
+    parts: int,
+    data: Path | None,
+    check: bool,
+) -> None:
+    """Make kernel folders and data sets for SUITE (full without it) in the folder --out."""
+    from hbaclib.kaggle.build import build as make
+    from hbaclib.kaggle.check import check as validate
+    from hbaclib.suite import sizes
+
+    if (dataset is None) != (source is None):
+        raise click.UsageError("--dataset and --from go together")
+    plan = make(suite, user=user, out=out, arrays=source, weights=weights, data=data, parts=parts)
+    width = max(len(kernel.ref) for kernel in plan.kernels)
+    for planned in plan.datasets:
+        click.echo(f"{planned.ref:<{width}}  data set")
+    for kernel in plan.kernels:
+        writes = f"writes at most {sizes.show_bytes(kernel.bytes)}"
+        click.echo(f"{kernel.ref:<{width}}  {'2 x T4' if kernel.gpu else 'CPU':<6}  {writes}")
+    total = sum(kernel.bytes for kernel in plan.kernels)
+    click.echo(
+        f"together {sizes.show_bytes(total)}; a session keeps {sizes.show_bytes(sizes.LIMIT)}, and each kernel is one"
+    )
+    if total > sizes.LIMIT:
+        click.echo("all of it in one session would not fit: push the kernels, or draw fewer samples")
+    if check:
+        validate(out)
+        click.echo("checked: Kaggle's client accepts all of it")
+    click.echo(f"built in {out}; next: hbac kaggle push {out}")
+
+
+@kaggle.command()
+@click.argument("folder", type=BUILD)
+@POLL
+def push(folder: Path, poll: float) -> None:
+    """Send the build in FOLDER and wait until all of it has run; the same command continues after Ctrl-C."""
+    from hbaclib.kaggle.push import push as send
+
+    send(folder, poll=poll)
+    click.echo(f"all complete; next: hbac kaggle output {folder} --to FOLDER, hbac kaggle submit {folder}")
+
+
+@kaggle.command()
+@click.argument("folder", type=BUILD)
+def status(folder: Path) -> None:
+    """Show what Kaggle says of everything in FOLDER; exit code 1 where something failed."""
+    from hbaclib.kaggle.results import status as show
+
+    if not show(folder):
+        raise SystemExit(1)
+
+
+@kaggle.command()
+@click.argument("folder", type=BUILD)
+@click.argument("stages", nargs=-1)
+@click.option("--to", type=FOLDER, required=True, help="Folder to put the stages in, as a run here leaves them.")
+def output(folder: Path, stages: tuple[str, ...], to: Path) -> None:
+    """Download what the kernels of FOLDER wrote (all, or the named STAGES) and check it against the manifests."""
+    from hbaclib.kaggle.results import output as fetch
+
+    fetch(folder, to, stages)
+
+
+@kaggle.command()
+@click.argument("folder", type=BUILD)
+@click.option("--message", "-m", default="hbac", show_default=True, help="Description of the submission.")
+@POLL
+def submit(folder: Path, message: str, poll: float) -> None:
+    """Hand in the complete kernel 08 of FOLDER to the competition and wait for its score."""
+    from hbaclib.kaggle.results import submit as hand_in
+
+    public, private = hand_in(folder, message, poll=poll)
+    click.echo(f"public score {public or 'hidden'}, private score {private or 'hidden'}")

@@ -1,0 +1,163 @@
+"""The command ``hbac``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hbaclib import __version__
+from hbaclib.cli.kaggle import kaggle
+from hbaclib.cli.predict import predict
+from hbaclib.cli.tune import tune
+from hbaclib.errors import HbacError
+from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
+
+
+class _Group(click.Group):
+    """A group whose commands print what went wrong as one message, and leave nothing running.
+
+    The exit code is 1 after an `HbacError` or an error of the system, 130 after Ctrl-C, 128 and its number after
+    another signal that asks to end.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with stop_signals_raise():
+                try:
+                    return super().invoke(ctx)
+                except BaseException as error:
+                    stopped = interruption_behind(error)
+                    if stopped is None:
+                        raise
+                    end_children()
+                    raise stopped from None
+        except BrokenPipeError:
+            # Who reads has seen enough; at the end Python would write what is left.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+        except HbacError as error:
+            click.echo(f"hbac: {error}", err=True)
+            ctx.exit(1)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"hbac: {where}{error.strerror or error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt as error:
+            how = "interrupted" if not isinstance(error, Stopped) else f"stopped by {error}"
+            click.echo(f"hbac: {how}; the same command continues where it stopped", err=True)
+            ctx.exit(error.code if isinstance(error, Stopped) else 130)
+
+
+def _value(text: str) -> Any:
+    """A parameter's value: JSON where it is JSON (numbers, true, lists), else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _pairs(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    names = [text.partition("=")[0].rpartition(".")[2] for text in given]
+    faulty = [text for text, name in zip(given, names, strict=True) if not name.isidentifier() or "=" not in text]
+    if faulty:
+        raise click.BadParameter(f"{faulty[0]!r}; expected NAME=VALUE or STAGE.NAME=VALUE")
+    return {text.partition("=")[0]: _value(text.partition("=")[2]) for text in given}
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """Classify harmful brain activity in EEG: from raw files to submission.csv."""
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--patients", type=click.IntRange(min=1), default=50, show_default=True, help="Patients in train.csv.")
+@click.option("--test-rows", type=click.IntRange(min=1), default=20, show_default=True, help="Rows of test.csv.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
+@click.option(
+    "--preview", is_flag=True, help="Draw montage, spectrograms and spectra of every class into FOLDER instead."
+)
+@click.option("--real", type=FOLDER, default=None, help="With --preview: real recordings to draw beside.")
+def synth(
+    folder: Path, patients: int, test_rows: int, seed: int, jobs: int | None, preview: bool, real: Path | None
+) -> None:
+    """Make a synthetic data set in the competition's format, with known truth, at FOLDER."""
+    if real and not preview:
+        raise click.UsageError("--real goes with --preview")
+    if preview:
+        from hbaclib.plots.synthetic import preview_figures
+
+        for path in preview_figures(folder, seed=seed, real=real):
+            click.echo(path)
+        return
+    from hbaclib.dataset.synthetic import make_synthetic_dataset
+
+    with messages_aside():
+        made = make_synthetic_dataset(folder, n_patients=patients, seed=seed, n_test=test_rows, n_jobs=jobs)
+    click.echo(made)
+
+
+@main.command()
+@click.argument("data", type=FOLDER)
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
+def check(data: Path, jobs: int | None) -> None:
+    """Check every file of DATA, a folder in the competition's format, and list all faults."""
+    from hbaclib.dataset.competition import open_competition
+    from hbaclib.platform import find_input
+    from hbaclib.stages.examine import check_recordings
+
+    folder = find_input("datasets", data)
+    competition = open_competition(folder)
+    with messages_aside():
+        faults = check_recordings(competition, n_jobs=jobs)
+    for fault in faults.itertuples():
+        click.echo(f"{fault.file}: {fault.problem}")
+    rows = 0 if competition.test is None else len(competition.test)
+    click.echo(
+        f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "
+        f"{competition.train['eeg_id'].nunique()} training recordings: "
+        + (f"{len(faults)} faulty files" if len(faults) else "no fault found")
+    )
+    if len(faults):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("suite")
+@click.option(
+    "--data", type=FOLDER, default=None, help="Folder in the competition's format; a synthetic set without it."
+)
+@click.option("--out", type=FOLDER, default=None, help="Output folder; runs/SUITE below the working folder without it.")
+@click.option("-p", "--parameter", "parameters", multiple=True, callback=_pairs, metavar="[STAGE.]NAME=VALUE",
+              help="Set a notebook parameter of that name, in all notebooks that have it or in one stage alone "
+              "(04_train_efficientnet.weights=FOLDER); may be repeated.")  # fmt: skip
+@click.option("--cpu", is_flag=True, help="Leave GPUs alone, and do not ask for one.")
+def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, Any], cpu: bool) -> None:
+    """Run the notebooks of SUITE (smoke, ci, demo, full) from raw files to submission.csv.
+
+    What the suite needs (weights, disk, memory, a GPU) is checked first, all of it.
+
+    Finished stages are recognised by content and skipped; a killed run continues where it stopped.
+    """
+    from hbaclib.suite.runner import run_suite
+
+    run_suite(suite, data=data, out=out, parameters=parameters, cpu=cpu)
+
+
+main.add_command(kaggle)
+main.add_command(tune)
+main.add_command(predict)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Ensembles as stages of a run: fitted to out-of-fold tables, kept as one small file beside the models' folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import MANIFEST, atomic_path, check_kind, is_current, stage_lock, write_json, write_manifest
+from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
+from hbaclib.ensemble.fit import Ensemble, EnsembleFit, fit_ensemble
+from hbaclib.ensemble.pooling import Pool
+from hbaclib.errors import ArtefactError, list_some
+from hbaclib.evaluation.oof import OOF_FILE, load_oof, oof_table
+from hbaclib.source import code_digest
+from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, TRAINED
+from hbaclib.stages.places import trained_folders
+
+ENSEMBLE_FILE, TABLE_FILE, CANDIDATES_FILE = "ensemble.json", "members.csv", "candidates.csv"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StoredEnsemble(Ensemble):
+    """An ensemble read from disk.
+
+    Attributes:
+        folders: model name -> folder of its weights, of models with a weight, in the order in which they matter most
+            (the order in which a short time budget takes them).
+        score, tier: nested score at the time of the fit and the rows that it is for.
+        prior: (6,) class means of these rows.
+        notes: what the reader must know.
+        folder: where it was read from.
+    """
+
+    folders: dict[str, Path]
+    score: float
+    tier: str
+    prior: np.ndarray
+    notes: tuple[str, ...]
+    folder: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per model, as in `EnsembleFit`."""
+        return pd.read_csv(self.folder / TABLE_FILE, keep_default_na=False, na_values={"adds": [""]})
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        """One row per kind, as in `EnsembleFit`."""
+        return pd.read_csv(self.folder / CANDIDATES_FILE)
+
+    @property
+    def oof(self) -> np.ndarray:
+        """(n, 6) nested predictions, in the order of `load_oof`."""
+        table = pd.read_parquet(self.folder / OOF_FILE, columns=list(PREDICTION_COLUMNS))
+        return table.to_numpy(np.float64)
+
+
+def ensemble_stage(
+    members: Iterable[str | Path], folder: str | Path, *, weights: Mapping[str, float] | None = None
+) -> Path:
+    """Fit the ensemble of trained stage folders and write it as a stage.
+
+    Args:
+        members: folders of trained networks with all their folds.
+        folder: folder to write: ensemble.json, oof.parquet (the nested predictions), members.csv, candidates.csv.
+        weights: fixed weights by model name; None: fitted.
+
+    Returns:
+        ``folder``. If it is current already, nothing is computed.
+    """
+    folder, places = Path(folder).resolve(), [Path(member).resolve() for member in members]
+    with stage_lock(folder):
+        inputs = {place.name: check_kind(place, TRAINED).digest for place in places}
+        parameters = {"weights": dict(weights) if weights else None}
+        if is_current(folder, inputs=inputs, parameters=parameters, code=code_digest(__name__)):
+            return folder
+        oof = load_oof(places)
+        fit = fit_ensemble(
+            oof.predictions, oof.targets, oof.folds, oof.patients, oof.names, oof.n_votes, weights=weights
+        )
+        save_ensemble(fit, folder, dict(zip(oof.names, places, strict=True)))
+        nested = oof_table(oof.ids, oof.patients, oof.n_votes, oof.folds, oof.targets, fit.oof)
+        with atomic_path(folder / OOF_FILE) as partial:
+            nested.to_parquet(partial, index=False)
+        for name, table in ((TABLE_FILE, fit.table), (CANDIDATES_FILE, fit.candidates)):
+            with atomic_path(folder / name) as partial:
+                table.to_csv(partial, index=False)
+        write_manifest(
+            folder,
+            ENSEMBLE,
+            inputs=inputs,
+            parameters=parameters,
+            code=code_digest(__name__),
+            outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
+            facts={"score": fit.score, "tier": fit.tier, "kind": fit.kind, "members": len(oof.names)},
+        )
+        return folder
+
+
+def save_ensemble(ensemble: EnsembleFit, folder: str | Path, members: Mapping[str, str | Path]) -> Path:
+    """Write ``ensemble.json``.
+
+    Args:
+        ensemble: the fit.
+        folder: stage folder of the ensemble.
+        members: model name -> folder of its trained weights; kept relative to the parent of ``folder``, so that the
+            run can be moved as a whole.
+
+    Returns:
+        The file.
+
+    Raises:
+        ArtefactError: a model with a weight has no folder.
+    """
+    folder = Path(folder)
+    used = [name for name in ensemble.table["name"] if ensemble.weights[name] > 0]
+    if missing := [name for name in used if name not in members]:
+        raise ArtefactError(f"{folder}: no folder given for the models {list_some(missing)}")
+    parent = folder.resolve().parent
+    alone = ensemble.table.set_index("name")["kl"]
+    return write_json(
+        folder / ENSEMBLE_FILE,
+        {
+            "schema": SCHEMA,
+            "kind": ensemble.kind,
+            "log_linear": ensemble.pool.log_linear,
+            "members": [
+                {
+                    "name": name,
+                    "folder": Path(os.path.relpath(Path(members[name]).resolve(), parent)).as_posix(),
+                    "kl": float(alone[name]),
+                }
+                for name in used
+            ],
+            "weights": [ensemble.weights[name] for name in used],
+            "temperature": ensemble.pool.temperature,
+            "biases": dict(zip(CLASSES, map(float, ensemble.pool.biases), strict=True)),
+            "score": ensemble.score,
+            "tier": ensemble.tier,
+            "prior": dict(zip(CLASSES, map(float, ensemble.prior), strict=True)),
+            "notes": list(ensemble.notes),
+        },
+    )
+
+
+def load_ensemble(folder: str | Path, search: Iterable[str | Path] = ()) -> StoredEnsemble:
+    """Read an ensemble.
+
+    Args:
+        folder: stage folder that holds ``ensemble.json``.
+        search: further folders whose sub-folders may hold the models (on Kaggle every stage has its own mount).
+
+    Raises:
+        ArtefactError: the file is missing, not readable, or of another schema version; a model's folder is found
+            nowhere (naming all such models and the places looked at).
+    """
+    path = Path(folder) / ENSEMBLE_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content.get("schema")
+    except FileNotFoundError:
+        raise ArtefactError(f"{path}: missing; run the ensemble stage first") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise ArtefactError(f"{path}: not a readable ensemble ({error})") from error
+    if found != SCHEMA:
+        raise ArtefactError(f"{path}: schema version {found}, this hbaclib reads version {SCHEMA}; fit it again")
+    try:
+        names = tuple(member["name"] for member in content["members"])
+        pool = Pool(
+            np.array(content["weights"], dtype=np.float64),
+            bool(content["log_linear"]),
+            float(content["temperature"]),
+            np.array([content["biases"][name] for name in CLASSES], dtype=np.float64),
+        )
+        places = {member["name"]: member["folder"] for member in content["members"]}
+        score, tier, kind = float(content["score"]), str(content["tier"]), str(content["kind"])
+        prior, notes = np.array([float(content["prior"][name]) for name in CLASSES]), tuple(content["notes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{path}: incomplete, {type(error).__name__} {error}; fit the ensemble again") from error
+    roots = [Path(folder).resolve().parent, *(Path(root).resolve() for root in search)]
+    folders = {name: _find(place, roots) for name, place in places.items()}
+    if missing := [f"{name} ({places[name]})" for name, place in folders.items() if place is None]:
+        looked = list_some(roots)
+        raise ArtefactError(f"{path}: folders of the models {list_some(missing)} not found below {looked}")
+    return StoredEnsemble(
+        names=names,
+        kind=kind,
+        pool=pool,
+        folders={name: place for name, place in folders.items() if place is not None},
+        score=score,
+        tier=tier,
+        prior=prior,
+        notes=notes,
+        folder=Path(folder).resolve(),
+    )
+
+
+def open_members(
+    artefacts: str | Path, search: Iterable[str | Path] = ()
+) -> tuple[StoredEnsemble | None, dict[str, Path]]:
+    """What predicts in a folder: the one way in for predictions, submissions and the command line.
+
+    Args:
+        artefacts: folder of an ensemble or of one trained network.
+        search: further folders whose sub-folders may hold the ensemble's networks.
+
+    Returns:
+        The ensemble, or None for a trained network; and name -> trained folder of what predicts.
+
+    Raises:
+        ArtefactError: there is no such folder, or it holds something else; names the trained networks beside it.
+    """
+    folder = Path(artefacts)
+    if (folder / ENSEMBLE_FILE).is_file():
+        ensemble = load_ensemble(folder, search)
+        return ensemble, ensemble.folders
+    if not (folder / MANIFEST).is_file():
+        found = "no finished stage" if folder.is_dir() else "no such folder"
+        raise ArtefactError(f"{folder}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
+    try:
+        check_kind(folder, TRAINED, FIRST_ROUND)
+    except ArtefactError as error:
+        near = trained_folders(folder) or trained_folders(folder.resolve().parent)
+        hint = f"; trained networks: {list_some(near)}" if near else ""
+        raise ArtefactError(f"{error}{hint}") from None
+    return None, {folder.resolve().name: folder}
+
+
+def _find(place: str, roots: Iterable[Path]) -> Path | None:
+    name = Path(place).name
+    for root in roots:
+        found = [root / place, root / name, *sorted(root.glob(f"*/{name}")), *sorted(root.glob(f"*/*/{name}"))]
+        if folder := next((candidate for candidate in found if candidate in trained_folders(candidate.parent)), None):
+            return folder
+    return None

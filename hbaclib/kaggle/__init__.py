@@ -1,0 +1,1 @@
+"""The suite on Kaggle: built, pushed, fetched and handed in."""

@@ -1,0 +1,310 @@
+"""Makes everything that goes to Kaggle from the suite table: kernel folders, data sets, and the plan that ties them.
+
+::
+
+    <out>/plan.json                     what to push, in order (see `Plan`)
+    <out>/datasets/<name>/              files and dataset-metadata.json
+    <out>/kernels/<stage>/              <stage>.ipynb with its parameters filled in, and kernel-metadata.json
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from hbaclib.artefacts import write_json
+from hbaclib.errors import ArtefactError, ConfigError, list_some
+from hbaclib.kaggle.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
+from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel, digest_folder
+from hbaclib.stages.names import TRAINING_PREFIXES
+from hbaclib.suite import sizes
+from hbaclib.suite.parameters import all_values, fill_parameters, known_parameters
+from hbaclib.suite.table import Stage, Suite, SuiteTable
+
+KERNEL_METADATA = "kernel-metadata.json"
+DEFAULT_SUITE = "full"
+USER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
+PLACEHOLDERS = ("out", "data")
+"""Parameters that keep their defaults on Kaggle, where the platform's folders are found."""
+
+
+def cell() -> str:
+    """First code cell of every notebook: the text of ``bootstrap.py`` below its docstring."""
+    text = (Path(__file__).parent / "bootstrap.py").read_text(encoding="utf-8")
+    end = ast.parse(text).body[0].end_lineno or 0
+    return "\n".join(text.splitlines()[end:]).strip()
+
+
+def check_user(user: str) -> str:
+    """Return the user name if Kaggle could have given it.
+
+    Raises:
+        ConfigError: it is not lower-case letters and digits with single hyphens or underscores between.
+    """
+    if not USER.fullmatch(user):
+        raise ConfigError(
+            f"user name {user!r}; expected it as in your profile's address, kaggle.com/<user>: lower-case letters and "
+            "digits, single hyphens between"
+        )
+    return user
+
+
+def kernel_title(suite: Suite, stage: Stage) -> str:
+    """Title of a stage's kernel: the notebook's, what sets the stage apart, and the suite unless it is the full one."""
+    base = stage.notebook.name
+    alone = [other.notebook.name for other in suite.stages].count(base) == 1
+    # What both names begin with, up to a whole word, is said by the notebook's title.
+    same = next((n for n, pair in enumerate(zip(base, stage.name, strict=False)) if pair[0] != pair[1]), len(base))
+    common = base if stage.name.startswith(base) else base[:same].rpartition("_")[0]
+    part = "" if alone and common != base else stage.name[len(common) :]
+    words = [stage.notebook.title, *part.strip("-_ ").split("-"), "" if suite.name == DEFAULT_SUITE else suite.name]
+    return " ".join(word for word in words if word)
+
+
+def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
+    """The suite with the folds of every stage of notebook 04 shared out over kernels.
+
+    The first kernels train some folds each; the last, which bears the stage's name, reads them, trains the rest, and
+    writes the whole stage.
+
+    Args:
+        suite: the suite.
+        parts: kernels for each training stage.
+        n_folds: number of folds.
+
+    Raises:
+        ConfigError: more parts than folds.
+    """
+    if not 1 <= parts <= n_folds:
+        raise ConfigError(f"suite {suite.name}: folds split over {parts} kernels, expected 1 to {n_folds}, its folds")
+    stages: list[Stage] = []
+    for stage in suite.stages:
+        # 05 and 06 train several networks each, which are split by their parameters instead.
+        shared = parts > 1 and stage.notebook.name.startswith("04_") and "folds" in known_parameters(stage)
+        first = []
+        for number in range(1, parts if shared else 1):
+            folds = [fold for fold in range(n_folds) if fold % parts == number - 1]
+            values = {**stage.parameters, "folds": folds, "stage": stage.name}
+            first.append(replace(stage, name=f"{stage.name}-part{number}", parameters=values))
+        last = replace(stage, after=(*stage.after, *(part.name for part in first))) if first else stage
+        stages += [*first, last]
+    return replace(suite, stages=tuple(stages))
+
+
+def _slugs(suite: Suite, stages: Iterable[Stage], table: SuiteTable) -> dict[str, str]:
+    owner: dict[str, str] = {}
+    for stage in stages:
+        where = f"{table.path}: suite {suite.name}: stage {stage.name}"
+        slug = check_title("kernel", kernel_title(suite, stage), where)
+        if slug in owner:
+            raise ConfigError(
+                f"{where}: its kernel's slug {slug!r} is also that of stage {owner[slug]}; change a title"
+            )
+        owner[slug] = stage.name
+    return {name: slug for slug, name in owner.items()}
+
+
+def _check_sources(suite: Suite, table: SuiteTable) -> None:
+    """Every notebook that a stage reads must be run by the suite; of the training notebooks one is enough."""
+    run = {stage.notebook.name for stage in suite.stages}
+    for stage in suite.stages:
+        missing = [name for name in stage.notebook.after if name not in run]
+        training = [name for name in stage.notebook.after if name.startswith(TRAINING_PREFIXES)]
+        if run & set(training):
+            missing = [name for name in missing if name not in training]
+        if missing:
+            raise ConfigError(
+                f"{table.path}: suite {suite.name}: stage {stage.name} reads {list_some(missing)}, "
+                "which no stage of the suite runs"
+            )
+
+
+def render(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's notebook with its parameters filled in and without outputs, as a JSON value.
+
+    The parameters stand in a cell of their own after the notebook's, as papermill puts them.
+    """
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = load_notebook_node(str(stage.notebook.path))
+    if parameters:
+        notebook = parameterize_notebook(notebook, dict(parameters), report_mode=False, comment=f"Stage {stage.name}")
+    notebook.metadata = {"kernelspec": dict(notebook.metadata["kernelspec"])}
+    for number, each in enumerate(notebook.cells):
+        tags = list(each.metadata.get("tags", []))
+        each.metadata = {"tags": tags} if tags else {}
+        each["id"] = f"cell-{number}"
+        if each.cell_type == "code":
+            each.outputs, each.execution_count = [], None
+    return json.loads(json.dumps(notebook))
+
+
+def kernel_metadata(
+    ref: str,
+    title: str,
+    code_file: str,
+    *,
+    accelerator: str,
+    internet: bool,
+    datasets: list[str],
+    kernels: list[str],
+    models: list[str],
+    competition: str,
+) -> dict[str, Any]:
+    """All keys of ``kernel-metadata.json``; none is left to the client's defaults (internet's would be on)."""
+    gpu = accelerator != "none"
+    return {
+        "id": ref,
+        "title": title,
+        "code_file": code_file,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": gpu,
+        "enable_tpu": False,
+        "enable_internet": internet,
+        "machine_shape": accelerator if gpu else None,
+        "dataset_sources": datasets,
+        "competition_sources": [competition] if competition else [],
+        "kernel_sources": kernels,
+        "model_sources": models,
+        "keywords": [],
+        "docker_image": None,
+        "docker_image_pinning_type": "original",
+    }
+
+
+def _parameters(suite: Suite) -> dict[str, dict[str, Any]]:
+    """What each kernel's parameters cell is given: the suite's values, and the stage's own name."""
+    filled = fill_parameters(suite, {}, Path(), None)
+    given = {stage.name: stage.parameters for stage in suite.stages}
+    return {
+        stage: {**{name: value for name, value in values.items() if name not in PLACEHOLDERS}, **given[stage]}
+        for stage, values in filled.items()
+    }
+
+
+def _first_parameters(suite: Suite) -> dict[str, Any]:
+    """Parameters of the stage that draws the samples: its notebook's defaults under the suite's values."""
+    for stage in suite.stages:
+        if stage.notebook.name == ARRAY_STAGES[0]:
+            return all_values(stage, stage.parameters)
+    return {}
+
+
+def _sizes(suite: Suite, first: dict[str, Any], data: str | Path | None) -> dict[str, int]:
+    """Bytes per stage.
+
+    Raises:
+        ConfigError: a stage writes more than a Kaggle session keeps.
+    """
+    counts = sizes.suite_counts(suite, first, data)
+    found = {stage.name: sizes.stage_bytes(stage, counts) for stage in suite.stages}
+    over = [f"{name} {sizes.show_bytes(size)}" for name, size in found.items() if size > sizes.LIMIT]
+    if over:
+        raise ConfigError(
+            f"suite {suite.name}: {list_some(over)} written, a Kaggle session keeps {sizes.show_bytes(sizes.LIMIT)} "
+            f'(computed for {counts.source}); draw fewer samples, for example with sampling = "non_overlapping"'
+        )
+    return found
+
+
+def build(
+    suite_name: str = DEFAULT_SUITE,
+    *,
+    user: str,
+    out: str | Path,
+    arrays: str | Path | None = None,
+    weights: str | Path | None = None,
+    data: str | Path | None = None,
+    parts: int = 1,
+    root: str | Path | None = None,
+) -> Plan:
+    """Make the kernel folders, the data sets and the plan.
+
+    Args:
+        suite_name: a suite of ``kaggle/suite.toml``.
+        user: Kaggle user name that will own everything.
+        out: folder to make it in; what an earlier build made there is replaced, what is known of pushes stays.
+        arrays: output folder of a run whose stages 01-03 are published as a data set and read in place of the kernels.
+        weights: folder of published weights (``*_notop.h5``) that becomes a data set; without it the kernels that need
+            them get internet.
+        data: folder in the competition's format, to compute sizes from; without it the known counts serve.
+        parts: kernels that the folds of each training stage are split over, so that each fits into 12 hours.
+        root: folder of the project, found without it.
+
+    Returns:
+        The plan, also written to ``<out>/plan.json``.
+
+    Raises:
+        ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid; nothing is changed then.
+        ArtefactError: the stages in ``arrays`` are not finished, or the output folder cannot be written.
+    """
+    table = SuiteTable(root)
+    suite = table.suite(suite_name)
+    check_user(user)
+    _check_sources(suite, table)
+    first = _first_parameters(suite)
+    suite = split_folds(suite, parts, int(first.get("n_folds", 5)))
+    kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
+    slugs = _slugs(suite, kept, table)
+    parameters = _parameters(suite)
+    size = _sizes(suite, first, data)
+    out = Path(out).expanduser().resolve()
+    new = out / ".new"
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        sets = new / "datasets"
+        datasets = [wheels_dataset(sets / "wheels", table.root, table.wheels(), user)]
+        if arrays:
+            datasets.append(arrays_dataset(sets / "arrays", Path(arrays).expanduser().resolve(), user))
+        if weights:
+            datasets.append(weights_dataset(sets / "weights", Path(weights).expanduser().resolve(), user))
+        kernels = []
+        for stage in kept:
+            folder = new / "kernels" / stage.name
+            folder.mkdir(parents=True)
+            after = [name for name in stage.after if name in slugs]
+            metadata = kernel_metadata(
+                f"{user}/{slugs[stage.name]}",
+                kernel_title(suite, stage),
+                f"{stage.name}.ipynb",
+                accelerator=stage.notebook.accelerator,
+                internet=stage.notebook.name in suite.downloads and not weights,
+                datasets=[dataset.ref for dataset in datasets],
+                kernels=[f"{user}/{slugs[name]}" for name in after],
+                models=list(stage.models),
+                competition=suite.competition,
+            )
+            write_json(folder / f"{stage.name}.ipynb", render(stage, parameters[stage.name]))
+            write_json(folder / KERNEL_METADATA, metadata)
+            kernels.append(
+                PlannedKernel(
+                    stage.name,
+                    str(parameters[stage.name].get("stage") or stage.name),
+                    metadata["id"],
+                    tuple(after),
+                    metadata["enable_gpu"],
+                    size[stage.name],
+                    digest_folder(folder),
+                )
+            )
+        plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))
+        for name in ("datasets", "kernels"):
+            shutil.rmtree(out / name, ignore_errors=True)
+            os.replace(new / name, out / name)
+        write_json(out / PLAN, asdict(plan))
+    except OSError as error:
+        raise ArtefactError(f"{out}: cannot write there ({error.strerror}); expected a writable folder") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return plan

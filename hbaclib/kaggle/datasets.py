@@ -1,0 +1,110 @@
+"""The data sets of a build: wheels, prepared arrays, published weights."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from hbaclib.artefacts import verify, write_json
+from hbaclib.errors import ConfigError
+from hbaclib.kaggle.plan import PlannedDataset, digest_folder
+from hbaclib.kaggle.wheels import wheel_folder
+from hbaclib.platform import SYNTHETIC
+
+DATASET_METADATA = "dataset-metadata.json"
+ARRAY_STAGES = ("01_port_data", "02_eeg_spectrograms", "03_assemble_inputs")
+"""Stages whose output can be published as the data set "arrays", for kernels to read in their place."""
+TITLE_LENGTHS = {"kernel": (5, 50), "data set": (6, 50)}
+
+
+def slug_of(title: str) -> str:
+    """Slug that Kaggle makes of a title in ASCII."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def check_title(kind: str, title: str, where: str) -> str:
+    """Return the title's slug; a title that Kaggle refuses is an error."""
+    low, high = TITLE_LENGTHS[kind]
+    if not title.isascii() or not low <= len(title) <= high or len(slug_of(title)) < low:
+        raise ConfigError(f"{where}: title {title!r} of the {kind}; expected {low} to {high} ASCII letters or digits")
+    return slug_of(title)
+
+
+def _dataset(folder: Path, user: str, title: str, subtitle: str, description: str) -> PlannedDataset:
+    ref = f"{user}/{check_title('data set', title, folder.name)}"
+    metadata = {
+        "id": ref,
+        "title": title,
+        "subtitle": subtitle,
+        "description": description,
+        "licenses": [{"name": "other"}],  # each file has its own; the description says where they stand
+        "keywords": [],
+    }
+    write_json(folder / DATASET_METADATA, metadata)
+    return PlannedDataset(folder.name, ref, digest_folder(folder))
+
+
+def _link(source: str, target: str) -> str:
+    """Put a file in place without a second copy of it where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def wheels_dataset(folder: Path, root: Path, packages: Iterable[str], user: str) -> PlannedDataset:
+    """Data set of hbaclib's wheel and those of the packages that Kaggle's image lacks."""
+    wheel_folder(root, packages, folder)
+    return _dataset(
+        folder,
+        user,
+        "HBAC wheels",
+        "hbaclib and the packages it needs",
+        "Wheels for offline notebooks. Their licences are listed in LICENSES.md.",
+    )
+
+
+def arrays_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
+    """Data set of the finished stages 01-03 of a run, and of the synthetic set they were made from.
+
+    Raises:
+        ArtefactError: a stage is not finished, or was changed since.
+    """
+    folder.mkdir(parents=True)
+    for name in ARRAY_STAGES:
+        verify(source / name)
+        shutil.copytree(source / name, folder / name, copy_function=_link)
+    if (source / SYNTHETIC).is_dir():
+        shutil.copytree(source / SYNTHETIC, folder / SYNTHETIC, copy_function=_link)
+    return _dataset(
+        folder,
+        user,
+        "HBAC arrays",
+        "Prepared EEG and spectrogram inputs",
+        "Outputs of the notebooks 01-03 of hbac. Made from the competition's files: its rules hold for them.",
+    )
+
+
+def weights_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
+    """Data set of published weights, so that training needs no internet.
+
+    Raises:
+        ConfigError: the folder holds no such file.
+    """
+    files = sorted(source.glob("*_notop.h5"))
+    if not files:
+        raise ConfigError(f"{source}: no *_notop.h5 file; expected the published weights of the networks")
+    folder.mkdir(parents=True)
+    for file in files:
+        _link(str(file), str(folder / file.name))
+    return _dataset(
+        folder,
+        user,
+        "HBAC weights",
+        "Published EfficientNet weights",
+        "Weights from the releases of the package efficientnet, as published there.",
+    )

@@ -1,0 +1,246 @@
+"""Sends a build to Kaggle in order: data sets, then kernels as soon as those that they read are complete.
+
+What was sent is noted in ``push-state.json`` at once, so that the same command continues after Ctrl-C or a failure, and
+sends nothing a second time that is unchanged. A kernel counts as changed when its notebook, its settings, a data set or
+a kernel that it reads has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hbaclib.artefacts import digest_json, write_json
+from hbaclib.errors import ConfigError, PlatformError, list_some
+from hbaclib.kaggle.board import Board
+from hbaclib.kaggle.client import Kaggle
+from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
+
+STATE = "push-state.json"
+GPU_SESSIONS = 2
+SESSIONS = 5
+"""Sessions that Kaggle runs at a time for one user: with a GPU, and altogether."""
+POLL = 60.0
+DATASET_HOURS = 1.0
+KERNEL_HOURS = 13.0
+"""Longest waits: a session itself ends after 12 hours."""
+LOG_LINES = 15
+FAILED = ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED")
+sleep: Callable[[float], None] = time.sleep
+
+
+def read_state(folder: Path) -> dict[str, dict[str, Any]]:
+    """What is known of earlier pushes: name -> digest, version, status."""
+    try:
+        return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise PlatformError(f"{folder / STATE}: not readable ({error}); delete it to push everything again") from error
+
+
+def chain_digests(plan: Plan) -> dict[str, str]:
+    """Digest per kernel of all that its result depends on: itself, the data sets, the kernels before it."""
+    found: dict[str, str] = {}
+    datasets = [dataset.digest for dataset in plan.datasets]
+    for kernel in plan.kernels:
+        found[kernel.name] = digest_json([kernel.digest, datasets, [found[name] for name in kernel.after]])
+    return found
+
+
+@dataclass
+class _Running:
+    kernel: PlannedKernel
+    version: int
+    since: float
+    seen_active: bool = False
+    complete_polls: int = 0
+
+
+class Push:
+    """One run of ``hbac kaggle push``.
+
+    Args:
+        folder: what `build` made.
+        poll: seconds between two looks at a kernel.
+        kaggle: the service.
+    """
+
+    def __init__(self, folder: Path, poll: float, kaggle: Kaggle) -> None:
+        self.folder, self.poll, self.kaggle = folder, poll, kaggle
+        self.plan = read_plan(folder)
+        if kaggle.user != self.plan.user:
+            raise ConfigError(
+                f"{folder}: built for user {self.plan.user!r}, but the credentials are of {kaggle.user!r}; "
+                f"build again with --user {kaggle.user}"
+            )
+        self.state = read_state(folder)
+        self.digests = chain_digests(self.plan)
+        rows = [f"data set {dataset.name}" for dataset in self.plan.datasets]
+        self.board = Board([*rows, *(kernel.name for kernel in self.plan.kernels)])
+
+    def _note(self, name: str, digest: str, version: int, status: str) -> None:
+        self.state[name] = {"digest": digest, "version": version, "status": status}
+        write_json(self.folder / STATE, self.state)
+
+    def run(self) -> None:
+        """Send everything and wait until all kernels are complete.
+
+        Raises:
+            PlatformError: something failed on Kaggle; the message ends with the kernel's last lines where it ran.
+        """
+        for dataset in self.plan.datasets:
+            self._dataset(dataset)
+        self._kernels()
+
+    def _dataset(self, dataset: PlannedDataset) -> None:
+        row = f"data set {dataset.name}"
+        found = self.kaggle.dataset(dataset.ref)
+        known = self.state.get(row, {})
+        sent = known.get("digest") == dataset.digest and found is not None and found[1] <= known.get("version", 0)
+        wanted = known.get("version", 0)
+        if not sent:
+            self.board.show(row, "uploading")
+            folder = self.folder / "datasets" / dataset.name
+            self.kaggle.upload_dataset(folder, exists=found is not None, notes=f"digest {dataset.digest}")
+            wanted = found[1] + 1 if found else 1
+            self._note(row, dataset.digest, wanted, "uploaded")
+        began = time.monotonic()
+        while True:
+            found = self.kaggle.dataset(dataset.ref)
+            status, version = found or ("not there yet", 0)
+            if status in ("failed", "deleted"):
+                del self.state[row]
+                write_json(self.folder / STATE, self.state)
+                raise PlatformError(
+                    f"data set {dataset.ref}: Kaggle could not take it in (status {status}); push again"
+                )
+            if status == "ready" and version >= wanted:
+                break
+            if time.monotonic() - began > DATASET_HOURS * 3600:
+                raise PlatformError(f"data set {dataset.ref}: not ready after {DATASET_HOURS:g} h (status {status})")
+            self.board.show(row, f"version {wanted}: {status}")
+            sleep(min(self.poll, 10.0))
+        self._note(row, dataset.digest, wanted, "ready")
+        self.board.show(row, f"version {wanted}: {'unchanged' if sent else 'ready'}")
+
+    def _unchanged(self, kernel: PlannedKernel) -> dict[str, Any] | None:
+        """The note of an earlier push of exactly this, if Kaggle still holds that version as the newest."""
+        known = self.state.get(kernel.name, {})
+        if known.get("digest") != self.digests[kernel.name] or known.get("status") not in ("complete", "running"):
+            return None
+        return known if self.kaggle.kernel_version(kernel.ref) == known["version"] else None
+
+    def _kernels(self) -> None:
+        waiting = list(self.plan.kernels)
+        running: list[_Running] = []
+        done: set[str] = set()
+        for kernel in self.plan.kernels:
+            known = self._unchanged(kernel)
+            if known and set(kernel.after) <= done | {each.kernel.name for each in running}:
+                waiting.remove(kernel)
+                if known["status"] == "complete":
+                    done.add(kernel.name)
+                    self.board.show(kernel.name, f"version {known['version']}: unchanged")
+                else:
+                    running.append(_Running(kernel, known["version"], time.monotonic()))
+        gpus = [kernel.name for kernel in waiting if kernel.gpu]
+        left = self.kaggle.gpu_hours_left() if gpus else None
+        if left is not None and left <= 0:
+            raise PlatformError(
+                f"no GPU hours left this week; {list_some(gpus)} need them. "
+                "Push again after the reset that kaggle.com/settings shows"
+            )
+        while waiting or running:
+            for kernel in [each for each in waiting if set(each.after) <= done]:
+                on_gpu = sum(each.kernel.gpu for each in running)
+                if len(running) < SESSIONS and (not kernel.gpu or on_gpu < GPU_SESSIONS):
+                    started = self._start(kernel, bool(running))
+                    if started is None:
+                        break
+                    running.append(started)
+                    waiting.remove(kernel)
+            for each in list(running):
+                if self._finished(each):
+                    running.remove(each)
+                    done.add(each.kernel.name)
+            if running or waiting:
+                sleep(self.poll)
+
+    def _start(self, kernel: PlannedKernel, others_run: bool) -> _Running | None:
+        """Push one kernel; None where Kaggle has no session free and one of ours will end."""
+        self.board.show(kernel.name, "pushing")
+        try:
+            pushed = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
+        except PlatformError as error:
+            if "session count" in str(error).lower() and others_run:
+                self.board.show(kernel.name, "waiting for a free session")
+                return None
+            self.board.show(kernel.name, "push failed")
+            raise
+        self._note(kernel.name, self.digests[kernel.name], pushed.version, "running")
+        self.board.show(kernel.name, f"version {pushed.version}: pushed")
+        return _Running(kernel, pushed.version, time.monotonic())
+
+    def _finished(self, each: _Running) -> bool:
+        kernel = each.kernel
+        status, message = self.kaggle.kernel_status(kernel.ref)
+        if status not in ("COMPLETE", *FAILED):
+            each.seen_active = each.seen_active or status in ("QUEUED", "RUNNING")
+            if time.monotonic() - each.since > KERNEL_HOURS * 3600:
+                raise PlatformError(f"kernel {kernel.ref}: still {status} after {KERNEL_HOURS:g} h; look at its page")
+            self.board.show(kernel.name, f"version {each.version}: {status.lower()}")
+            return False
+        # Right after a push the service may still tell of the session before it, so the answer is believed only when
+        # the newest version is ours, and this session was seen at work or tells the same twice.
+        newest = self.kaggle.kernel_version(kernel.ref)
+        if newest > each.version:
+            raise PlatformError(
+                f"kernel {kernel.ref}: version {newest} was saved by someone else while version {each.version} ran; "
+                "push again"
+            )
+        each.complete_polls += 1
+        if newest < each.version or not (each.seen_active or each.complete_polls > 1):
+            if newest < each.version:
+                each.complete_polls = 0
+            if time.monotonic() - each.since > KERNEL_HOURS * 3600:
+                raise PlatformError(f"kernel {kernel.ref}: version {each.version} never started; look at its page")
+            self.board.show(kernel.name, f"version {each.version}: starting")
+            return False
+        if status in FAILED:
+            self._note(kernel.name, self.digests[kernel.name], each.version, status.lower())
+            self.board.show(kernel.name, f"version {each.version}: {status.lower()}")
+            raise PlatformError(self._failure(kernel, each.version, status, message))
+        self._note(kernel.name, self.digests[kernel.name], each.version, "complete")
+        self.board.show(kernel.name, f"version {each.version}: complete")
+        return True
+
+    def _failure(self, kernel: PlannedKernel, version: int, status: str, message: str) -> str:
+        word = "failed" if status == "ERROR" else "was cancelled"
+        said = f" ({message})" if message else ""
+        try:
+            tail = self.kaggle.kernel_log(kernel.ref).strip().splitlines()[-LOG_LINES:]
+        except PlatformError as error:
+            tail = [f"(no log: {error})"]
+        lines = "".join(f"\n    {line}" for line in tail)
+        return f"kernel {kernel.ref} version {version} {word}{said}; nothing more was started. Its last lines:{lines}"
+
+
+def push(folder: str | Path, *, poll: float = POLL) -> None:
+    """Send a build to Kaggle and wait until all of it has run; see `Push`.
+
+    Args:
+        folder: what `build` made.
+        poll: seconds between two looks at a kernel.
+
+    Raises:
+        PlatformError: credentials are missing, or something failed on Kaggle.
+        ConfigError: the build is for another user.
+    """
+    plan_folder = Path(folder).expanduser().resolve()
+    read_plan(plan_folder)
+    Push(plan_folder, poll, Kaggle(sleep=lambda seconds: sleep(seconds))).run()

@@ -1,0 +1,1 @@
+"""From any recording's windows to shares."""

@@ -1,0 +1,98 @@
+"""Pseudo-labels: what trained networks say about samples with few votes, one set for every fold.
+
+The labels with which the fit of fold K is trained come from the networks that left fold K out, and from no others. (The
+usual out-of-fold predictions will not do: those of the other folds come from networks that were trained on fold K, and
+carry its labels into the fit that is scored on it.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import atomic_path, is_current, write_manifest
+from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
+from hbaclib.errors import ConfigError
+from hbaclib.inputs.pipeline import Arrays
+from hbaclib.prediction.predictor import Predictor
+from hbaclib.source import code_digest
+from hbaclib.stages.names import PSEUDO_LABELS
+from hbaclib.training.devices import configure
+from hbaclib.training.targets import HELD_OUT, LABELS
+from hbaclib.training.trained_folder import audit_trained, held_out_patients, trained_manifest, trained_recipe
+
+_CHUNK = 256
+
+
+def make_pseudo_labels(
+    members: Iterable[str | Path], inputs: Arrays, out_folder: str | Path, *, up_to: int = 9
+) -> Path:
+    """Predict the samples with few votes, for every fold by the networks that never saw that fold's patients.
+
+    Args:
+        members: trained folders; their predictions are averaged. The folds that all of them have are made.
+        inputs: samples, folds and arrays.
+        out_folder: gets ``pseudo_labels.parquet`` (fold, sample, six shares), ``held_out.parquet`` (fold, patient that
+            none of the networks has seen) and the manifest.
+        up_to: samples with at most so many votes are predicted.
+
+    Returns:
+        The folder; one that is already made from this is returned at once.
+
+    Raises:
+        LeakError: a network was trained on a patient of the fold that it shall serve.
+        ConfigError: no members, or no fold that all of them have.
+        ArtefactError: a member is not a finished training run.
+    """
+    folders, folder = [Path(member).resolve() for member in members], Path(out_folder).resolve()
+    samples = inputs.samples
+    manifests = [trained_manifest(member) for member in folders]
+    numbers = sorted(set.intersection(*(set(manifest.facts["folds"]) for manifest in manifests))) if manifests else []
+    if not numbers:
+        raise ConfigError(f"pseudo-labels from {[str(path) for path in folders]}: no fold that all of them have")
+    for member in folders:
+        for fold in numbers:
+            audit_trained(member, fold, samples, inputs.folds)
+    needed = {"arrays": inputs.digest} | {f"member {k}": manifest.digest for k, manifest in enumerate(manifests)}
+    if is_current(folder, inputs=needed, parameters={"up_to": up_to}, code=code_digest(__name__)):
+        return folder
+    fold_of = samples["patient_id"].map(inputs.folds).to_numpy()
+    tables, held_out = [], []
+    for fold in numbers:
+        rows = np.flatnonzero((fold_of != fold) & (samples["n_votes"].to_numpy() <= up_to))
+        table = samples.iloc[rows][list(SAMPLE_ID)].reset_index(drop=True)
+        table.insert(0, "fold", fold)
+        table[list(PREDICTION_COLUMNS)] = np.mean([_predict(member, fold, inputs, rows) for member in folders], axis=0)
+        tables.append(table)
+        unseen = held_out_patients(folders[0], fold)
+        for member in folders[1:]:
+            unseen = np.intersect1d(unseen, held_out_patients(member, fold))
+        held_out.append(pd.DataFrame({"fold": fold, "patient_id": unseen}))
+    for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
+        with atomic_path(folder / name) as partial:
+            pd.concat(parts, ignore_index=True).to_parquet(partial, index=False)
+    write_manifest(
+        folder,
+        PSEUDO_LABELS,
+        inputs=needed,
+        parameters={"up_to": up_to},
+        code=code_digest(__name__),
+        outputs=[LABELS, HELD_OUT],
+        facts={"folds": numbers, "labels": int(sum(len(table) for table in tables))},
+    )
+    return folder
+
+
+def _predict(member: Path, fold: int, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
+    # The fits may have run in processes of their own: here the networks would get this process's precision, and
+    # TensorFlow all memory of all GPUs, which the next fits need.
+    configure(trained_recipe(member))
+    predictor = Predictor.load(member, folds=[fold])
+    parts = [np.zeros((0, len(PREDICTION_COLUMNS)), np.float32)]
+    for start in range(0, len(rows), _CHUNK):
+        chosen = rows[start : start + _CHUNK]
+        parts.append(predictor.predict({kind: inputs.gather(chosen, kind) for kind in predictor.kinds}))
+    return np.concatenate(parts)

@@ -1,0 +1,88 @@
+"""Training in two rounds: the networks of the first make the pseudo-labels that the second trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from hbaclib.inputs.pipeline import Arrays
+from hbaclib.platform import session_hours_left
+from hbaclib.prediction.pseudo_labels import make_pseudo_labels
+from hbaclib.stages.names import FIRST_ROUND, TRAINED
+from hbaclib.training.cross_validate import train
+from hbaclib.training.recipe import Recipe
+
+
+def train_in_rounds(
+    recipe: Recipe,
+    inputs: Arrays,
+    folder: str | Path,
+    *,
+    folds: Iterable[int] | None = None,
+    pseudo_labels: bool = True,
+    progress: bool = True,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+) -> Path:
+    """Train a recipe, first without and then with pseudo-labels where it mixes them in.
+
+    For every fold the pseudo-labels come from the networks of the first round that left this fold out.
+
+    Args:
+        recipe: with a ``pseudo_weight`` it is trained twice.
+        inputs: samples, folds and arrays.
+        folder: of the networks that count; beside it lie the first round's and the labels (see `round_folders`).
+        folds: as for `hbaclib.training.cross_validate.train`.
+        pseudo_labels: False trains once, without them, whatever the recipe says.
+        progress: as for `train`.
+        on_epoch: as for `train`; called in both rounds.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        HbacError: as `train` and `make_pseudo_labels` say.
+    """
+    folder, chosen = Path(folder).resolve(), None if folds is None else tuple(folds)
+    first = recipe.override({"pseudo_weight": 0.0})
+    twice = bool(recipe.pseudo_weight) and pseudo_labels
+    before, labels = round_folders(folder)
+    # What is left of a session is asked anew for each round: the first one used a part of it.
+    trained = train(
+        first,
+        inputs,
+        before if twice else folder,
+        folds=chosen,
+        progress=progress,
+        session_hours=session_hours_left(),
+        on_epoch=on_epoch,
+        kind=FIRST_ROUND if twice else TRAINED,
+    )
+    if not twice:
+        return trained
+    return train(
+        recipe,
+        inputs,
+        folder,
+        folds=chosen,
+        progress=progress,
+        session_hours=session_hours_left(),
+        pseudo_labels=make_pseudo_labels([trained], inputs, labels, up_to=recipe.pseudo_up_to),
+        on_epoch=on_epoch,
+    )
+
+
+def round_folders(folder: str | Path) -> tuple[Path, Path]:
+    """Folders of the first round and of the pseudo-labels that belong to a trained folder.
+
+    Args:
+        folder: as ``06_train_wavenet``; its like are ``06_first_round_wavenet`` and ``06_pseudo_labels_wavenet``,
+            which their manifests say are none that an ensemble takes for members.
+    """
+    folder = Path(folder).resolve()
+    number, _, name = folder.name.rpartition("_train_")
+    first, labels = (
+        f"{number}_{kind}_{name}" if number else f"{kind}_{name}" for kind in ("first_round", "pseudo_labels")
+    )
+    return folder.with_name(first), folder.with_name(labels)

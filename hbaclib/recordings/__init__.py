@@ -1,0 +1,1 @@
+"""Read one recording's files."""

@@ -1,0 +1,1 @@
+"""The page, numbers and cards of a run."""

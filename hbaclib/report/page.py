@@ -1,0 +1,181 @@
+"""The report of a run: one page that opens from disk, and every number on it in ``results.json``."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hbaclib import plots
+from hbaclib.artefacts import write_text
+from hbaclib.conventions import CLASSES, VOTE_TIERS
+from hbaclib.errors import HbacError
+from hbaclib.evaluation.tiers import tier_mask
+from hbaclib.platform import find_data
+from hbaclib.recordings.parquet import read_eeg
+from hbaclib.report.cards import data_card, model_card
+from hbaclib.report.results import Measured, measure
+from hbaclib.report.stages import rows_of_samples
+
+REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD = "report.html", "results.json", "model_card.md", "data_card.md"
+FILES = (REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD)
+"""What `write_report` leaves."""
+_DPI = 110
+
+
+def write_report(
+    run_folder: str | Path,
+    *,
+    truth: str | Path | pd.DataFrame | None = None,
+    title: str | None = None,
+    data: str | Path | None = None,
+) -> Path:
+    """Write ``report.html``, ``results.json``, ``model_card.md`` and ``data_card.md`` into a run's output folder.
+
+    Args:
+        run_folder: output folder of a run; stages that have not finished are named on the page.
+        truth: expected vote shares of every row of train.csv (synthetic data), for the oracle's score.
+        title: of the page.
+        data: folder in the competition's format, for drawings of recordings; None: found as the notebooks find it.
+
+    Returns:
+        The page.
+
+    Raises:
+        ArtefactError: there is no such folder, or it cannot be written.
+    """
+    folder = Path(run_folder).resolve()
+    measured = measure(folder, truth, title or "")
+    results = measured.results
+    page = render(results, draw(measured, _data_folder(folder, data)))
+    write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
+    write_text(folder / MODEL_CARD, model_card(results))
+    write_text(folder / DATA_CARD, data_card(results))
+    return write_text(folder / REPORT_FILE, page)
+
+
+def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
+    """Fill the page's template.
+
+    Args:
+        results: content of ``results.json``; the page shows no number that is not in it.
+        pictures: name -> data address of an image.
+    """
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    source = files("hbaclib.report")
+
+    def shown(path: Sequence[str | int], digits: int, signed: bool) -> Markup:
+        value: Any = results
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else value[int(key)]
+        address = escape(json.dumps(list(path)))
+        return Markup('<span data-result="{}">{}</span>').format(address, format_number(value, digits, signed))
+
+    labels = {"class mean": "class mean (baseline)", "oracle": "oracle (knows the truth)"}
+    about = str(results.get("about", ""))
+    headline = [
+        (name, labels.get(name, name), "baseline" if name in labels else name if name == "ensemble" else "model")
+        for name in dict.fromkeys([about, str(results.get("best_member", "")), "class mean", "oracle"])
+        if name in results.get("scores", {})
+    ]
+    scored = results.get("scores", {}).get(about, [])
+    tiers = [row["tier"] for row in scored if row["n"]] or [*VOTE_TIERS]
+    defaults = dict.fromkeys(("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier"))
+    return environment.from_string((source / "page.html").read_text(encoding="utf-8")).render(
+        r=defaults | results,
+        css=Markup((source / "page.css").read_text(encoding="utf-8")),
+        pictures=pictures,
+        shown=shown,
+        headline=headline,
+        tiers=tiers,
+        classes=CLASSES,
+    )
+
+
+def format_number(value: float | int | None, digits: int = 4, signed: bool = False) -> str:
+    """Write a number as the page does; an en dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
+    return text.replace("-", "−")
+
+
+def draw(measured: Measured, data: Path | None) -> dict[str, str]:
+    """Draw the page's pictures, name -> data address. Recordings are drawn where their files are found."""
+    results, oof, best = measured.results, measured.oof, measured.best
+    pictures: dict[str, str] = {}
+    for name, history in measured.histories.items():
+        pictures[f"curves {name}"] = _address(plots.plot_learning_curves(history))
+    if folds := results.get("data", {}).get("folds"):
+        pictures["folds"] = _address(plots.plot_folds(pd.DataFrame(folds)))
+    if oof is None or best is None:
+        return pictures
+    rows = tier_mask(oof.n_votes, results["tier"])
+    pictures["scores"] = _address(plots.plot_scores(measured.tables))
+    pictures["confusion"] = _address(plots.plot_confusion(oof.targets[rows], best[rows]))
+    pictures["reliability"] = _address(plots.plot_reliability(oof.targets[rows], best[rows]))
+    if results.get("ensemble"):
+        pictures["weights"] = _address(plots.plot_weights(pd.DataFrame(results["ensemble"]["members"])))
+    for number, sample in enumerate(results["hardest"]):
+        row = sample["row"]
+        pictures[f"hardest votes {number}"] = _address(plots.plot_votes(oof.targets[row], best[row]))
+        _draw_recording(pictures, f"hardest {{}} {number}", measured, sample, data)
+    for number, sample in enumerate(results["unanimous_disagreements"][:2]):
+        _draw_recording(pictures, f"unanimous {{}} {number}", measured, sample, data)
+    return pictures
+
+
+def _draw_recording(
+    pictures: dict[str, str], name: str, measured: Measured, sample: dict[str, Any], data: Path | None
+) -> None:
+    title = f"Recording {sample['eeg_id']}, from {sample['start_seconds']:g} s"
+    if data is not None:
+        try:
+            eeg = read_eeg(data / "train_eegs" / f"{sample['eeg_id']}.parquet")
+            window = eeg[sample["eeg_start"] : sample["eeg_start"] + 10_000]
+            pictures[name.format("montage")] = _address(plots.plot_montage(window, title, seconds=(18, 32)))
+        except HbacError:
+            pass  # the page shows the network's input alone
+    samples = measured.run.samples()
+    if samples is None:
+        return
+    ids = pd.DataFrame({"eeg_id": [sample["eeg_id"]], "eeg_start": [sample["eeg_start"]]})
+    row = int(rows_of_samples(samples, ids)[0])
+    image = measured.run.image(row) if row >= 0 else None
+    if image is not None:
+        pictures[name.format("input")] = _address(plots.plot_input(np.nan_to_num(image), title), "jpeg")
+
+
+def _data_folder(run_folder: Path, data: str | Path | None) -> Path | None:
+    if data is not None:
+        return Path(data)
+    try:
+        return find_data("", run_folder)
+    except HbacError:
+        return None
+
+
+def _address(figure: Figure, form: str = "png") -> str:
+    """Data address of a figure: PNG, or JPEG for spectrograms, which PNG can hardly compress."""
+    figure.set_dpi(_DPI)
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    # The canvas is asked itself: savefig would lay out and draw everything twice. No date and no version in the file:
+    # the same numbers make the same page.
+    if form == "jpeg":
+        canvas.print_jpg(buffer, pil_kwargs={"quality": 88})
+    else:
+        canvas.print_png(buffer, metadata={"Software": None})
+    plt.close(figure)
+    return f"data:image/{form};base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,347 @@
+"""Every number of a run's report, computed from the run's artefacts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.conventions import CLASSES, EEG_RATE, VOTE_COLUMNS, VOTE_TIERS
+from hbaclib.ensemble.store import StoredEnsemble, load_ensemble
+from hbaclib.errors import HbacError
+from hbaclib.evaluation import calibration, tiers
+from hbaclib.evaluation.clinical import agreement, clinical_table
+from hbaclib.evaluation.metric import kl_per_sample
+from hbaclib.evaluation.oof import OutOfFold, load_oof
+from hbaclib.platform import versions
+from hbaclib.report.stages import RunFolder, rows_of_samples
+from hbaclib.stages.names import ENSEMBLE, PORT, SUBMIT
+
+SCHEMA = 1
+N_HARDEST = 4
+HEADLINE = ">=10"
+
+
+@dataclass
+class Measured:
+    """What the report shows: the numbers, and the arrays that its pictures are drawn from.
+
+    Attributes:
+        results: JSON values; content of ``results.json``.
+        run: the run.
+        oof: aligned predictions of all models, None where there are none.
+        best: (n, 6) predictions that the page is about: the ensemble's, else the best model's.
+        tables: model name (also "ensemble", "class mean", "oracle") -> scores by tier.
+        histories: model name -> learning curves.
+    """
+
+    results: dict[str, Any]
+    run: RunFolder
+    oof: OutOfFold | None = None
+    best: np.ndarray | None = None
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    histories: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = None, title: str = "") -> Measured:
+    """Compute the numbers of a run's report.
+
+    Args:
+        run_folder: output folder of a run.
+        truth: expected vote shares of every row of train.csv (synthetic data only), or its file.
+        title: of the page.
+
+    Returns:
+        The numbers; parts that the run has not made are named in ``results["missing"]``.
+    """
+    run = RunFolder.open(run_folder)
+    missing: list[str] = []
+    results: dict[str, Any] = {"schema": SCHEMA, "title": title or run.path.name, "versions": versions()}
+    measured = Measured(results, run)
+    results["stages"] = _stages(run)
+    results["data"] = _data(run, missing)
+    measured.histories = _histories(run, missing)
+    results["training"] = {name: _training(table) for name, table in measured.histories.items()}
+    if run.scored:
+        measured.oof = load_oof(run.scored)
+        _scores(measured, truth, missing)
+    else:
+        missing.append("scores: no training stage has finished all its folds")
+    results["submission"] = _submission(run, missing)
+    results["missing"] = missing
+    measured.results = _plain(results)
+    return measured
+
+
+def _stages(run: RunFolder) -> list[dict[str, Any]]:
+    rows = []
+    for name in sorted({*run.manifests, *run.times}):
+        manifest, timed = run.manifests.get(name), run.times.get(name, {})
+        facts = manifest.facts if manifest else {}
+        rows.append(
+            {
+                "stage": name,
+                "status": timed.get("status", "done") if manifest else timed.get("status", "unfinished"),
+                "seconds": timed.get("seconds", facts.get("seconds")),
+                "digest": manifest.digest if manifest else None,
+                "code": manifest.code if manifest else None,
+                "parameters": {**timed.get("parameters", {}), **(manifest.parameters if manifest else {})},
+            }
+        )
+    return rows
+
+
+def _data(run: RunFolder, missing: list[str]) -> dict[str, Any]:
+    samples = run.samples()
+    port = run.stage(PORT)
+    if samples is None or port is None:
+        missing.append("data: stage 01_port_data has not finished")
+        return {}
+    votes = samples["n_votes"].to_numpy()
+    by_tier = {}
+    for tier in VOTE_TIERS:
+        part = samples[tiers.tier_mask(votes, tier)]
+        by_tier[tier] = {
+            "samples": len(part),
+            "patients": part["patient_id"].nunique(),
+            **{name: part[column].mean() for name, column in zip(CLASSES, VOTE_COLUMNS, strict=True)},
+        }
+    found: dict[str, Any] = {
+        "samples": len(samples),
+        "patients": samples["patient_id"].nunique(),
+        "recordings": samples["eeg_id"].nunique(),
+        "tiers": by_tier,
+        "sampling": run.manifests[port.name].parameters.get("sampling"),
+    }
+    if (port / "folds.parquet").is_file():
+        folds = pd.read_parquet(port / "folds.parquet").set_index("patient_id")["fold"]
+        found["folds"] = _folds(samples, samples["patient_id"].map(folds))
+    if (port / "faults.parquet").is_file():
+        found["faulty_files"] = len(pd.read_parquet(port / "faults.parquet"))
+    if (port / "quality.parquet").is_file():
+        found["quality"] = _quality(pd.read_parquet(port / "quality.parquet"))
+    return found
+
+
+def _folds(samples: pd.DataFrame, folds: pd.Series) -> list[dict[str, Any]]:
+    rows = []
+    for fold, part in samples.groupby(folds):
+        many = part[part["n_votes"] >= 10]
+        balance = {name: part[column].mean() for name, column in zip(CLASSES, VOTE_COLUMNS, strict=True)}
+        counts = {"fold": fold, "patients": part["patient_id"].nunique(), "samples": len(part)}
+        rows.append({**counts, "many_votes": len(many), **balance})
+    return rows
+
+
+def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
+    numbers = table.select_dtypes("number").drop(columns=["eeg_id"], errors="ignore")
+    return [
+        {
+            "measure": str(name),
+            "min": values.min(),
+            "median": values.median(),
+            "p95": values.quantile(0.95),
+            "max": values.max(),
+        }
+        for name, values in numbers.items()
+    ]
+
+
+def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
+    found = {folder.name: pd.read_csv(folder / "history.csv") for folder in run.training}
+    if not found:
+        missing.append("learning curves: no training stage has finished")
+    return found
+
+
+def _training(history: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = [name for name in history.columns if name in ("epoch", "stage", "loss") or name.startswith("val_")]
+    last = history.groupby(["fold", "seed"]).tail(1)
+    return [
+        {str(name): value for name, value in row.items()} for row in last[["fold", "seed", *columns]].to_dict("records")
+    ]
+
+
+def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> None:
+    oof, results, run = measured.oof, measured.results, measured.run
+    assert oof is not None
+    given = (oof.n_votes, oof.patients)
+    predictions = dict(zip(oof.names, oof.predictions, strict=True))
+    ensemble = _ensemble(run, missing)
+    if ensemble is not None:
+        if len(ensemble.oof) == len(oof.targets):
+            predictions["ensemble"] = ensemble.oof
+            results["ensemble"] = _ensemble_results(ensemble)
+        else:
+            missing.append("ensemble: it was fitted to other samples than these models; run stage 07 again")
+    tables = {name: tiers.score_by_tier(oof.targets, shares, *given) for name, shares in predictions.items()}
+    tables = dict(sorted(tables.items(), key=lambda item: (item[0] != "ensemble", _headline(item[1]))))
+    tables["class mean"] = tiers.baseline_by_tier(oof.targets, *given, oof.folds)
+    oracle = _oracle(measured, truth, missing)
+    if oracle is not None:
+        tables["oracle"] = tiers.score_by_tier(oof.targets, oracle, *given)
+    measured.tables = tables
+    results["scores"] = {name: table.to_dict("records") for name, table in tables.items()}
+    best_member = min(oof.names, key=lambda name: _headline(tables[name]))
+    results["best_member"] = best_member
+    chosen = "ensemble" if "ensemble" in predictions else best_member
+    best = measured.best = predictions[chosen]
+    results["about"] = chosen
+    if chosen == "ensemble":
+        paired = tiers.compare_by_tier(oof.targets, best, predictions[best_member], *given)
+        results["ensemble_against_best_member"] = paired.to_dict("records")
+    against = tiers.gain_over_baseline(oof.targets, best, *given, oof.folds)
+    results["against_class_mean"] = against.to_dict("records")
+    tier = HEADLINE if oof.many_votes.any() else "all"
+    rows = tiers.tier_mask(oof.n_votes, tier)
+    results["tier"] = tier
+    results["by_class"] = tiers.score_by_class(oof.targets, best, oof.n_votes, tier).to_dict("records")
+    by_fold = tiers.score_by_fold(oof.targets, best, *given, oof.folds)
+    results["by_fold"] = by_fold.to_dict("records")
+    results["clinical"] = clinical_table(oof.targets[rows], best[rows]).to_dict("records")
+    results["agreement"] = agreement(oof.targets[rows], best[rows], oof.n_votes[rows])
+    results["calibration"] = _calibration(oof, best, rows)
+    results["hardest"] = _hardest(measured, rows)
+    unanimous = calibration.unanimous_disagreements(oof.targets, best, oof.n_votes)
+    results["unanimous_disagreements"] = [
+        {**row, **_identity(oof, int(row["row"]))} for row in unanimous.head(20).to_dict("records")
+    ]
+    results["unanimous_disagreements_total"] = len(unanimous)
+
+
+def _headline(table: pd.DataFrame) -> float:
+    kl = table.set_index("tier")["kl"].astype(float)
+    return float(kl[HEADLINE] if math.isfinite(kl[HEADLINE]) else kl["all"])
+
+
+def _ensemble(run: RunFolder, missing: list[str]) -> StoredEnsemble | None:
+    folder = run.stage(ENSEMBLE)
+    if folder is None:
+        missing.append("ensemble: stage 07_ensemble has not finished")
+        return None
+    try:
+        return load_ensemble(folder)
+    except HbacError as error:
+        missing.append(f"ensemble: {error}")
+        return None
+
+
+def _ensemble_results(ensemble: StoredEnsemble) -> dict[str, Any]:
+    return {
+        "kind": ensemble.kind,
+        "score": ensemble.score,
+        "tier": ensemble.tier,
+        "temperature": ensemble.pool.temperature,
+        "biases": dict(zip(CLASSES, map(float, ensemble.pool.biases), strict=True)),
+        "members": ensemble.table.to_dict("records"),
+        "candidates": ensemble.candidates.to_dict("records"),
+        "notes": list(ensemble.notes),
+    }
+
+
+def _oracle(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> np.ndarray | None:
+    if truth is None:
+        return None
+    samples, oof = measured.run.samples(), measured.oof
+    assert oof is not None
+    if samples is None:
+        missing.append("oracle: the samples table of stage 01 is needed")
+        return None
+    from hbaclib.evaluation.oracle import oracle_shares
+
+    rows = rows_of_samples(samples, oof.ids)
+    if (rows < 0).any():
+        missing.append("oracle: the samples of stage 01 are not those of the trained models")
+        return None
+    sampling = measured.results["data"].get("sampling") or "vote_groups"
+    try:
+        return oracle_shares(truth, samples.iloc[rows], sampling)
+    except HbacError as error:
+        missing.append(f"oracle: {error}")
+        return None
+
+
+def _calibration(oof: OutOfFold, best: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+    targets, shares, votes = oof.targets[rows], best[rows], oof.n_votes[rows]
+    temperature, biases = calibration.best_temperature(targets, shares)
+    low = calibration.vote_sampling_loss(targets, votes).mean()
+    high = calibration.vote_sampling_loss(shares, votes).mean()
+    return {
+        "expected_calibration_error": calibration.expected_calibration_error(targets, shares).to_dict(),
+        "reliability": calibration.reliability(targets, shares).to_dict("records"),
+        "temperature": temperature,
+        "biases": biases,
+        "perfect_model_low": min(low, high),
+        "perfect_model_high": max(low, high),
+        "median_votes": float(np.median(votes)),
+    }
+
+
+def _hardest(measured: Measured, rows: np.ndarray) -> list[dict[str, Any]]:
+    oof, best = measured.oof, measured.best
+    assert oof is not None and best is not None
+    loss = np.where(rows, kl_per_sample(oof.targets, best), -np.inf)
+    found: list[dict[str, Any]] = []
+    seen: set[Any] = set()
+    # One per patient: the worst samples of one patient tell the same story.
+    for row in np.argsort(-loss, kind="stable"):
+        if len(found) == N_HARDEST or not rows[row]:
+            break
+        if oof.patients[row] in seen:
+            continue
+        seen.add(oof.patients[row])
+        found.append(
+            {
+                **_identity(oof, int(row)),
+                "row": int(row),
+                "n_votes": oof.n_votes[row],
+                "kl": loss[row],
+                "votes": dict(zip(CLASSES, oof.targets[row], strict=True)),
+                "predicted": dict(zip(CLASSES, best[row], strict=True)),
+            }
+        )
+    return found
+
+
+def _identity(oof: OutOfFold, row: int) -> dict[str, Any]:
+    ids = oof.ids.iloc[row]
+    return {
+        "eeg_id": int(ids["eeg_id"]),
+        "eeg_start": int(ids["eeg_start"]),
+        "start_seconds": int(ids["eeg_start"]) / EEG_RATE,
+        "patient_id": int(oof.patients[row]),
+        "fold": int(oof.folds[row]),
+    }
+
+
+def _submission(run: RunFolder, missing: list[str]) -> dict[str, Any]:
+    folder = run.stage(SUBMIT)
+    if folder is None or not (folder / "submission.csv").is_file():
+        missing.append("submission: stage 08_submit has not finished")
+        return {}
+    table, facts = pd.read_csv(folder / "submission.csv"), run.manifests[folder.name].facts
+    shares = table[list(VOTE_COLUMNS)]
+    return {
+        "rows": len(table),
+        "mean": dict(zip(CLASSES, shares.mean(), strict=True)),
+        "least": shares.to_numpy().min(),
+        **{key: facts[key] for key in ("members", "left_out", "events", "seconds", "peak_megabytes") if key in facts},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON values: NumPy numbers become Python's, NaN and infinite ones null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

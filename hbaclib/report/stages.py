@@ -1,0 +1,87 @@
+"""What lies in the output folder of a run, found by the stages' manifests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.artefacts import Manifest, finished_stages
+from hbaclib.conventions import SAMPLE_ID
+from hbaclib.errors import ArtefactError
+from hbaclib.evaluation.oof import OOF_FILE
+from hbaclib.stages.names import EEG, IMAGES, PORT
+from hbaclib.stages.places import trained_folders
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Finished stages of a run.
+
+    Attributes:
+        path: the output folder.
+        manifests: stage folder's name -> manifest, sorted by name.
+        times: rows of ``stages.json`` (stage, seconds, status, notebook, parameters) by stage; empty if there is none.
+    """
+
+    path: Path
+    manifests: dict[str, Manifest]
+    times: dict[str, dict[str, Any]]
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Find the finished stages below ``path``.
+
+        Raises:
+            ArtefactError: there is no such folder.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise ArtefactError(f"{path}: no such folder; expected the output folder of a run")
+        manifests = {folder.name: manifest for folder, manifest in finished_stages(path).items()}
+        times: dict[str, dict[str, Any]] = {}
+        if (path / "stages.json").is_file():
+            rows = json.loads((path / "stages.json").read_text(encoding="utf-8"))
+            times = {row["stage"]: row for row in rows}
+        return cls(path, manifests, times)
+
+    def stage(self, kind: str) -> Path | None:
+        """Folder of the first finished stage of this kind; what is not finished the page names as missing."""
+        return next((self.path / name for name, manifest in self.manifests.items() if manifest.stage == kind), None)
+
+    @property
+    def training(self) -> list[Path]:
+        """Folders of trained models."""
+        return trained_folders(self.path)
+
+    @property
+    def scored(self) -> list[Path]:
+        """Folders of trained models whose folds are all there."""
+        return [folder for folder in self.training if (folder / OOF_FILE).is_file()]
+
+    def samples(self) -> pd.DataFrame | None:
+        """The samples table of stage 01."""
+        port = self.stage(PORT)
+        path = port / "samples.parquet" if port else None
+        return pd.read_parquet(path) if path and path.is_file() else None
+
+    def image(self, row: int) -> np.ndarray | None:
+        """Network input (128, 256, 8) of a row of the samples table."""
+        eeg, images = self.stage(EEG), self.stage(IMAGES)
+        if eeg is None or images is None:
+            return None
+        halves = [images / "kaggle_images.npy", eeg / "eeg_spectrograms.npy"]
+        if not all(half.is_file() for half in halves):
+            return None
+        planes = [np.load(half, mmap_mode="r")[row] for half in halves]
+        return np.concatenate(planes, axis=-1).astype(np.float32)
+
+
+def rows_of_samples(samples: pd.DataFrame, ids: pd.DataFrame) -> np.ndarray:
+    """Row of the samples table for each (eeg_id, eeg_start); -1 where there is none."""
+    index = pd.MultiIndex.from_frame(samples[list(SAMPLE_ID)])
+    return index.get_indexer(pd.MultiIndex.from_frame(ids[list(SAMPLE_ID)]))

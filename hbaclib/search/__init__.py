@@ -1,0 +1,1 @@
+"""A search over recipe keys, and what its best score is worth."""

@@ -1,0 +1,256 @@
+"""What of the code decides a result, as one digest: a changed way of computing makes stored results out of date.
+
+A stage depends on the modules that its entry module imports, and on those that they import. They are compared as syntax
+trees without comments and docstrings, so that words about the code retrain no network, and written down in a form that
+is the same on every Python that the library supports (``ast.dump`` is not).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sysconfig
+import textwrap
+import types
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hbaclib.artefacts import digest_bytes, digest_json
+
+PACKAGE = Path(__file__).parent
+NAME = "hbaclib"
+APPARATUS = frozenset(
+    f"{NAME}.{name}"
+    for name in ("artefacts", "digests", "errors", "locks", "platform", "processes", "source", "training.progress")
+)
+"""Modules that find, protect, name and show results, and change none."""
+_OF_A_CLASS = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")
+_FOREIGN = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def code_digest(*entries: str, apparatus: bool = False) -> str:
+    """Digest of modules of the library and of all that they import of it.
+
+    Args:
+        entries: names of modules, as ``hbaclib.training.fit``.
+        apparatus: count in the APPARATUS, which makes messages and pictures but no stored result.
+    """
+    return _digest_of(tuple(sorted(set(entries))), apparatus)
+
+
+@cache
+def _digest_of(entries: tuple[str, ...], apparatus: bool) -> str:
+    names = import_closure(entries, frozenset() if apparatus else APPARATUS)
+    return digest_json([(name, module_digest(_file_of(name))) for name in names])
+
+
+def import_closure(entries: Iterable[str], without: frozenset[str] = frozenset()) -> list[str]:
+    """Names of the library's modules that some of them import, directly or through others, with themselves, sorted.
+
+    Imports for type checkers alone do not count, those within functions do.
+
+    Args:
+        entries: names of modules.
+        without: modules that are left out, with what only they import.
+    """
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name not in without:
+            found.add(name)
+            waiting += imported_modules(_tree(_file_of(name)))
+    return sorted(found)
+
+
+def imported_modules(tree: ast.AST) -> list[str]:
+    """Names of the library's modules that a syntax tree imports, also through the library's own public names."""
+    from hbaclib import _MODULE_OF
+
+    found = []
+    for node in _run_nodes(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.startswith(f"{NAME}.")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == NAME:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if _path_of(inner):
+                    found.append(inner)
+                elif node.module != NAME:
+                    found.append(str(node.module))
+                elif alias.name in _MODULE_OF:
+                    found.append(f"{NAME}.{_MODULE_OF[alias.name]}")
+    return found
+
+
+def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only type checkers look at."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _run_nodes(node)
+
+
+def _path_of(name: str) -> Path | None:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    if path.is_dir():
+        path = path / "__init__"
+    path = path.with_name(f"{path.name}.py")
+    return path if path.is_file() else None
+
+
+def _file_of(name: str) -> Path:
+    path = _path_of(name)
+    if path is None:
+        raise ValueError(f"{name}: no such module")
+    return path
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def module_digest(path: Path) -> str:
+    """Digest of a Python file, without comments and docstrings."""
+    return source_digest(_tree(path))
+
+
+def source_digest(source: str | ast.AST) -> str:
+    """Digest of Python source, without comments, docstrings and layout; the same on every supported Python."""
+    tree = ast.parse(source) if isinstance(source, str) else source
+    return digest_bytes(_written(tree).encode())
+
+
+def _written(node: Any) -> str:
+    """A syntax tree as text. Fields that are empty are left out: newer Pythons have more of them."""
+    if isinstance(node, list):
+        parts = [_written(item) for item in node if not _is_text(item)]
+        return f"[{','.join(parts)}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.JoinedStr):
+        # Adjacent and empty pieces of text are joined by some versions and not by others.
+        node = ast.JoinedStr(_joined(node.values))
+        return f"JoinedStr([{','.join(map(_written, node.values))}])"
+    fields = [
+        f"{name}={_written(value)}"
+        for name, value in ast.iter_fields(node)
+        if name not in ("ctx", "kind", "type_comment") and value is not None and value != []
+    ]
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_text(node: Any) -> bool:
+    """Whether a statement is a text that nothing is done with: a docstring, of whatever it stands below."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _joined(values: list[Any]) -> list[Any]:
+    joined: list[Any] = []
+    for value in values:
+        text = str(value.value) if isinstance(value, ast.Constant) else ""
+        if text and joined and isinstance(joined[-1], ast.Constant):
+            joined[-1] = ast.Constant(str(joined[-1].value) + text)
+        elif text or not isinstance(value, ast.Constant):
+            joined.append(value)
+    return joined
+
+
+def callable_digest(function: Callable[..., Any]) -> str:
+    """Digest of a function and of all that its result depends on, as far as the source tells.
+
+    For the library's own it is the digest of its module (see `code_digest`). Of a user's function count its source, its
+    default values, and the functions, classes, constants and modules of the user's own that it names.
+    """
+    return digest_json(sorted(_parts_of(function, set())))
+
+
+def _parts_of(value: Any, seen: set[int]) -> list[str]:
+    if id(value) in seen:
+        return []
+    seen.add(id(value))
+    if isinstance(value, functools.partial):
+        inner = [value.func, *value.args, *value.keywords.values()]
+        return [repr(sorted(value.keywords)), *(part for each in inner for part in _parts_of(each, seen))]
+    if isinstance(value, types.ModuleType):
+        path = Path(getattr(value, "__file__", None) or "")
+        return [module_text(path)] if path.suffix == ".py" and _is_own(str(path)) else []
+    if isinstance(value, bool | int | float | complex | str | bytes | type(None)):
+        return [repr(value)]
+    if isinstance(value, tuple | list | set | frozenset):
+        return [type(value).__name__, *(part for each in value for part in _parts_of(each, seen))]
+    if isinstance(value, dict):
+        return [part for pair in value.items() for each in pair for part in _parts_of(each, seen)]
+    module = str(getattr(value, "__module__", ""))
+    if module.split(".")[0] == NAME and _path_of(module):
+        return [getattr(value, "__qualname__", ""), code_digest(module)]
+    if isinstance(value, types.MethodType):
+        return _parts_of(value.__func__, seen)
+    if isinstance(value, types.FunctionType):
+        return _parts_of_function(value, seen) if _is_own(value.__code__.co_filename) else []
+    if isinstance(value, property | classmethod | staticmethod):
+        inner = [value.fget, value.fset] if isinstance(value, property) else [value.__func__]
+        return [part for each in inner for part in _parts_of(each, seen)]
+    if isinstance(value, type) and any(map(_is_own, _files_of(value))):
+        # By what it has: the source of a class that was defined in a notebook is not to be had everywhere.
+        attributes = {name: each for name, each in vars(value).items() if name not in _OF_A_CLASS}
+        bases = [part for base in value.__bases__ for part in (base.__name__, *_parts_of(base, seen))]
+        return [value.__qualname__, *bases, *_parts_of(attributes, seen)]
+    return []
+
+
+def _files_of(value: type) -> list[str]:
+    """Files in which the functions of a class are written."""
+    return [each.__code__.co_filename for each in vars(value).values() if isinstance(each, types.FunctionType)]
+
+
+def _parts_of_function(function: types.FunctionType, seen: set[int]) -> list[str]:
+    parts = [_source_of(function)]
+    free = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *free):
+        parts += _parts_of(value, seen)
+    for name in sorted(_names_in(function.__code__)):
+        if name in function.__globals__:
+            parts += [name, *_parts_of(function.__globals__[name], seen)]
+    return parts
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    inner = [_names_in(each) for each in code.co_consts if isinstance(each, types.CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - asking is what raises
+    except ValueError:
+        return False
+    return True
+
+
+def _source_of(value: Any) -> str:
+    try:
+        return source_digest(textwrap.dedent(inspect.getsource(value)))
+    except (OSError, TypeError, SyntaxError):
+        # Typed into a console, or a lambda within a longer expression: its compiled form, which newer Pythons change.
+        code = getattr(value, "__code__", None)
+        return repr((code.co_code, code.co_names, code.co_varnames)) if code else repr(value)
+
+
+def module_text(path: Path) -> str:
+    """Digest of a user's module, by its syntax; by its bytes where that cannot be read."""
+    try:
+        return source_digest(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return str(path)
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is the user's: neither Python's nor an installed package's."""
+    return not file.startswith(_FOREIGN) and not file.startswith("<frozen")

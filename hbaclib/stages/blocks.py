@@ -1,0 +1,262 @@
+"""Write large arrays block by block: in parallel, resumable after a kill, renamed when whole.
+
+A run lays out its ``.npy`` files at full size in a hidden folder whose name holds the digest of what is computed, so
+that a full disk is noticed before the work begins. Every block is computed and written by one process, and only then
+noted in a journal; a run that was killed goes on with the blocks that are not in it. The files are written with plain
+writes, for a write through a memory map onto a full disk kills the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from joblib.parallel import get_active_backend
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from hbaclib.artefacts import MANIFEST, digest_json
+from hbaclib.errors import ArtefactError
+from hbaclib.source import callable_digest
+
+_PREFIX = ".unfinished-"
+_JOURNAL = "finished-blocks.jsonl"
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array to be written: file name, shape and dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def header(self) -> bytes:
+        """The beginning of its ``.npy`` file."""
+        buffer = io.BytesIO()
+        description = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
+            "fortran_order": False,
+            "shape": self.shape,
+        }
+        np.lib.format.write_array_header_1_0(buffer, description)
+        return buffer.getvalue()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.header) + self.shape[0] * self.row_bytes
+
+
+@dataclass(frozen=True)
+class Block:
+    """A unit of work: rows ``start`` to ``stop`` of every array, made from ``work``."""
+
+    start: int
+    stop: int
+    work: Any
+
+
+Compute = Callable[[Any], tuple[dict[str, np.ndarray], Any]]
+"""From a block's ``work`` to its rows of every array, by file name, and facts (JSON) for the caller."""
+
+
+def run_blocks(
+    compute: Compute,
+    blocks: Sequence[Block],
+    *,
+    arrays: Sequence[StoredArray] = (),
+    folder: Path | None = None,
+    key: str = "",
+    n_jobs: int | None = None,
+    description: str = "",
+) -> list[Any]:
+    """Compute blocks in parallel through joblib, write their rows and collect their facts.
+
+    The result does not depend on the number of processes: each block is computed by itself with one BLAS thread. The
+    calls run on a Dask cluster inside ``joblib.parallel_config("dask")``; its workers must see the same file system.
+
+    Args:
+        compute: importable function, the same result for the same work.
+        blocks: in the order of their rows; with arrays they cover all rows.
+        arrays: what to write; they appear in ``folder`` under their names when all of them are whole.
+        folder: where to write and to note finished blocks; None: no arrays, nothing noted.
+        key: digest of everything that the result depends on (the library's source is added); what another key left
+            unfinished in the folder is discarded.
+        n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
+        description: of the progress bar.
+
+    Returns:
+        The facts of every block, in order.
+
+    Raises:
+        ArtefactError: the folder cannot be written or the disk is full. What is finished is kept for the next run.
+    """
+    key = digest_json([key, callable_digest(compute)])
+    unfinished = None if folder is None else _open_unfinished(Path(folder), arrays, key, description)
+    facts = {} if unfinished is None else _read_journal(unfinished, len(blocks))
+    missing = [index for index in range(len(blocks)) if index not in facts]
+    files = () if unfinished is None else tuple((str(unfinished / array.name), array) for array in arrays)
+    # A notebook's stream is no terminal, but shows the bar all the same.
+    hidden = False if "ipykernel" in sys.modules else None
+    with tqdm(
+        total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden
+    ) as bar:
+        for index, found in _map(compute, blocks, missing, files, n_jobs):
+            if unfinished is not None:
+                _append(unfinished / _JOURNAL, {"block": index, "facts": found})
+            facts[index] = found
+            bar.update()
+    if folder is not None and unfinished is not None:
+        _publish(Path(folder), unfinished, arrays)
+    return [facts[index] for index in range(len(blocks))]
+
+
+def _map(
+    compute: Compute,
+    blocks: Sequence[Block],
+    missing: list[int],
+    files: tuple[tuple[str, StoredArray], ...],
+    n_jobs: int | None,
+) -> Iterator[tuple[int, Any]]:
+    backend, configured = get_active_backend()
+    if n_jobs is None and configured in (None, 1) and type(backend).__name__ != "DaskDistributedBackend":
+        n_jobs = joblib.cpu_count()
+    calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
+    if n_jobs is not None:
+        n_jobs = max(1, min(n_jobs, len(missing))) if n_jobs > 0 else n_jobs
+    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(calls)
+
+
+def _do_block(
+    compute: Compute, index: int, block: Block, files: tuple[tuple[str, StoredArray], ...]
+) -> tuple[int, Any]:
+    """Compute one block and write its rows; runs in a worker process."""
+    with threadpool_limits(1):
+        rows, facts = compute(block.work)
+    for path, array in files:
+        part = np.ascontiguousarray(rows[array.name], dtype=array.dtype)
+        expected = (block.stop - block.start, *array.shape[1:])
+        if part.shape != expected:
+            raise ArtefactError(f"{path}: block {index} gave rows of shape {part.shape}, expected {expected}")
+        try:
+            handle = os.open(path, os.O_WRONLY)
+            try:
+                _write_all(handle, part, len(array.header) + block.start * array.row_bytes)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
+    return index, facts
+
+
+def _write_all(handle: int, part: np.ndarray, offset: int) -> None:
+    view = memoryview(part.reshape(-1).view(np.uint8).data)
+    while len(view):
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _boot() -> str:
+    """Name of this run of the operating system: after a crash of the machine, noted blocks may not be on the disk."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _open_unfinished(folder: Path, arrays: Sequence[StoredArray], key: str, description: str) -> Path:
+    """The hidden folder of this run, its files laid out at full size; leftovers of other runs are removed."""
+    layout = [(array.name, array.shape, array.dtype) for array in arrays]
+    unfinished = folder / f"{_PREFIX}{digest_json([key, description, layout, _boot()])}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in folder.glob(f"{_PREFIX}*"):
+            if other != unfinished:
+                shutil.rmtree(other)
+        complete = all((unfinished / array.name).is_file() for array in arrays) and (unfinished / _JOURNAL).is_file()
+        if not complete:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            for array in arrays:
+                _lay_out(unfinished / array.name, array)
+            # Written last: with it, the layout is complete.
+            (unfinished / _JOURNAL).touch()
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        needed = sum(array.bytes for array in arrays) / 1e6
+        free = shutil.disk_usage(folder).free / 1e6 if folder.is_dir() else float("nan")
+        raise ArtefactError(
+            f"{folder}: cannot be written ({error.strerror or error}); {needed:,.1f} MB are needed, "
+            f"{free:,.1f} MB free; make space or choose another output folder, then run again"
+        ) from error
+    return unfinished
+
+
+def _lay_out(path: Path, array: StoredArray) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        os.posix_fallocate(handle, 0, array.bytes)
+        _write_all(handle, np.frombuffer(array.header, np.uint8), 0)
+    finally:
+        os.close(handle)
+
+
+def _read_journal(unfinished: Path, n_blocks: int) -> dict[int, Any]:
+    """Facts of the finished blocks; a last line that was cut by a kill is dropped, and its block done again."""
+    path = unfinished / _JOURNAL
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if len(whole) < len(text):
+        os.truncate(path, len(whole))
+    lines = [json.loads(line) for line in whole.splitlines()]
+    return {line["block"]: line["facts"] for line in lines if line["block"] < n_blocks}
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    try:
+        with open(path, "ab", buffering=0) as file:
+            content = json.dumps(line).encode() + b"\n"
+            # A nearly full disk takes a part of it without an error.
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _publish(folder: Path, unfinished: Path, arrays: Sequence[StoredArray]) -> None:
+    """Move the whole arrays to their names. The manifest goes first: it belongs to what they replace."""
+    try:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for array in arrays:
+            handle = os.open(unfinished / array.name, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(unfinished / array.name, folder / array.name)
+        if arrays:
+            shutil.rmtree(unfinished)
+    except OSError as error:
+        raise ArtefactError(f"{folder}: cannot be written ({error.strerror})") from error
+
+
+def spans(n: int, size: int) -> list[tuple[int, int]]:
+    """Bounds of consecutive blocks of at most ``size`` of n things."""
+    return [(begin, min(begin + size, n)) for begin in range(0, n, size)]

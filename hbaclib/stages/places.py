@@ -1,0 +1,52 @@
+"""Where finished stages lie: in a run's output folder, and in the attached outputs of other notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hbaclib.artefacts import MANIFEST, finished_stages
+from hbaclib.platform import artefact_mounts
+from hbaclib.stages.names import TRAINED
+
+
+def trained_folders(*roots: str | Path) -> list[Path]:
+    """Folders of trained networks: what a report shows, an ensemble joins, and a submission predicts with.
+
+    Args:
+        roots: output folders of runs, or of attached notebooks. Of two folders of one name the first root's is taken.
+
+    Returns:
+        The folders, sorted by name. Networks that only serve the training of others (first rounds of pseudo-labels) and
+        comparisons are of other kinds.
+    """
+    found: dict[str, Path] = {}
+    for root in roots:
+        for folder, manifest in finished_stages(root).items():
+            if manifest.stage == TRAINED:
+                found.setdefault(folder.name, folder)
+    return [found[name] for name in sorted(found)]
+
+
+def find_trained(out: str | Path) -> list[Path]:
+    """Folders of all trained networks of this run and of attached inputs, one per name, sorted by name."""
+    return trained_folders(out, *artefact_mounts())
+
+
+def find_stage(stage: str, out: str | Path) -> Path | None:
+    """Folder of a finished stage: in this run's output, else in the attached outputs of other notebooks.
+
+    Args:
+        stage: the folder's name, as ``01_port_data``.
+        out: this run's output folder.
+
+    Returns:
+        The folder that holds the stage's manifest, or None.
+    """
+    own = Path(out) / stage
+    return own if (own / MANIFEST).is_file() else next(iter(mounted_stages(stage)), None)
+
+
+def mounted_stages(stage: str) -> list[Path]:
+    """Folders of a finished stage in all attached inputs, those of notebooks first."""
+    folders = (mount / stage for mount in artefact_mounts())
+    return [folder for folder in folders if (folder / MANIFEST).is_file()]

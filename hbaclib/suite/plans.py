@@ -1,0 +1,220 @@
+"""Which recipes the notebooks 04, 05 and 06 train, decided from their parameters alone: no data are read for it.
+
+So the same decisions can be judged before anything is computed, and without starting TensorFlow.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hbaclib.ensemble.weights import check_weights
+from hbaclib.errors import ConfigError
+from hbaclib.platform import accelerators
+from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
+from hbaclib.training.recipe import Recipe, load_recipe
+
+IMAGE_NETWORKS = ("efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201")
+RAW_NETWORKS = ("wavenet", "resnet1d_gru")
+BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0))
+"""Delta, theta and alpha, Hz."""
+BAND_NETWORK = "resnet1d_gru"
+"""The network that is trained on bands, and that system S3 averages with an image network."""
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What a notebook trains.
+
+    Attributes:
+        recipes: name -> recipe, in the order of training; there is at least one.
+        note: what was decided beside the parameters, for the reader; empty for nothing.
+        image: name of S3's image half among them; empty for none.
+    """
+
+    recipes: dict[str, Recipe]
+    note: str = ""
+    image: str = ""
+
+    @property
+    def first(self) -> Recipe:
+        """The recipe that is trained first; its threads and precision are configured."""
+        return next(iter(self.recipes.values()))
+
+    @property
+    def signals(self) -> list[str]:
+        """Names of all but the image half."""
+        return [name for name in self.recipes if name != self.image]
+
+    @property
+    def grus(self) -> list[str]:
+        """Names of the ResNet1D-GRUs, on the whole signal and on bands."""
+        return [name for name in self.signals if self.recipes[name].backbone == BAND_NETWORK]
+
+    def find_weights(self) -> None:
+        """Look for the pretrained weights of all recipes.
+
+        Raises:
+            ConfigError: some are not found, or a network takes none, or not its recipe's options.
+        """
+        for recipe in self.recipes.values():
+            recipe.find_weights()
+
+
+def default_recipe() -> str:
+    """Recipe for who names none: the gold one on a GPU, the demo's on a CPU."""
+    return "gold" if accelerators() else "demo"
+
+
+def _default(family: str) -> str:
+    """The same for another family's notebook, whose own recipe takes the place of the gold one."""
+    name = default_recipe()
+    return family if name == "gold" else name
+
+
+def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None) -> Plans:
+    """The network of notebook 04.
+
+    Args:
+        recipe: name or TOML file; empty for the default.
+        backbone: in place of the recipe's; empty for none.
+        weights: in place of the recipe's; None for none.
+
+    Raises:
+        ConfigError: no such recipe or network, or a value that is not allowed.
+    """
+    settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
+    plan = load_recipe(recipe or default_recipe(), **settings)
+    return Plans({plan.backbone: plan})
+
+
+def kerascv_plans(
+    recipe: str = "",
+    backbones: Sequence[str] = IMAGE_NETWORKS,
+    fusions: bool = True,
+    epochs: Sequence[int] = (),
+    weights: str | None = None,
+) -> Plans:
+    """The networks of notebook 05: each alone, then each joined with a WaveNet.
+
+    Who names neither recipe nor weights gets pretrained ones where all are found, else none at all.
+
+    Args:
+        recipe: name or TOML file; empty for the default.
+        backbones: image networks.
+        fusions: whether each is joined with a WaveNet, too.
+        epochs: epochs of the recipe's stages in place of its own.
+        weights: in place of the recipe's; None for none.
+
+    Raises:
+        ConfigError: no network, no such recipe or network, or a value that is not allowed.
+        ArtefactError: a folder that the recipe starts from is not a finished training run.
+    """
+    if not backbones:
+        raise ConfigError("backbones is empty; name at least one network")
+    names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
+    base = load_recipe(recipe or _default("s4"))
+    settings = {} if weights is None else {"weights": weights}
+    plans = {}
+    for name in names:
+        own: dict[str, Any] = {} if name == base.backbone else {"model_options": {}}
+        plans[name] = with_epochs(base.override({**settings, **own, "backbone": name}), epochs)
+    plans = start_fusions(plans)  # networks that the recipe starts from are parts of fusions
+    named = bool(recipe) or weights is not None
+    lacking = [] if named else [text for each in plans.values() if (text := missing_weights(each))]
+    if not lacking:
+        return Plans(plans)
+    return Plans(
+        {name: plan.override({"weights": ""}) for name, plan in plans.items()},
+        f"{lacking[0]}: all networks start from random weights, so that they compare",
+    )
+
+
+def raw_plans(
+    recipe: str = "",
+    backbones: Sequence[str] = RAW_NETWORKS,
+    bands: Sequence[Sequence[float]] = BANDS,
+    *,
+    band_weights: Sequence[float] = (),
+    image_half: str | None = None,
+    half_weights: Sequence[float] = (),
+    downsample: int = 1,
+    epochs: Sequence[int] = (),
+    crop_seconds: float = 0.0,
+) -> Plans:
+    """The networks of notebook 06: on the whole signal, on bands, and S3's image half.
+
+    The image half that nobody named starts from random weights where its own are not found.
+
+    Args:
+        recipe: name or TOML file; empty for the default.
+        backbones: networks on the whole signal.
+        bands: (low, high), Hz; one ResNet1D-GRU each.
+        band_weights: given weights of the band ensemble, or none.
+        image_half: recipe of the image half; None for the default, empty for none.
+        half_weights: given weights of the two halves, or none.
+        downsample: samples of the signals averaged into one.
+        epochs: epochs of the recipes' stages in place of their own.
+        crop_seconds: length of the stretches that are trained on; 0 for the whole window.
+
+    Raises:
+        ConfigError: no network, no such recipe or network, or a value that is not allowed.
+    """
+    recipe = recipe or _default("s3")
+    base = load_recipe(recipe)
+    settings = {"layout": "raw", "inputs": "raw", "weights": "", "crop_seconds": float(crop_seconds)}
+    settings["downsample"] = downsample  # a recipe's own is meant for images
+    recipes = {}
+    for name, band in [*((name, []) for name in backbones), *((BAND_NETWORK, band) for band in bands)]:
+        own: dict[str, Any] = {} if name == base.backbone else {"model_options": {}}
+        chosen = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
+        recipes["-".join([name, *(f"{edge:g}" for edge in band)]) + "Hz" * bool(band)] = chosen
+    if not recipes:
+        raise ConfigError("backbones and bands are both empty; name at least one network")
+    plans = Plans(recipes)
+    images_recipe = image_half if image_half is not None else "s3_image" if recipe == "s3" else ""
+    image = with_epochs(load_recipe(images_recipe), epochs) if images_recipe else None
+    if image and (image.reads_signals or not plans.grus):
+        raise ConfigError(
+            f"image_half {images_recipe!r}: expected an image network, and a ResNet1D-GRU to average it with"
+        )
+    check_weights("band_weights", band_weights, plans.grus)
+    check_weights("half_weights", half_weights, ["signals", "image"] if image else [])
+    if not image:
+        return plans
+    note = ""
+    if image_half is None and (text := missing_weights(image)):
+        note = f"{text}: {image.backbone} starts from random weights"
+        image = image.override({"weights": ""})
+    return replace(plans, recipes={**recipes, image.backbone: image}, note=note, image=image.backbone)
+
+
+_OF_NOTEBOOK: dict[str, Callable[..., Plans]] = {
+    "04_train_efficientnet": efficientnet_plans,
+    "05_train_kerascv": kerascv_plans,
+    "06_train_raw_eeg": raw_plans,
+}
+GOLD = {"04_train_efficientnet": "gold", "05_train_kerascv": "s4", "06_train_raw_eeg": "s3"}
+"""Notebook -> its default recipe on a GPU."""
+
+
+def plans_of(notebook: str, parameters: Mapping[str, Any]) -> Plans | None:
+    """What a notebook trains.
+
+    Args:
+        notebook: its name, as ``05_train_kerascv``.
+        parameters: what its parameters cell is given; what is not among them has the notebook's own default.
+
+    Returns:
+        None for a notebook that trains nothing.
+
+    Raises:
+        ConfigError, ArtefactError: as `efficientnet_plans`, `kerascv_plans` and `raw_plans` say.
+    """
+    function = _OF_NOTEBOOK.get(notebook)
+    if function is None:
+        return None
+    known = inspect.signature(function).parameters
+    return function(**{name: value for name, value in parameters.items() if name in known})

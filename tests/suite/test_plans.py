@@ -1,0 +1,150 @@
+"""What the training notebooks train, decided from their parameters alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hbaclib.errors import ConfigError
+from hbaclib.suite import plans as planning
+from hbaclib.suite.parameters import known_parameters
+from hbaclib.suite.plans import efficientnet_plans, kerascv_plans, plans_of, raw_plans
+from hbaclib.suite.table import SuiteTable
+
+FULL = SuiteTable().suite("full")
+
+
+@pytest.fixture(params=["gold", "demo"])
+def default(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With a GPU and without one."""
+    monkeypatch.setattr(planning, "accelerators", lambda: ["NVIDIA H100"] if request.param == "gold" else [])
+    return request.param
+
+
+def test_efficientnet_by_default(default: str) -> None:
+    plans = efficientnet_plans()
+    assert plans.first.name == default
+    assert list(plans.recipes) == [plans.first.backbone] and not plans.note
+
+
+@pytest.mark.parametrize(
+    ("recipe", "backbone", "weights", "expected"),
+    [
+        ("gold", "", None, ("efficientnet_b0", "noisy-student")),
+        ("gold", "efficientnet_b3", None, ("efficientnet_b3", "noisy-student")),
+        ("gold", "efficientnet_b3", "", ("efficientnet_b3", "")),
+        ("s1", "", "some/folder", ("efficientnet_b0", "some/folder")),
+        ("demo", "efficientnet_b1", None, ("efficientnet_b1", "")),
+    ],
+)
+def test_efficientnet_as_asked(recipe: str, backbone: str, weights: str | None, expected: tuple[str, str]) -> None:
+    plan = efficientnet_plans(recipe, backbone, weights).first
+    assert (plan.backbone, plan.weights) == expected
+
+
+def test_kerascv_by_default_starts_from_scratch_where_a_preset_is_missing(default: str) -> None:
+    plans = kerascv_plans(backbones=["mobilenet_v3_large", "densenet201"])
+    assert list(plans.recipes) == [
+        "mobilenet_v3_large", "densenet201", "mobilenet_v3_large_wavenet", "densenet201_wavenet"
+    ]  # fmt: skip
+    assert {plan.name for plan in plans.recipes.values()} == {"s4" if default == "gold" else "demo"}
+    assert {plan.weights for plan in plans.recipes.values()} == {""}
+    assert plans.note.endswith("so that they compare") == (default == "gold")
+    plans.find_weights()
+
+
+def test_kerascv_as_asked_keeps_its_weights(tmp_path: Path) -> None:
+    for recipe, weights, expected in [("s4", None, "imagenet"), ("s4", "", ""), ("", "imagenet", "imagenet")]:
+        plans = kerascv_plans(recipe, ["mobilenet_v3_large"], False, [2], weights)
+        assert list(plans.recipes) == ["mobilenet_v3_large"] and not plans.note
+        assert plans.first.weights == expected and plans.first.stages[0].epochs == 2
+        if expected:
+            with pytest.raises(ConfigError, match="no KerasCV preset folder"):
+                plans.find_weights()
+
+
+def test_raw_by_default_has_the_image_half_beside_s3_alone(default: str) -> None:
+    plans = raw_plans(bands=[[0.5, 4.0], [4.0, 8.0]])
+    signals = ["wavenet", "resnet1d_gru", "resnet1d_gru-0.5-4Hz", "resnet1d_gru-4-8Hz"]
+    assert plans.signals == signals and plans.grus == signals[1:]
+    assert list(plans.recipes) == signals + ["efficientnet_b0"] * (default == "gold")
+    assert plans.image == ("efficientnet_b0" if default == "gold" else "")
+    if plans.image:
+        assert plans.recipes[plans.image].weights == ""
+        assert plans.note.endswith("efficientnet_b0 starts from random weights")
+    assert {plan.layout for name, plan in plans.recipes.items() if name != plans.image} == {"raw"}
+
+
+def test_raw_as_asked() -> None:
+    plans = raw_plans("smoke", ["wavenet"], [[1.0, 3.0]], downsample=4, epochs=[1])
+    assert list(plans.recipes) == ["wavenet", "resnet1d_gru-1-3Hz"] and plans.grus == ["resnet1d_gru-1-3Hz"]
+    assert plans.recipes["resnet1d_gru-1-3Hz"].band == (1.0, 3.0) and plans.first.downsample == (4,)
+    assert plans.first.stages[0].epochs == 1
+    cropped = raw_plans("s3", crop_seconds=10, image_half="")
+    assert cropped.first.crop_seconds == 10.0 and not cropped.image
+    named = raw_plans("smoke", image_half="s3_image", half_weights=[1, 2])
+    assert named.recipes[named.image].weights == "imagenet"  # what was named is not changed
+    with pytest.raises(ConfigError, match="found no efficientnet-b0"):
+        named.find_weights()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: efficientnet_plans("glod"), "recipe 'glod' is unknown; did you mean gold"),
+        (lambda: efficientnet_plans("gold", 3), "backbone is 3, expected a value of type str"),
+        (lambda: kerascv_plans("s4", []), "backbones is empty"),
+        (lambda: kerascv_plans("s4", ["densenet"]), "model 'densenet' is unknown; did you mean densenet201"),
+        (lambda: kerascv_plans("s4", ["densenet201"], epochs=[0]), "epochs"),
+        (lambda: raw_plans("s3", [], []), "backbones and bands are both empty"),
+        (lambda: raw_plans("s3", bands=[[8.0, 40.0]]), "band is"),
+        (
+            lambda: raw_plans("s3", ["wavenet"], [], image_half="s3_image"),
+            "expected an image network, and a ResNet1D-GRU",
+        ),
+        (lambda: raw_plans("s3", image_half="s3"), "image_half 's3': expected an image network"),
+        (lambda: raw_plans("s3", band_weights=[1, 2]), "band_weights has 2 weights, expected one for each of 4"),
+        (lambda: raw_plans("smoke", half_weights=[1, 2]), "half_weights has 2 weights"),
+    ],
+)
+def test_faults_are_told(call, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plans = call()
+        plans.find_weights()
+
+
+@pytest.mark.parametrize("notebook", ["04_train_efficientnet", "05_train_kerascv", "06_train_raw_eeg"])
+def test_defaults_are_those_of_the_notebooks(notebook: str, default: str) -> None:
+    declared = known_parameters(next(stage for stage in FULL.stages if stage.notebook.name == notebook))
+    values = {name: ast.literal_eval(row["default"]) for name, row in declared.items()}
+    plans = plans_of(notebook, {})
+    assert plans == plans_of(notebook, values) and plans is not None
+    assert plans.first.name == (planning.GOLD[notebook] if default == "gold" else default)
+
+
+def test_other_notebooks_train_nothing() -> None:
+    assert [stage.name[:2] for stage in FULL.stages if plans_of(stage.notebook.name, stage.parameters) is None] == [
+        "01", "02", "03", "07", "08"
+    ]  # fmt: skip
+
+
+def test_deciding_starts_no_tensorflow() -> None:
+    script = """
+import sys
+from hbaclib.errors import ConfigError
+from hbaclib.suite.plans import efficientnet_plans, kerascv_plans, raw_plans
+for recipe in ("", "gold", "demo", "smoke", "s1"):
+    efficientnet_plans(recipe)
+for plans in (efficientnet_plans("gold"), kerascv_plans("s4", ["densenet201"]), raw_plans("s3", image_half="s3_image")):
+    try:
+        plans.find_weights()
+    except ConfigError:
+        pass
+print(sorted({"tensorflow", "keras", "torch", "jax"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

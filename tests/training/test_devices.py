@@ -1,0 +1,271 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import joblib
+import keras
+import numpy as np
+import pytest
+
+from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.training.cross_validate import train
+from hbaclib.training.devices import (
+    HERE,
+    Runtime,
+    choose_runtime,
+    claim_device,
+    claim_for_this_process,
+    compile_step,
+    configure,
+    held_devices,
+    make_strategy,
+    release_devices,
+    seed_everything,
+    uses_xla,
+    visible_gpus,
+)
+from tests.training.tiny import TinyArrays, tiny_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def claims(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    yield
+    release_devices()
+
+
+def claiming(devices):
+    """A process that claims a device and holds it until its input closes."""
+    code = f"""
+        from hbaclib.training.devices import claim_device
+        print(claim_device({devices!r}, patience=20), flush=True)
+        input()
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def test_no_device_is_given_twice_and_a_killed_process_gives_its_own_back(claims, monkeypatch, caplog):
+    devices = ("0", "1")
+    other = claiming(devices)
+    try:
+        theirs = other.stdout.readline().strip()
+        ours = claim_device(devices)
+        assert {theirs, ours} == set(devices)
+        assert claim_device(devices) == ours  # a process keeps what it has
+        holder = f"{theirs} is held by process {other.pid} for a fit since"
+        with pytest.raises(PlatformError, match=rf"no free device among {theirs} within 0 s \({holder}"):
+            claim_device((theirs,), patience=0.3)
+        monkeypatch.setattr("hbaclib.training.devices._SAY_AFTER", 0.0)
+        with pytest.raises(PlatformError):
+            claim_device((theirs,), patience=0.3)
+        assert f"waiting for a free device ({holder}" in caplog.text
+    finally:
+        other.kill()
+        other.communicate()
+    assert claim_device((theirs,), patience=10) == theirs
+
+
+CPU, HALF = "float32", "mixed_float16"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "n_fits", "options", "expected"),
+    [
+        # A CPU, in as many processes as joblib was told.
+        ((), 5, {}, Runtime("cpu", 1, (), (), CPU, False)),
+        ((), 5, {"jobs": 2}, Runtime("cpu", 2, (), (), CPU, False)),
+        ((), 1, {"precision": HALF}, Runtime("cpu", 1, (), (), HALF, False)),
+        ((), 5, {"devices": ("CPU:1",)}, Runtime("one device", 1, (), ("CPU:1",), CPU, False)),
+        # One GPU takes one fit at a time, whatever joblib was told.
+        (("0",), 5, {}, Runtime("one device", 1, ("0",), (), HALF, True)),
+        (("0",), 5, {"jobs": 2}, Runtime("one device", 1, ("0",), (), HALF, True)),
+        (("0",), 5, {"mirrored": True}, Runtime("one device", 1, ("0",), (), HALF, True)),
+        (("0",), 5, {"xla": False, "precision": CPU}, Runtime("one device", 1, ("0",), (), CPU, False)),
+        # Two GPUs: one fit on each where several are due, and one alone on the first that is free.
+        (("0", "1"), 5, {}, Runtime("process per device", 2, ("0", "1"), (), HALF, True)),
+        (("0", "1"), 5, {"jobs": 7}, Runtime("process per device", 2, ("0", "1"), (), HALF, True)),
+        (("0", "1"), 1, {}, Runtime("one device", 1, ("0", "1"), (), HALF, True)),
+        (("0", "1"), 5, {"devices": ("1",)}, Runtime("one device", 1, ("1",), (), HALF, True)),
+        (("0", "1", "2"), 2, {}, Runtime("process per device", 2, ("0", "1", "2"), (), HALF, True)),
+        (
+            ("0", "1"),
+            5,
+            {"devices": ("GPU:0", "GPU:1")},
+            Runtime("process per device", 2, ("GPU:0", "GPU:1"), (), HALF, False),
+        ),
+        # Two that share every batch; TensorFlow counts the GPUs that are visible.
+        (("0", "1"), 5, {"mirrored": True}, Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"), HALF, False)),
+        (("2", "3"), 1, {"mirrored": True}, Runtime("mirrored", 1, ("2", "3"), ("GPU:0", "GPU:1"), HALF, False)),
+        (
+            (),
+            5,
+            {"mirrored": True, "devices": ("CPU:0", "CPU:1")},
+            Runtime("mirrored", 1, (), ("CPU:0", "CPU:1"), CPU, False),
+        ),
+        # On a cluster a fit finds out where it runs.
+        ((), 5, {"workers": 4}, Runtime("cluster", 4, HERE, (), "auto", True)),
+        ((), 5, {"workers": 4, "devices": ("0", "1")}, Runtime("cluster", 4, ("0", "1"), (), "auto", True)),
+        (
+            ("0", "1"),
+            5,
+            {"workers": 4, "mirrored": True},
+            Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"), HALF, False),
+        ),
+    ],
+)
+def test_the_choice_of_a_runtime(gpus, n_fits, options, expected):
+    assert choose_runtime(gpus, n_fits, **options) == expected
+
+
+def test_one_fit_goes_to_the_first_free_gpu(claims):
+    alone, both = choose_runtime(("0", "1")), choose_runtime(("0", "1"), mirrored=True)
+    other = claiming(("0",))
+    try:
+        assert other.stdout.readline().strip() == "0"
+        assert claim_for_this_process(alone, ("0", "1")) == ("GPU:1",)
+        assert held_devices() == ("1",)
+    finally:
+        other.kill()
+        other.communicate()
+    assert claim_for_this_process(both, ("0", "1")) == ("GPU:0", "GPU:1")
+    assert set(held_devices()) == {"0", "1"}
+    # Processes that are to have the GPUs would wait for this one.
+    assert claim_for_this_process(choose_runtime(("0", "1"), 2), ("0", "1")) == () == held_devices()
+    assert claim_for_this_process(alone, ("0", "1")) == () and held_devices() == ("0",)
+
+
+def test_a_setting_of_joblib_puts_no_two_fits_on_one_gpu(claims, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # a number that names no GPU here: claimed all the same
+    recipe = tiny_recipe(stages=[{"epochs": 1, "steps": 2}])
+    with joblib.parallel_config("loky", n_jobs=2):
+        train(recipe, TinyArrays(), tmp_path / "out", progress=False)
+    facts = [json.loads((tmp_path / "out" / f"fold-{fold}.fit.json").read_text())["facts"] for fold in (0, 1)]
+    assert [fact["device"] for fact in facts] == ["0", "0"] and held_devices() == ("0",)
+    assert facts[0]["end"] <= facts[1]["begin"]
+
+
+def test_gpus_are_counted_without_touching_them(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert visible_gpus() == ("0", "3")
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert visible_gpus() == ()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", os.devnull)
+    assert visible_gpus() == ()
+
+
+def test_gpus_as_nvidia_smi_lists_them(tmp_path, monkeypatch):
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\necho 'GPU 0: Tesla T4 (UUID: a)'\necho 'GPU 1: Tesla T4 (UUID: b)'\n")
+    script.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert visible_gpus() == ("0", "1")
+
+
+def test_precision_of_the_recipe_is_in_force():
+    try:
+        assert configure(tiny_recipe(precision="mixed_float16"))["precision"] == "mixed_float16"
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        assert configure(tiny_recipe())["precision"] == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_threads_are_set_before_tensorflow_starts_and_a_late_wish_is_said():
+    code = """
+        import logging
+        logging.basicConfig()
+        from hbaclib.training.devices import configure
+        from tests.training.tiny import tiny_recipe
+        print(configure(tiny_recipe(threads=3))["threads"])
+        import tensorflow as tf
+        tf.zeros(1)
+        print(configure(tiny_recipe(threads=2))["threads"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.split() == ["3", "3"]
+    assert "TensorFlow had started with 3 threads, the recipe asks for 2" in done.stderr
+
+
+def test_seeds():
+    drawn = []
+    for key in [(0, 1), (0, 1), (1, 0), (0, 2)]:
+        seed_everything(*key)
+        drawn.append(float(keras.random.normal((1,))[0]))
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
+
+
+def test_strategies_that_cannot_be():
+    assert make_strategy().num_replicas_in_sync == 1
+    with pytest.raises(PlatformError, match=r"devices GPU:7 do not exist; here are CPU:0"):
+        make_strategy(("GPU:7",))
+    with pytest.raises(ConfigError, match="batch is 9, expected a multiple of the 2 devices"):
+        make_strategy(("CPU:0", "CPU:0"), batch=9)
+
+
+def test_xla_is_for_one_gpu_alone(monkeypatch):
+    import tensorflow as tf
+
+    assert not uses_xla(make_strategy())  # a CPU
+    monkeypatch.setattr("hbaclib.training.devices._has_gpu", lambda: True)
+    assert uses_xla(make_strategy())
+    one = make_strategy(("CPU:0",), 4)
+    assert not uses_xla(one)
+    with one.scope():
+        assert not uses_xla(tf.distribute.get_strategy())
+
+
+def told(caplog):
+    """What the library itself logged: on Python 3.13 AutoGraph has a word of its own to say."""
+    return [record for record in caplog.records if record.name.startswith("hbaclib")]
+
+
+def test_a_step_by_xla_equals_the_plain_one(caplog):
+    import tensorflow as tf
+
+    start = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+    ends = []
+    for xla in (False, True):
+        value = tf.Variable(start)
+
+        def step(given, value=value):
+            value.assign_add(tf.nn.softmax(given * value))
+            return tf.reduce_sum(value)
+
+        compiled = compile_step(step, xla=xla)
+        sums = [float(compiled(tf.constant(start))) for _ in range(3)]
+        ends.append((sums, value.numpy()))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], atol=1e-5)
+    np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-6)
+    assert not told(caplog)
+
+
+def test_what_xla_cannot_compile_runs_without_it(caplog):
+    import tensorflow as tf
+
+    value = tf.Variable(1.0)
+
+    def step(given):
+        value.assign_add(tf.strings.to_number(tf.strings.as_string(given)))
+        return value + 0
+
+    compiled = compile_step(step, xla=True)
+    assert [float(compiled(tf.constant(2.0))) for _ in range(2)] == [3.0, 5.0]
+    (record,) = told(caplog)
+    assert "XLA cannot compile this network" in record.message
