@@ -106,7 +106,7 @@ plan
 # %%
 votes = inputs.samples["n_votes"]
 share = 1 - 1 / plan.folds
-rows = [int(share * (votes >= step.least_votes).sum()) for step in plan.stages]
+rows = [int(share * (votes >= step.min_votes).sum()) for step in plan.stages]
 plot_learning_rates(recipe_learning_rates(plan, rows), title=f"recipe {plan.name}")
 plt.show()
 

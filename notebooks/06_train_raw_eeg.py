@@ -144,7 +144,7 @@ for name in dict.fromkeys([signals[0], signals[-1]]):
 votes = inputs.samples["n_votes"]
 share = 1 - 1 / plan.folds
 for chosen in [plan, image] if image else [plan]:
-    rows = [int(share * (votes >= step.least_votes).sum()) for step in chosen.stages]
+    rows = [int(share * (votes >= step.min_votes).sum()) for step in chosen.stages]
     plot_learning_rates(recipe_learning_rates(chosen, rows), title=f"recipe {chosen.name}")
     plt.show()
 

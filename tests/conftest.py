@@ -13,6 +13,12 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
+@pytest.fixture(autouse=True)
+def no_modules_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``--module`` tells other processes ends with the test."""
+    monkeypatch.setenv("HBAC_MODULES", "")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real recordings, named by HBAC_REAL_DATA; tests that need it are skipped where it is absent."""

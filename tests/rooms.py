@@ -118,7 +118,7 @@ def picture() -> str:
     rows.append(
         f"{'ground':<11}{rest:>6}  {' '.join(room for rooms in ORDER[-2:] for room in rooms)}: imported from everywhere"
     )
-    return "\n".join(["```text", "room        lines  imports from", *rows, "```", ""])
+    return "\n".join(["```", "room        lines  imports from", *rows, "```", ""])
 
 
 def main() -> None:

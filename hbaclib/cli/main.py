@@ -12,6 +12,7 @@ import click
 
 from hbaclib import __version__
 from hbaclib.cli.kaggle import kaggle
+from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
 from hbaclib.errors import HbacError
@@ -142,7 +143,10 @@ def check(data: Path, jobs: int | None) -> None:
               help="Set a notebook parameter of that name, in all notebooks that have it or in one stage alone "
               "(04_train_efficientnet.weights=FOLDER); may be repeated.")  # fmt: skip
 @click.option("--cpu", is_flag=True, help="Leave GPUs alone, and do not ask for one.")
-def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, Any], cpu: bool) -> None:
+@MODULES
+def run(
+    suite: str, data: Path | None, out: Path | None, parameters: dict[str, Any], cpu: bool, modules: tuple[str, ...]
+) -> None:
     """Run the notebooks of SUITE (smoke, ci, demo, full) from raw files to submission.csv.
 
     What the suite needs (weights, disk, memory, a GPU) is checked first, all of it.
@@ -151,6 +155,7 @@ def run(suite: str, data: Path | None, out: Path | None, parameters: dict[str, A
     """
     from hbaclib.suite.runner import run_suite
 
+    import_modules(modules)
     run_suite(suite, data=data, out=out, parameters=parameters, cpu=cpu)
 
 

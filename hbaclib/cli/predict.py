@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 import os
 import sys
@@ -16,6 +14,7 @@ from typing import Any
 import click
 import numpy as np
 
+from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, list_some, unknown_name
 from hbaclib.prediction.windows import (
@@ -58,8 +57,7 @@ def _window(ctx: click.Context, option: click.Parameter, given: str) -> str | fl
                    "them (as is done without this option), none for networks that see the EEG alone.")  # fmt: skip
 @click.option("--eeg-begins", type=float, default=None, metavar="SECONDS",
               help="Where in the spectrogram file the EEG file begins; without it both have one centre.")  # fmt: skip
-@click.option("--module", "modules", multiple=True, metavar="PATH_OR_NAME",
-              help="Python file or module that registers a network of your own; may be repeated.")  # fmt: skip
+@MODULES
 def predict(
     artefacts: Path,
     inputs: tuple[Path, ...],
@@ -88,8 +86,7 @@ def predict(
     # Before TensorFlow starts: its own messages would hide ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        for module in modules:
-            _import(module)
+        import_modules(modules)
         _run(artefacts, recordings, out, (window, step or _STEP), spectrogram != NONE, eeg_begins, faults)
     except KeyboardInterrupt:
         if out:
@@ -98,35 +95,6 @@ def predict(
     if faults:
         click.echo(f"hbac: {len(faults)} of {len(recordings)} recordings could not be predicted", err=True)
         sys.exit(1)
-
-
-def _import(given: str) -> None:
-    """Import a Python file by its path, or a module by its name, from the working folder too.
-
-    Raises:
-        ConfigError: there is none, or it raises something.
-    """
-    from hbaclib.models.registry import model_names
-
-    path = Path(given).expanduser()
-    is_file = path.suffix == ".py" or path.name != given
-    if is_file and not (path.suffix == ".py" and path.is_file()):
-        raise ConfigError(f"--module {given}: no such file, expected a Python file (.py) or the name of a module")
-    model_names()  # first come the library's own networks, so that none of them is replaced
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # a file may import its neighbours, as when Python runs it
-    try:
-        if is_file:
-            spec = importlib.util.spec_from_file_location(f"module_{path.stem}", path)
-            assert spec and spec.loader
-            module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            importlib.import_module(given)
-    except (Exception, SystemExit) as error:  # whatever the user's own code raises
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--module {given}: cannot be imported ({type(error).__name__}: {reason})") from error
 
 
 def _run(

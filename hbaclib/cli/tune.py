@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hbaclib.cli.modules import MODULES, import_modules
+
 if TYPE_CHECKING:
     from hbaclib.search.tune import Search
 
@@ -38,6 +40,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, given: str | None) -> 
 @click.option("--folds", callback=_numbers, default=None, metavar="K,K,...", help="Folds to search by; all without it.")
 @click.option("--pseudo-labels", type=FOLDER, default=None, help="Pseudo-labels, for a recipe that mixes them in.")
 @click.option("--out", type=FOLDER, default=None, help="Folder of the results; tune_RECIPE in the run without it.")
+@MODULES
 def tune(
     recipe: str,
     run: Path,
@@ -49,6 +52,7 @@ def tune(
     folds: tuple[int, ...] | None,
     pseudo_labels: Path | None,
     out: Path | None,
+    modules: tuple[str, ...],
 ) -> None:
     """Search for better values of the keys of RECIPE, a shipped recipe's name or a TOML file.
 
@@ -63,6 +67,7 @@ def tune(
     from hbaclib.stages.places import find_stage
     from hbaclib.training.recipe import load_recipe
 
+    import_modules(modules)
     base = load_recipe(recipe)
     read = read_space(space, base) if space else {}
     given = parse_keys(keys, base)

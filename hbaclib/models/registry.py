@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, unknown_name
+from hbaclib.models.user_modules import import_all
 
 if TYPE_CHECKING:
     import keras
@@ -84,11 +85,22 @@ _BUILT_IN = tuple(
 )
 
 
-def _families() -> dict[str, Family]:
-    # Each built-in module registers its networks when it is imported.
+def built_in_names() -> list[str]:
+    """Names of the library's own networks, each of which its module registers when it is imported."""
     for module in _BUILT_IN:
         import_module(module)
+    return [name for name, family in _FAMILIES.items() if family.built_in]
+
+
+def _families() -> dict[str, Family]:
+    built_in_names()
+    import_all()
     return _FAMILIES
+
+
+def own_networks() -> dict[str, FeatureBuilder]:
+    """The networks that are not the library's: name -> what builds their features."""
+    return {name: family.features for name, family in sorted(_families().items()) if not family.built_in}
 
 
 def register_model(

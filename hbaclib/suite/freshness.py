@@ -28,8 +28,9 @@ from hbaclib.artefacts import (
 from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError
+from hbaclib.models.registry import own_networks
 from hbaclib.platform import SYNTHETIC, find_data
-from hbaclib.source import code_digest, imported_modules
+from hbaclib.source import callable_digest, code_digest, imported_modules
 from hbaclib.stages.names import COMPARISON, PORT, TRAINED, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
 from hbaclib.suite.parameters import OWN, PATHS
@@ -86,6 +87,7 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
         "parameters": {name: value for name, value in parameters.items() if name not in OWN and name not in files},
         "files": files,
         "code": notebook_code(stage.notebook.path),
+        "networks of the user's own": {name: callable_digest(builder) for name, builder in own_networks().items()},
         "stages": {path.name: read_manifest(path).digest for name in stage.after for path in made_folders(out / name)},
         # Notebooks that join networks take all that they find.
         "networks": {path.name: read_manifest(path).digest for path in find_trained(out)} if joins else {},

@@ -194,9 +194,9 @@ def check_training(
         if not (fold_of == fold).any():
             raise DataError(f"fold {fold} has no samples")
         for number, stage in enumerate(recipe.stages, 1):
-            if not ((fold_of != fold) & (samples["n_votes"] >= stage.least_votes)).any():
+            if not ((fold_of != fold) & (samples["n_votes"] >= stage.min_votes)).any():
                 raise DataError(
-                    f"stage {number} of recipe {recipe.name!r} trains on samples with at least {stage.least_votes} "
+                    f"stage {number} of recipe {recipe.name!r} trains on samples with at least {stage.min_votes} "
                     f"votes; there are none outside fold {fold}"
                 )
     return chosen

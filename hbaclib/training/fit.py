@@ -246,7 +246,7 @@ class _Trainer:
 
     def rows_of(self, stage: Stage) -> np.ndarray:
         """Rows that a stage trains on."""
-        return np.flatnonzero((self.folds != self.fit.fold) & (self.votes >= stage.least_votes))
+        return np.flatnonzero((self.folds != self.fit.fold) & (self.votes >= stage.min_votes))
 
     def run(self, progress: bool, deadline: float | None, rounds: int, at_once: int) -> None:
         """Train all stages, then write the fit's files."""

@@ -67,7 +67,7 @@ class Stage:
 
     Attributes:
         epochs: number of epochs.
-        least_votes: rows with fewer votes are left out.
+        min_votes: rows with fewer votes are left out.
         schedule: ``step`` takes one rate per epoch from ``rates``; ``cosine`` climbs from ``start`` to ``peak`` over
             ``warmup`` epochs and falls to ``floor`` along half a cosine.
         rates: learning rates of ``step``; the last one serves all further epochs.
@@ -81,7 +81,7 @@ class Stage:
     """
 
     epochs: int
-    least_votes: int = 1
+    min_votes: int = 1
     schedule: Literal["step", "cosine"] = "step"
     rates: tuple[float, ...] = (1e-3,)
     start: float = 0.0
@@ -96,7 +96,7 @@ class Stage:
         """Check every value."""
         _check_types(self)
         _check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _check(self.least_votes >= 1, "least_votes", self.least_votes, "at least 1")
+        _check(self.min_votes >= 1, "min_votes", self.min_votes, "at least 1")
         _check(self.steps >= 0, "steps", self.steps, "0 (one pass) or more")
         _check(bool(self.rates) and all(rate > 0 for rate in self.rates), "rates", self.rates, "positive numbers")
         _check(0 <= self.warmup <= self.epochs, "warmup", self.warmup, f"0 to the {self.epochs} epochs")

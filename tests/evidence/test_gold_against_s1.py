@@ -77,7 +77,7 @@ def gold() -> Recipe:
 def total_steps(recipe: Recipe, arrays) -> int:
     """Steps of the fit."""
     training = arrays.samples["patient_id"].map(arrays.folds) != FOLD
-    rows = [int((training & (arrays.samples["n_votes"] >= stage.least_votes)).sum()) for stage in recipe.stages]
+    rows = [int((training & (arrays.samples["n_votes"] >= stage.min_votes)).sum()) for stage in recipe.stages]
     return sum(
         stage.epochs * steps_per_epoch(stage, n, recipe.batch) for stage, n in zip(recipe.stages, rows, strict=True)
     )

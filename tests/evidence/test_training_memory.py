@@ -44,7 +44,7 @@ def train_stored(folder: str, n: int) -> None:
     samples = tiny.samples.iloc[np.arange(n) % 48].reset_index(drop=True)
     samples["eeg_id"] = np.arange(n)
     arrays = InputArrays(samples, tiny.folds, f"memory-{n}", kaggle, eeg, eeg)
-    stages = [{"epochs": 3, "steps": 200, "vote_weights": "votes"}, {"epochs": 1, "steps": 100, "least_votes": 10}]
+    stages = [{"epochs": 3, "steps": 200, "vote_weights": "votes"}, {"epochs": 1, "steps": 100, "min_votes": 10}]
     train(tiny_recipe(stages=stages, batch=16), arrays, Path(folder) / "out", folds=[0], progress=False)
 
 

@@ -145,7 +145,7 @@ def test_broken_records_recompute_and_mend(project: Path) -> None:
 NETWORKS = """
 from pathlib import Path
 from hbaclib.artefacts import read_manifest, write_manifest, write_text
-from hbaclib.conventions import COMPARISON, TRAINED
+from hbaclib.stages.names import COMPARISON, TRAINED
 digests = {}
 for name in ("some_a", "some_b"):
     write_text(Path(out) / name / "weights", name)

@@ -43,7 +43,8 @@ def test_folder_holds_what_the_next_stages_read(trained, arrays):
     recipe = tiny_recipe()
     assert trained_recipe(trained) == recipe
     manifest = verify(trained)
-    assert manifest.inputs == {"arrays": arrays.digest} and manifest.facts["folds"] == [0, 1]
+    assert manifest.inputs.keys() == {"arrays", "network"} and manifest.inputs["arrays"] == arrays.digest
+    assert manifest.code and manifest.facts["folds"] == [0, 1]
     assert {"fold-0.weights.h5", "fold-1.oof.parquet", "oof.parquet", "history.csv"} <= set(manifest.outputs)
     assert not list(trained.glob("*.checkpoint.npz")) and not list(trained.glob(".*"))
     history = pd.read_csv(trained / "fold-0.history.csv")
@@ -137,7 +138,7 @@ def test_the_rows_of_a_fit_are_audited_and_not_the_table_alone(arrays, tmp_path,
     monkeypatch.setattr(
         _Trainer,
         "rows_of",
-        lambda self, stage: np.append(real(self, stage), leak) if stage.least_votes > 1 else real(self, stage),
+        lambda self, stage: np.append(real(self, stage), leak) if stage.min_votes > 1 else real(self, stage),
     )
     patient = arrays.samples["patient_id"].iloc[leak[0]]
     with pytest.raises(LeakError, match=f"fold 0: patient {patient} was trained on and is scored"):

@@ -31,7 +31,7 @@ def test_s1_is_the_seed_system():
 
 def test_gold_follows_the_evidence():
     recipe = load_recipe("gold")
-    assert [stage.least_votes for stage in recipe.stages] == [1, 10]
+    assert [stage.min_votes for stage in recipe.stages] == [1, 10]
     assert {stage.vote_weights for stage in recipe.stages} == {"votes"}
     assert {stage.schedule for stage in recipe.stages} == {"cosine"} and all(s.warmup for s in recipe.stages)
     assert recipe.tta and not recipe.ema and recipe.sampling == "vote_groups" and len(recipe.seeds) > 1

@@ -105,7 +105,7 @@ def tiny_recipe(**changes) -> Recipe:
         "backbone": "tiny",
         "stages": [
             {"epochs": 2, "schedule": "cosine", "peak": 1e-2, "warmup": 0.5, "vote_weights": "votes"},
-            {"epochs": 2, "least_votes": 10, "rates": [1e-3, 1e-4]},
+            {"epochs": 2, "min_votes": 10, "rates": [1e-3, 1e-4]},
         ],
         "batch": 4,
         "augmentation": {"left_right_swap": {"p": 0.5}, "time_shift": {"p": 0.5}},

@@ -1,0 +1,92 @@
+"""Networks from outside the library: modules that the user names, and installed packages that announce theirs.
+
+A package announces a module that registers networks by an entry point of the group ``hbaclib.models``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from hbaclib.errors import ConfigError
+
+GROUP = "hbaclib.models"
+VARIABLE = "HBAC_MODULES"
+"""Environment variable that names files and modules of the user's to the processes that a command starts."""
+_imported: set[str] = set()
+
+
+def named_modules() -> list[str]:
+    """What VARIABLE names."""
+    return [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+
+
+def whole_name(named: str) -> str:
+    """A file's whole path, a module's name as it is: other processes have another working folder."""
+    path = Path(named).expanduser()
+    return str(path.resolve()) if path.is_file() else named
+
+
+def import_all() -> None:
+    """Import what VARIABLE names and what installed packages announce.
+
+    Raises:
+        ConfigError: one of them cannot be imported.
+    """
+    for point in importlib.metadata.entry_points(group=GROUP):
+        try:
+            if point.value not in _imported:
+                _imported.add(point.value)
+                point.load()
+        except Exception as error:  # whatever the package's own code raises
+            raise ConfigError(f"entry point {point.name} of {GROUP}: {_told(point.value, error)}") from error
+    for name in named_modules():
+        if name not in _imported:
+            import_user_module(name)
+
+
+def import_user_module(named: str) -> None:
+    """Import a Python file by its path, or a module by its name, from the working folder too.
+
+    Raises:
+        ConfigError: there is none, or it raises something.
+    """
+    from hbaclib.models.registry import built_in_names
+
+    path = Path(named).expanduser()
+    is_file = path.suffix == ".py" or path.name != named
+    if is_file and not (path.suffix == ".py" and path.is_file()):
+        raise ConfigError(f"--module {named}: no such file, expected a Python file (.py) or the name of a module")
+    _imported.add(whole_name(named))
+    built_in_names()  # first come the library's own networks, so that none of them is replaced
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # a file may import its neighbours, as when Python runs it
+    try:
+        if is_file:
+            _import_file(path)
+        else:
+            importlib.import_module(named)
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
+        raise ConfigError(f"--module {_told(named, error)}") from error
+
+
+def _import_file(path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(f"module_{path.stem}", path)
+    assert spec and spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # Processes that train could not import it by this name. Newer versions of joblib take the installed cloudpickle,
+    # older ones carry a copy.
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name).register_pickle_by_value(module)
+
+
+def _told(what: str, error: BaseException) -> str:
+    return f"{what}: cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
