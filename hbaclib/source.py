@@ -44,7 +44,7 @@ def code_digest(*entries: str, apparatus: bool = False) -> str:
 @cache
 def _digest_of(entries: tuple[str, ...], apparatus: bool) -> str:
     names = import_closure(entries, frozenset() if apparatus else APPARATUS)
-    return digest_json([(name, module_digest(_file_of(name))) for name in names])
+    return digest_json([(name, _facts_of(_file_of(name))[1]) for name in names])
 
 
 def import_closure(entries: Iterable[str], without: frozenset[str] = frozenset()) -> list[str]:
@@ -62,7 +62,7 @@ def import_closure(entries: Iterable[str], without: frozenset[str] = frozenset()
         name = waiting.pop()
         if name not in found and name not in without:
             found.add(name)
-            waiting += imported_modules(_tree(_file_of(name)))
+            waiting += _facts_of(_file_of(name))[0]
     return sorted(found)
 
 
@@ -111,14 +111,10 @@ def _file_of(name: str) -> Path:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def module_digest(path: Path) -> str:
-    """Digest of a Python file, without comments and docstrings."""
-    return source_digest(_tree(path))
+def _facts_of(path: Path) -> tuple[list[str], str]:
+    """What a file of the library imports, and its digest; the tree itself is not kept, which takes megabytes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return imported_modules(tree), source_digest(tree)
 
 
 def source_digest(source: str | ast.AST) -> str:
@@ -168,40 +164,41 @@ def callable_digest(function: Callable[..., Any]) -> str:
     For the library's own it is the digest of its module (see `code_digest`). Of a user's function count its source, its
     default values, and the functions, classes, constants and modules of the user's own that it names.
     """
-    return digest_json(sorted(_parts_of(function, set())))
+    return digest_json(_parts_of(function, set()))
 
 
-def _parts_of(value: Any, seen: set[int]) -> list[str]:
-    if id(value) in seen:
-        return []
-    seen.add(id(value))
-    if isinstance(value, functools.partial):
-        inner = [value.func, *value.args, *value.keywords.values()]
-        return [repr(sorted(value.keywords)), *(part for each in inner for part in _parts_of(each, seen))]
-    if isinstance(value, types.ModuleType):
-        path = Path(getattr(value, "__file__", None) or "")
-        return [module_text(path)] if path.suffix == ".py" and _is_own(str(path)) else []
+def _parts_of(value: Any, seen: set[int]) -> list[Any]:
+    """What tells a value, in an order that is its own; functions and classes once, as they may call each other."""
     if isinstance(value, bool | int | float | complex | str | bytes | type(None)):
         return [repr(value)]
-    if isinstance(value, tuple | list | set | frozenset):
-        return [type(value).__name__, *(part for each in value for part in _parts_of(each, seen))]
+    if isinstance(value, tuple | list):
+        return [type(value).__name__, *(_parts_of(each, seen) for each in value)]
+    if isinstance(value, set | frozenset):
+        return [type(value).__name__, *sorted(digest_json(_parts_of(each, seen)) for each in value)]
     if isinstance(value, dict):
-        return [part for pair in value.items() for each in pair for part in _parts_of(each, seen)]
+        return [[_parts_of(each, seen) for each in pair] for pair in value.items()]
+    if isinstance(value, functools.partial):
+        return [_parts_of(each, seen) for each in (value.func, value.args, value.keywords)]
+    if isinstance(value, types.MethodType):
+        return _parts_of(value.__func__, seen)
+    if isinstance(value, property | classmethod | staticmethod):
+        inner = (value.fget, value.fset) if isinstance(value, property) else (value.__func__,)
+        return [_parts_of(each, seen) for each in inner]
+    if id(value) in seen:
+        return []
+    seen.add(id(value))  # of what lasts: another value may get the number of one that has gone
+    if isinstance(value, types.ModuleType):
+        return _parts_of_module(Path(getattr(value, "__file__", None) or ""))
     module = str(getattr(value, "__module__", ""))
     if module.split(".")[0] == NAME and _path_of(module):
         return [getattr(value, "__qualname__", ""), code_digest(module)]
-    if isinstance(value, types.MethodType):
-        return _parts_of(value.__func__, seen)
     if isinstance(value, types.FunctionType):
         return _parts_of_function(value, seen) if _is_own(value.__code__.co_filename) else []
-    if isinstance(value, property | classmethod | staticmethod):
-        inner = [value.fget, value.fset] if isinstance(value, property) else [value.__func__]
-        return [part for each in inner for part in _parts_of(each, seen)]
     if isinstance(value, type) and any(map(_is_own, _files_of(value))):
         # By what it has: the source of a class that was defined in a notebook is not to be had everywhere.
         attributes = {name: each for name, each in vars(value).items() if name not in _OF_A_CLASS}
-        bases = [part for base in value.__bases__ for part in (base.__name__, *_parts_of(base, seen))]
-        return [value.__qualname__, *bases, *_parts_of(attributes, seen)]
+        bases = [[base.__name__, _parts_of(base, seen)] for base in value.__bases__]
+        return [value.__qualname__, bases, _parts_of(attributes, seen)]
     return []
 
 
@@ -210,15 +207,11 @@ def _files_of(value: type) -> list[str]:
     return [each.__code__.co_filename for each in vars(value).values() if isinstance(each, types.FunctionType)]
 
 
-def _parts_of_function(function: types.FunctionType, seen: set[int]) -> list[str]:
-    parts = [_source_of(function)]
+def _parts_of_function(function: types.FunctionType, seen: set[int]) -> list[Any]:
     free = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
-    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *free):
-        parts += _parts_of(value, seen)
-    for name in sorted(_names_in(function.__code__)):
-        if name in function.__globals__:
-            parts += [name, *_parts_of(function.__globals__[name], seen)]
-    return parts
+    named = {name: function.__globals__[name] for name in _names_in(function.__code__) if name in function.__globals__}
+    values = function.__defaults__, function.__kwdefaults__, free, dict(sorted(named.items()))
+    return [_source_of(function), *(_parts_of(each, seen) for each in values)]
 
 
 def _names_in(code: types.CodeType) -> set[str]:
@@ -243,12 +236,12 @@ def _source_of(value: Any) -> str:
         return repr((code.co_code, code.co_names, code.co_varnames)) if code else repr(value)
 
 
-def module_text(path: Path) -> str:
-    """Digest of a user's module, by its syntax; by its bytes where that cannot be read."""
-    try:
-        return source_digest(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return str(path)
+def _parts_of_module(path: Path) -> list[str]:
+    """Digests of a module's source where it is the user's own; of a package, of all its modules."""
+    if path.suffix != ".py" or not _is_own(str(path)):
+        return []
+    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    return [source_digest(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
 
 
 def _is_own(file: str) -> bool:

@@ -8,13 +8,14 @@ import linecache
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from hbaclib import source
 from hbaclib.source import APPARATUS, PACKAGE, callable_digest, code_digest, import_closure, source_digest
+from tests.changed_source import changed_source
 
 TRAINING = "hbaclib.training.cross_validate"
 STAGES = (
@@ -28,24 +29,16 @@ STAGES = (
 
 
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A copy of the package whose files may be changed; gives a function that changes one and tells digests."""
-    package = tmp_path / "hbaclib"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(source, "PACKAGE", package)
+def copy(tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
+    """Changes a file of a copy of the source, if one is named, and tells the stages' digests."""
+    with changed_source(tmp_path) as changed:
 
-    def digests(name: str = "", old: str = "", new: str = "") -> list[str]:
-        if name:
-            text = (package / name).read_text()
-            assert old in text, f"{name} has no {old!r}"
-            (package / name).write_text(text.replace(old, new, 1))
-        for cached in (source._digest_of, source._tree, source.module_digest):
-            cached.cache_clear()
-        return [code_digest(stage) for stage in STAGES]
+        def digests(*change: str) -> list[str]:
+            if change:
+                changed.change(*change)
+            return [code_digest(stage) for stage in STAGES]
 
-    yield digests
-    for cached in (source._digest_of, source._tree, source.module_digest):
-        cached.cache_clear()
+        yield digests
 
 
 @pytest.mark.parametrize(
@@ -110,11 +103,11 @@ def load(path: Path, text: str) -> ModuleType:
 OWN = """
 import keras
 
-WIDTH = 8
+WIDTH, DEPTH = 8, 2
 
 
 def block(x):
-    return keras.layers.Dense(WIDTH, activation="relu")(x)
+    return keras.layers.Dense(WIDTH * DEPTH**2, activation="relu")(x)
 
 
 class Layer:
@@ -133,12 +126,13 @@ def network(shape, *, filters=16):
     ("old", "new", "same"),
     [
         ('"relu"', '"tanh"', False),
-        ("WIDTH = 8", "WIDTH = 9", False),
+        ("WIDTH, DEPTH = 8, 2", "WIDTH, DEPTH = 9, 2", False),
         ("filters=16", "filters=17", False),
         ("x + 1", "x + 2", False),
         ("# a comment", "# another", True),
         ("def network(shape, *, filters=16):", 'def network(shape, *, filters=16):\n    """Words."""', True),
         ("import keras\n", "import keras\n\nUNUSED = 3\n", True),
+        ("WIDTH, DEPTH = 8, 2", "WIDTH, DEPTH = 2, 8", False),
     ],
 )
 def test_an_edited_network_of_the_users_own_is_another(tmp_path: Path, old: str, new: str, same: bool) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from hbaclib.errors import ConfigError
@@ -33,21 +34,25 @@ def whole_name(named: str) -> str:
 
 
 def import_all() -> None:
-    """Import what VARIABLE names and what installed packages announce.
+    """Import what VARIABLE names and what installed packages announce, once.
 
     Raises:
         ConfigError: one of them cannot be imported.
     """
-    for point in importlib.metadata.entry_points(group=GROUP):
-        try:
-            if point.value not in _imported:
-                _imported.add(point.value)
-                point.load()
-        except Exception as error:  # whatever the package's own code raises
-            raise ConfigError(f"entry point {point.name} of {GROUP}: {_told(point.value, error)}") from error
+    _import_announced()
     for name in named_modules():
         if name not in _imported:
             import_user_module(name)
+
+
+@cache
+def _import_announced() -> None:
+    # Kept: to look through all installed packages takes longer than to prepare a batch.
+    for point in importlib.metadata.entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:  # whatever the package's own code raises
+            raise ConfigError(f"entry point {point.name} of {GROUP}: {_told(point.value, error)}") from error
 
 
 def import_user_module(named: str) -> None:

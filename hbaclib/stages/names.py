@@ -11,8 +11,9 @@ TRAINED, FIRST_ROUND, PSEUDO_LABELS = "train", "first_round", "pseudo_labels"
 COMPARISON, ENSEMBLE, SUBMIT, REPORT = "comparison", "07_ensemble", "08_submit", "report"
 
 EFFICIENTNET, KERASCV, RAW = "04_train_efficientnet", "05_train_kerascv", "06_train_raw_eeg"
-"""Notebooks that train. Their networks' folders begin as they do, up to the last ``_`` of TRAINING_PREFIXES."""
+"""The notebooks that train networks."""
 TRAINING_PREFIXES = tuple(f"{name[:2]}_train_" for name in (EFFICIENTNET, KERASCV, RAW))
+"""How the folders of their networks begin."""
 
 SAMPLES, FOLDS, QUALITY, FAULTS = "samples.parquet", "folds.parquet", "quality.parquet", "faults.parquet"
 SPECTROGRAM_ROWS, SPECTROGRAM_INDEX = "spectrogram_rows.npy", "spectrogram_index.parquet"

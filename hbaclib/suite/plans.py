@@ -13,6 +13,7 @@ from typing import Any
 from hbaclib.ensemble.weights import check_weights
 from hbaclib.errors import ConfigError
 from hbaclib.platform import accelerators
+from hbaclib.stages.names import EFFICIENTNET, KERASCV, RAW
 from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
 from hbaclib.training.recipe import Recipe, load_recipe
 
@@ -192,11 +193,11 @@ def raw_plans(
 
 
 _OF_NOTEBOOK: dict[str, Callable[..., Plans]] = {
-    "04_train_efficientnet": efficientnet_plans,
-    "05_train_kerascv": kerascv_plans,
-    "06_train_raw_eeg": raw_plans,
+    EFFICIENTNET: efficientnet_plans,
+    KERASCV: kerascv_plans,
+    RAW: raw_plans,
 }
-GOLD = {"04_train_efficientnet": "gold", "05_train_kerascv": "s4", "06_train_raw_eeg": "s3"}
+GOLD = {EFFICIENTNET: "gold", KERASCV: "s4", RAW: "s3"}
 """Notebook -> its default recipe on a GPU."""
 
 

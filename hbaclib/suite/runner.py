@@ -24,6 +24,7 @@ from hbaclib.processes import remove_partial, remove_path
 from hbaclib.report import page
 from hbaclib.report.page import FILES, write_report
 from hbaclib.source import code_digest
+from hbaclib.stages.names import REPORT
 from hbaclib.suite.execute import StageFailedError, execute
 from hbaclib.suite.freshness import (
     EARLIER,
@@ -42,7 +43,6 @@ from hbaclib.suite.table import Suite, SuiteTable
 
 __all__ = ["StageFailedError", "run_suite"]
 
-REPORT = "report"
 _OWN = (SYNTHETIC, f"{SYNTHETIC}-truth", f"{SYNTHETIC}-summary", "stages", "manifest", STORE.removesuffix(".json"))
 """Stems of further files that a run writes in its output folder itself."""
 
@@ -178,9 +178,9 @@ def _report(suite: Suite, folder: Path, source: Path | None) -> None:
     inputs["truth"] = digest_file(truth) if truth.is_file() else ""
     inputs["data"] = data_digest(data, "train", folder / STORE) if data else ""
     looks = [digest_file(Path(page.__file__).with_suffix(ending)) for ending in (".html", ".css")]
-    inputs["code"] = digest_json([code_digest(page.__name__, apparatus=True), looks])
+    code = digest_json([code_digest(page.__name__, apparatus=True), looks])
     parameters = {"title": f"Suite {suite.name}"}
-    if is_current(folder, inputs=inputs, parameters=parameters):
+    if is_current(folder, inputs=inputs, parameters=parameters, code=code):
         return
     write_report(folder, truth=truth if truth.is_file() else None, data=data, **parameters)
-    write_manifest(folder, REPORT, inputs=inputs, parameters=parameters, outputs=FILES)
+    write_manifest(folder, REPORT, inputs=inputs, parameters=parameters, outputs=FILES, code=code)

@@ -73,3 +73,12 @@ def test_a_file_is_named_by_its_whole_path_and_imported_once(tmp_path: Path, mon
     assert user_modules.named_modules() == [str(tmp_path / "counted.py")]
     with pytest.raises(ConfigError, match="no such file"):
         user_modules.import_user_module("counted2.py")
+
+
+def test_installed_packages_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe asks the registry for every batch."""
+    from hbaclib import load_recipe, model_names
+
+    model_names()
+    monkeypatch.setattr(user_modules.importlib.metadata, "entry_points", lambda **group: pytest.fail("asked again"))
+    assert not load_recipe("demo").reads_signals

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import linecache
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hbaclib.training.cross_validate as module
-from hbaclib import register_model, source
+from hbaclib import register_model
 from hbaclib.conventions import PREDICTION_COLUMNS
 from hbaclib.evaluation.oof import load_oof
 from hbaclib.training.cross_validate import train
+from tests.changed_source import changed_source
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 NETWORK = """
@@ -78,25 +78,13 @@ def test_a_picture_trains_nothing_again_and_the_loss_does(
         asked.append(fit.name)
         raise InterruptedError
 
-    def forget() -> None:
-        for cached in (source._digest_of, source._tree, source.module_digest):
-            cached.cache_clear()
-
-    package = tmp_path / "hbaclib"
-    shutil.copytree(source.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(source, "PACKAGE", package)
-    folder = train(recipe, arrays, tmp_path / "trained", progress=False)
-    path = package / name
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new, 1))
-    forget()
-    monkeypatch.setattr(module, "run_fit", run_fit)
-    try:
+    with changed_source(tmp_path) as changed:
+        folder = train(recipe, arrays, tmp_path / "trained", progress=False)
+        changed.change(name, old, new)
+        monkeypatch.setattr(module, "run_fit", run_fit)
         if trained_again:
             with pytest.raises(InterruptedError):
                 train(recipe, arrays, folder, progress=False)
         else:
             train(recipe, arrays, folder, progress=False)
-        assert bool(asked) is trained_again
-    finally:
-        forget()
+    assert bool(asked) is trained_again
