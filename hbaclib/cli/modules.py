@@ -19,6 +19,8 @@ def import_modules(modules: Iterable[str]) -> None:
     """
     from hbaclib.models.user_modules import VARIABLE, import_user_module, named_modules, whole_name
 
+    # Before TensorFlow starts, which the modules may start: its own messages would hide ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for module in modules:
         import_user_module(module)
         names = dict.fromkeys([*named_modules(), whole_name(module)])

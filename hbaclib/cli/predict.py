@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -83,8 +82,6 @@ def predict(
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
     faults: list[str] = []
-    # Before TensorFlow starts: its own messages would hide ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import_modules(modules)
         _run(artefacts, recordings, out, (window, step or _STEP), spectrogram != NONE, eeg_begins, faults)

@@ -80,6 +80,7 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
         JSON values; `data_key` is the part of them that only a stage that makes the data cannot know beforehand.
     """
     joins = any(name.startswith(TRAINING_PREFIXES) for name in stage.notebook.after)
+    trains = stage.notebook.name.startswith(TRAINING_PREFIXES)
     files = _named_files(stage, parameters, out)
     return {
         "notebook": digest_file(stage.notebook.path),
@@ -87,7 +88,8 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
         "parameters": {name: value for name, value in parameters.items() if name not in OWN and name not in files},
         "files": files,
         "code": notebook_code(stage.notebook.path),
-        "networks of the user's own": {name: callable_digest(builder) for name, builder in own_networks().items()},
+        # What joins networks or predicts with them sees a change in their manifests.
+        "own networks": {name: callable_digest(builder) for name, builder in own_networks().items()} if trains else {},
         "stages": {path.name: read_manifest(path).digest for name in stage.after for path in made_folders(out / name)},
         # Notebooks that join networks take all that they find.
         "networks": {path.name: read_manifest(path).digest for path in find_trained(out)} if joins else {},

@@ -72,19 +72,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def _hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
-    """Start a command as a terminal does: Ctrl-C is heard, to which whatever a shell runs in the background is deaf."""
+    """Start a command as a terminal does: it hears signals to which what runs in the background or by nohup is deaf."""
     return subprocess.Popen(
         [*HBAC, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_hear_ctrl_c,
+        preexec_fn=_hear_signals,
     )
 
 
