@@ -12,6 +12,7 @@ import functools
 import inspect
 import sysconfig
 import textwrap
+import tokenize
 import types
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -228,12 +229,22 @@ def _is_filled(cell: types.CellType) -> bool:
 
 
 def _source_of(value: Any) -> str:
+    code = getattr(value, "__code__", None)
     try:
+        if code and not code.co_filename.startswith("<") and Path(code.co_filename).suffix != ".py":
+            raise OSError("taken from the text of another file, whose lines are not the function's")
         return source_digest(textwrap.dedent(inspect.getsource(value)))
-    except (OSError, TypeError, SyntaxError):
-        # Typed into a console, or a lambda within a longer expression: its compiled form, which newer Pythons change.
-        code = getattr(value, "__code__", None)
-        return repr((code.co_code, code.co_names, code.co_varnames)) if code else repr(value)
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError):
+        # Typed into a console, run from a page's text, or a lambda within a longer expression: its compiled form, which
+        # newer Pythons change.
+        return repr(_compiled(code)) if code else repr(value)
+
+
+def _compiled(code: types.CodeType) -> list[Any]:
+    constants = [
+        _compiled(each) if isinstance(each, types.CodeType) else _parts_of(each, set()) for each in code.co_consts
+    ]
+    return [code.co_code, code.co_names, code.co_varnames, constants]
 
 
 def _parts_of_module(path: Path) -> list[str]:

@@ -146,6 +146,22 @@ def test_an_edited_network_of_the_users_own_is_another(tmp_path: Path, old: str,
     assert callable_digest(functools.partial(one, filters=3)) != callable_digest(functools.partial(one, filters=4))
 
 
+@pytest.mark.parametrize("name", ["page.md", "<string>", "gone.py", "broken.py"])
+@pytest.mark.parametrize(("old", "new"), [('"relu"', '"tanh"'), ("x + 1", "x + 2"), ("DEPTH = 8, 2", "DEPTH = 8, 3")])
+def test_code_run_from_anything_is_told_apart(tmp_path: Path, name: str, old: str, new: str) -> None:
+    """As a page's example is: the file of that name holds other lines, or none; some are no Python at all."""
+    file = tmp_path / name
+    if name in ("page.md", "broken.py"):
+        file.write_text("# Words\n" * 8 + "def 3rd: it's\n" * 30)
+    digests = []
+    for source in (OWN, OWN, OWN.replace(old, new)):
+        names: dict[str, object] = {"__name__": "page"}
+        exec(compile(source, name if name.startswith("<") else str(file), "exec"), names)
+        linecache.clearcache()
+        digests.append(callable_digest(names["network"]))
+    assert digests[0] == digests[1] != digests[2]
+
+
 PROGRAM = """
 import sys, types, hashlib, json
 from pathlib import Path
