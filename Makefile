@@ -12,7 +12,7 @@ JOBS ?= 2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test lint format notebooks notebooks-check bench evidence lock dist install clean
+.PHONY: help demo test lint format notebooks notebooks-check bench evidence mutants lock dist install clean
 
 help:
 	@echo "make demo       run the whole suite on a synthetic set (about twelve minutes); results in runs/demo"
@@ -21,6 +21,7 @@ help:
 	@echo "make notebooks  regenerate the .ipynb files from notebooks/*.py"
 	@echo "make bench      the benchmarks, rivals beside"
 	@echo "make evidence   the long proofs, outside CI (hours)"
+	@echo "make mutants    wrong changes, one by one: every one must make a test fail (about half an hour)"
 	@echo "make dist       the wheel and the source archive, in dist/"
 	@echo "make lock       pin the versions in .venv in requirements-lock.txt"
 
@@ -64,6 +65,10 @@ evidence: install
 	status=0; for part in "tests/models" "tests --ignore tests/models"; do \
 	$(BIN)/python -m pytest $$part -m evidence --override-ini addopts="-ra --strict-markers" --timeout 20000 -s $(PYTEST_ARGS) \
 	|| [ $$? = 5 ] || status=1; done; exit $$status
+
+# Wrong changes, tried on a copy: what a test does not notice is printed as surviving, and the exit code is 1.
+mutants: install
+	$(BIN)/python -m tests.mutants.run --out tests/evidence/mutants.md $(MUTANTS)
 
 lock: install
 	{ echo "# The newest versions tested; written by \`make lock\`."; \
