@@ -6,6 +6,7 @@ from scipy import stats
 
 from hbaclib import kl_divergence, score_by_tier
 from hbaclib.errors import ConfigError, DataError
+from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.evaluation.tiers import (
     baseline_by_tier,
     class_mean_predictions,
@@ -145,6 +146,42 @@ def test_paired_interval_of_patients_of_one_row_is_the_t_interval():
     low, high = mean_interval(values, np.arange(400), n_resamples=20_000)
     expected = stats.t.interval(0.95, 399, loc=values.mean(), scale=stats.sem(values))
     assert [low, high] == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("tier", ["1-2", "3-9", ">=10"])
+def test_the_interval_of_a_tier_is_that_of_its_patients(scored, tier):
+    rows = tier_mask(scored["n_votes"], tier)
+    losses = kl_per_sample(scored["targets"][rows], scored["predictions"][rows])
+    row = score_by_tier(**scored).set_index("tier").loc[tier]
+    assert mean_interval(losses, scored["patients"][rows]) == pytest.approx((row["low"], row["high"]))
+    alone = mean_interval(losses, np.arange(len(losses)))
+    assert alone != pytest.approx((row["low"], row["high"]), rel=1e-3)
+
+
+@pytest.mark.parametrize("patients", [12, 19, 20, 40])
+def test_bounds_of_skewed_losses_are_those_of_the_textbook(patients):
+    """Bootstrap-t, mirrored: what lies far above the mean in the resamples bounds it from below; a loop over draws."""
+    rng = np.random.default_rng(8)
+    groups = np.sort(np.r_[np.arange(patients), rng.integers(0, patients, 5 * patients)])
+    values = rng.exponential(1.0, patients)[groups] * rng.exponential(1.0, len(groups))
+    sums = np.array([values[groups == one].sum() for one in range(patients)])
+    rows = np.array([(groups == one).sum() for one in range(patients)])
+
+    def mean_and_error(times):
+        mean = (times * sums).sum() / (times * rows).sum()
+        squares = (times * (sums - mean * rows) ** 2).sum() * patients / (patients - 1)
+        return mean, np.sqrt(squares) / (times * rows).sum()
+
+    mean, error = mean_and_error(np.ones(patients))
+    draws = [np.bincount(rng.integers(0, patients, patients), minlength=patients) for _ in range(20_000)]
+    found = np.array([mean_and_error(times) for times in draws])
+    if patients < 20:
+        expected = np.quantile(found[:, 0], [0.025, 0.975])
+    else:
+        lower, upper = np.quantile((found[:, 0] - mean) / found[:, 1], [0.025, 0.975])
+        expected = mean - upper * error, mean - lower * error
+        assert upper < -1.2 * lower  # skewed: the two bounds cannot stand for each other
+    assert mean_interval(values, groups, n_resamples=20_000) == pytest.approx(tuple(expected), rel=0.03)
 
 
 def test_class_mean_baseline_uses_the_other_folds_only(scored):

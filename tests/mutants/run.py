@@ -21,8 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("table.toml")
-MINUTES = 10
-"""A change that makes the tests wait for longer than this is noticed as well."""
+MINUTES, MINUTES_OF_ALL = 15, 90
+"""A change that makes its tests wait for longer is noticed as well; and how long all of them may take without any."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def copy_tree(place: Path) -> Path:
     return place
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> str:
+def run_tests(tree: Path, tests: Sequence[str], minutes: float = MINUTES) -> str:
     """What tests say of a tree: ``pass``, ``fail``, ``wait`` (they took too long) or ``break`` (they cannot start)."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", "--no-header", *tests]
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=60 * MINUTES)
+        ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=60 * minutes)
     except subprocess.TimeoutExpired:
         return "wait"
     return {0: "pass", 1: "fail"}.get(ended.returncode, "break")
@@ -95,7 +95,7 @@ def main() -> int:
     rows, survivors = [], 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = copy_tree(Path(folder))
-        whole = run_tests(tree, sorted({test for mutant in chosen for test in mutant.tests}))
+        whole = run_tests(tree, sorted({test for mutant in chosen for test in mutant.tests}), MINUTES_OF_ALL)
         if whole != "pass":
             print(f"the tests do not pass without any change ({whole})", file=sys.stderr)
             return 2

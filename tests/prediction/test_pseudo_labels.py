@@ -86,6 +86,8 @@ def test_a_planted_leak_is_refused(member, arrays, pseudo, tmp_path):
         train(recipe, leaky, tmp_path / "trained", pseudo_labels=pseudo, progress=False)
     with pytest.raises(LeakError, match=f"patient {moved}"):
         train(quick(start_from=[str(member)]), leaky, tmp_path / "trained", progress=False)
+    with pytest.raises(LeakError, match=f"patient {moved}"):  # asked where the weights are copied, whoever asked before
+        start_from(build_model("tiny"), [member], 0, 0, leaky.samples, leaky.folds, recipe=quick())
 
 
 def test_out_of_fold_predictions_are_not_taken_for_pseudo_labels(member, arrays, pseudo, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, VOT
 from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError, PlatformError, TrainingError
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.training.cross_validate import train, trained_recipe
+from hbaclib.training.fit import Fit
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -92,6 +94,20 @@ def test_finished_work_is_not_done_again(trained, arrays, monkeypatch):
     assert train(tiny_recipe(), arrays, trained, progress=False) == trained
     assert train(tiny_recipe(), arrays, trained, folds=[1], progress=False) == trained
     assert read_manifest(trained) == before
+
+
+@pytest.mark.parametrize("change", [{"data": "other"}, {"seed": 1}, {"fold": 1}, {"code": "other"}, {"recipe": None}])
+def test_a_fit_of_anything_else_is_not_taken_for_this_one(trained, arrays, tmp_path, change):
+    fit = Fit(recipe=tiny_recipe(), fold=0, seed=0, folder=trained, data=arrays.digest)
+    assert fit.finished()
+    other = dataclasses.replace(
+        fit, folder=tmp_path, **change | ({"recipe": tiny_recipe(ema=0.8)} if "recipe" in change else {})
+    )
+    for one, copy in zip(
+        [*fit.outputs(), fit.path("fit.json")], [*other.outputs(), other.path("fit.json")], strict=True
+    ):
+        shutil.copy(one, copy)
+    assert other.key != fit.key and not other.finished()
 
 
 def test_a_retraining_that_is_killed_leaves_no_folder_that_looks_finished(trained, arrays, tmp_path, monkeypatch):
