@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hbaclib.cli.main import main
 from hbaclib.kaggle import client as clients
 from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.build import build
+from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel
 from tests.kaggle.recording_server import Reply, Service, serve
 from tests.report.fake_run import make_fake_run
 from tests.suite.tiny_project import make_project
@@ -169,6 +171,23 @@ def test_second_push_sends_nothing_and_a_changed_kernel_is_sent_with_those_after
     assert hbac("push", tiny).exit_code == 0
     assert [body["slug"] for body in service.sent("SaveKernel")] == [FIRST, SECOND] * 2
     assert service.versions == {FIRST: 2, SECOND: 2}
+
+
+def test_a_kernels_digest_holds_the_data_sets_and_all_kernels_before_it() -> None:
+    """A push that was stopped behind the changed kernel sends those after it the next time."""
+    kernel = PlannedKernel(name="a", stage="a", ref="u/a", after=(), gpu=False, bytes=0, digest="1")
+    after = {"b": ("a",), "c": ("b",), "d": ()}
+    chain = (kernel, *(replace(kernel, name=name, after=names) for name, names in after.items()))
+    plan = Plan("tiny", "u", "", (PlannedDataset("wheels", "u/wheels", "1"),), chain)
+    before = pushing.chain_digests(plan)
+
+    def changed(**parts: Any) -> set[str]:
+        now = pushing.chain_digests(replace(plan, **parts))
+        return {name for name, digest in now.items() if digest != before[name]}
+
+    assert changed(kernels=(replace(kernel, digest="2"), *chain[1:])) == {"a", "b", "c"}
+    assert changed(kernels=(*chain[:3], replace(chain[3], digest="2"))) == {"d"}
+    assert changed(datasets=(PlannedDataset("wheels", "u/wheels", "2"),)) == {"a", "b", "c", "d"}
 
 
 def test_existing_data_set_gets_a_version(tiny: Path, service: Service) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hbaclib.artefacts import read_manifest, write_manifest, write_text
+from hbaclib.artefacts import digest_json, read_manifest, write_manifest, write_text
 from hbaclib.stages.names import TRAINED
 from hbaclib.stages.places import trained_folders
 from hbaclib.suite import freshness, runner
 from hbaclib.suite.runner import run_suite
+from hbaclib.suite.table import SuiteTable
 from tests.suite.tiny_project import SECOND, make_project, write_notebook
 
 pytestmark = pytest.mark.slow
@@ -144,7 +145,7 @@ def test_broken_records_recompute_and_mend(project: Path) -> None:
 
 NETWORKS = """
 from pathlib import Path
-from hbaclib.artefacts import read_manifest, write_manifest, write_text
+from hbaclib.artefacts import digest_json, read_manifest, write_manifest, write_text
 from hbaclib.stages.names import COMPARISON, TRAINED
 digests = {}
 for name in ("some_a", "some_b"):
@@ -244,3 +245,18 @@ def test_a_run_that_was_moved_is_still_up_to_date(project: Path, monkeypatch: py
     run_suite("whole", data="data", root=project)
     assert not (project / "elsewhere" / "runs" / "whole" / "log.txt").exists()
     assert read_manifest(project / "elsewhere" / "runs" / "whole").stage == "report"
+
+
+@pytest.mark.parametrize("stage", ["04_train_efficientnet-b0", "06_raw_eeg", "07_ensemble", "02_eeg_spectrograms"])
+def test_an_edited_network_of_the_users_own_puts_the_stages_that_train_out_of_date(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (row,) = [each for each in SuiteTable().suite("full").stages if each.name == stage]
+
+    def key_with(network: Callable[..., object]) -> str:
+        monkeypatch.setattr(freshness, "own_networks", lambda: {"mine": network})
+        monkeypatch.setattr(freshness, "made_folders", lambda folder: [])
+        return digest_json(freshness.stage_key(row, {}, tmp_path, None))
+
+    first, same, edited = (key_with(network) for network in (lambda x: x + 1, lambda x: x + 1, lambda x: x + 2))
+    assert first == same and (first != edited) is (stage[:2] in ("04", "06"))
