@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import linecache
 import sysconfig
 import textwrap
 import tokenize
@@ -233,11 +234,24 @@ def _source_of(value: Any) -> str:
     try:
         if code and not code.co_filename.startswith("<") and Path(code.co_filename).suffix != ".py":
             raise OSError("taken from the text of another file, whose lines are not the function's")
+        if code and code.co_name == "<lambda>":
+            return digest_json([source_digest(node) for node in _lambdas_of(code)])
         return source_digest(textwrap.dedent(inspect.getsource(value)))
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
-        # Typed into a console, run from a page's text, or a lambda within a longer expression: its compiled form, which
-        # newer Pythons change.
+        # Typed into a console, or run from a page's text: its compiled form, which newer Pythons change.
         return repr(_compiled(code)) if code else repr(value)
+
+
+def _lambdas_of(code: types.CodeType) -> list[ast.Lambda]:
+    """The lambda that was compiled to this; others may begin in the same line."""
+    inspect.getsource(code)  # raises where there is none, and brings the file's lines up to date
+    places = {(line, column) for line, _, column, _ in code.co_positions()}
+    tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    every = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+    found = [node for node in every if (node.body.lineno, node.body.col_offset) in places]
+    if not found:
+        raise OSError("the file was changed since")
+    return found
 
 
 def _compiled(code: types.CodeType) -> list[Any]:

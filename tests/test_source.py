@@ -162,6 +162,23 @@ def test_code_run_from_anything_is_told_apart(tmp_path: Path, name: str, old: st
     assert digests[0] == digests[1] != digests[2]
 
 
+LAMBDAS = """
+first, same, edited = lambda x: x + 1, lambda x: x + 1, lambda x: x + 2
+wide = (lambda x:
+    x + 1)
+outer = lambda x: (lambda y: x + y)
+inner, other = outer(1), (lambda y: 1 - y)
+"""
+
+
+def test_functions_without_a_name_are_told_apart_though_they_share_a_line(tmp_path: Path) -> None:
+    module = load(tmp_path / "lambdas.py", LAMBDAS)
+    names = ("first", "same", "edited", "wide", "outer", "inner", "other")
+    digests = {name: callable_digest(getattr(module, name)) for name in names}
+    assert digests.pop("same") == digests["first"] == digests.pop("wide")
+    assert len(set(digests.values())) == len(digests) == 5
+
+
 PROGRAM = """
 import sys, types, hashlib, json
 from pathlib import Path
