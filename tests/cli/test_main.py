@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from hbaclib.cli.main import main
 from hbaclib.processes import Stopped
+from tests.dataset.tiny import write_tiny
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -43,6 +44,18 @@ def test_a_users_mistake_is_one_message(arguments: list[str], message: str, tmp_
     assert message in answer.output and answer.output.startswith("hbac: ")
     assert "Traceback" not in answer.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_faulty_file_is_named_and_the_check_fails(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_tiny(root)
+    whole = CliRunner().invoke(main, ["check", str(root), "--jobs", "1"])
+    assert (whole.exit_code, "no fault found" in whole.output) == (0, True), whole.output
+    file = sorted((root / "train_eegs").glob("*.parquet"))[0]
+    file.write_bytes(file.read_bytes()[:100])
+    result = CliRunner().invoke(main, ["check", str(root), "--jobs", "1"])
+    assert result.exit_code == 1 and "1 faulty files" in result.output
+    assert file.name in result.output and "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "smoke", "-p", "n_folds"], ["synth", "x", "--real", "y"]])

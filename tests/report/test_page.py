@@ -85,6 +85,13 @@ def test_the_page_is_one_file_with_everything_in_it(run):
         assert stage["seconds"] == 12.5
 
 
+def test_names_are_shown_as_text_and_never_as_markup(run, tmp_path):
+    folder, _, _ = run
+    name = '<script>alert("1")</script> & <b>'
+    page = write_report(shutil.copytree(folder, tmp_path / "run"), title=name).read_text(encoding="utf-8")
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page and "&amp; &lt;b&gt;" in page
+
+
 def test_the_hardest_are_the_worst_of_different_patients(run):
     folder, _, results = run
     nested = pd.read_parquet(folder / "07_ensemble" / "oof.parquet").query("n_votes >= 10")
