@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError
 from hbaclib.evaluation.oof import OOF_FILE
 from hbaclib.stages.names import EEG, IMAGES, PORT
-from hbaclib.stages.places import trained_folders
+from hbaclib.stages.places import stage_rows, trained_folders
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,7 @@ class RunFolder:
         if not path.is_dir():
             raise ArtefactError(f"{path}: no such folder; expected the output folder of a run")
         manifests = {folder.name: manifest for folder, manifest in finished_stages(path).items()}
-        times: dict[str, dict[str, Any]] = {}
-        if (path / "stages.json").is_file():
-            rows = json.loads((path / "stages.json").read_text(encoding="utf-8"))
-            times = {row["stage"]: row for row in rows}
-        return cls(path, manifests, times)
+        return cls(path, manifests, stage_rows(path))
 
     def stage(self, kind: str) -> Path | None:
         """Folder of the first finished stage of this kind; what is not finished the page names as missing."""

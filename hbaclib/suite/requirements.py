@@ -20,6 +20,7 @@ from hbaclib.errors import ConfigError, HbacError, PlatformError, list_some
 from hbaclib.models.registry import Published, family_of
 from hbaclib.platform import SYNTHETIC, accelerators, available_memory, find_data
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
+from hbaclib.stages.places import stage_rows
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values
 from hbaclib.suite.plans import Plans, plans_of
@@ -82,13 +83,10 @@ def check_prerequisites(
 
 def _finished(stage: Stage, parameters: Mapping[str, Any], out: Path) -> bool:
     """Whether a run has finished a stage with these parameters."""
-    if not (out / stage.name / MANIFEST).is_file():
+    row = stage_rows(out).get(stage.name)
+    if row is None or not (out / stage.name / MANIFEST).is_file():
         return False
-    try:
-        rows = {row["stage"]: row["parameters"] for row in json.loads((out / "stages.json").read_text("utf-8"))}
-        return bool(rows[stage.name] == json.loads(json.dumps(dict(parameters))))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return bool(row.get("parameters") == json.loads(json.dumps(dict(parameters))))
 
 
 def _plans(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Plans], list[str]]:
