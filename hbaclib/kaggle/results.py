@@ -12,10 +12,12 @@ import click
 
 from hbaclib.artefacts import MANIFEST, read_manifest, verify
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError
+from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import PlannedKernel, read_plan
 from hbaclib.platform import SYNTHETIC
+from hbaclib.processes import remove_path
 from hbaclib.report.page import write_report
 from hbaclib.stages.places import trained_folders
 from hbaclib.suite.freshness import NOTEBOOKS
@@ -33,7 +35,7 @@ def status(folder: str | Path) -> bool:
     """Print the state of every data set and kernel of a build; whether none of them has failed."""
     folder = Path(folder)
     plan = read_plan(folder)
-    kaggle = Kaggle(sleep=lambda seconds: pushing.sleep(seconds))
+    kaggle = Kaggle()
     good = True
     rows = []
     for dataset in plan.datasets:
@@ -81,7 +83,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
     """
     plan = read_plan(folder)
     to = Path(to).expanduser().resolve()
-    kaggle = Kaggle(sleep=lambda seconds: pushing.sleep(seconds))
+    kaggle = Kaggle()
     for kernel in _chosen(plan.kernels, stages):
         state, message = kaggle.kernel_status(kernel.ref)
         if state != "COMPLETE":
@@ -135,8 +137,7 @@ def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
 
 
 def _move(source: Path, target: Path) -> None:
-    if target.is_dir():
-        shutil.rmtree(target)
+    remove_path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(source, target)
 
@@ -166,7 +167,7 @@ def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> t
     known = pushing.read_state(folder).get(kernel.name, {})
     if known.get("status") != "complete" or known.get("digest") != pushing.chain_digests(plan)[kernel.name]:
         raise PlatformError(f"kernel {kernel.ref}: this build of it is not complete on Kaggle; run `hbac kaggle push`")
-    kaggle = Kaggle(sleep=lambda seconds: pushing.sleep(seconds))
+    kaggle = Kaggle()
     number = kaggle.submit(plan.competition, kernel.ref, known["version"], message)
     click.echo(f"submission {number}: version {known['version']} of {kernel.ref}")
     began = time.monotonic()
@@ -180,4 +181,4 @@ def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> t
             raise PlatformError(
                 f"submission {number}: no score after {SCORE_HOURS:g} h; look at the competition's page"
             )
-        pushing.sleep(poll)
+        client.sleep(poll)

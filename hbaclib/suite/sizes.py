@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
 )
 from hbaclib.errors import ConfigError
-from hbaclib.stages.names import TRAINING_PREFIXES
+from hbaclib.stages.names import EEG, IMAGES, PORT, TRAINING_PREFIXES
 from hbaclib.suite.table import Stage, Suite
 
 if TYPE_CHECKING:
@@ -72,13 +73,16 @@ COMPETITION = {
 """Counts of the competition's files by the way samples are drawn."""
 
 
-def count_folder(folder: str | Path, sampling: str, *, spectrograms: bool = True) -> Counts:
+def count_folder(folder: str | Path, sampling: str, *, quickly: bool = False) -> Counts:
     """Counts of a folder in the competition's format, from its table and the spectrogram files' own heads.
 
     Args:
         folder: folder with ``train.csv`` and ``train_spectrograms``.
         sampling: ``vote_groups`` or ``non_overlapping``.
-        spectrograms: False does not open the spectrogram files and counts no rows.
+        quickly: read some heads alone, and infer the rows of all spectrograms from their files' sizes.
+
+    Raises:
+        DataFileError: there is no readable ``train.csv``.
     """
     import pyarrow.parquet
 
@@ -86,37 +90,20 @@ def count_folder(folder: str | Path, sampling: str, *, spectrograms: bool = True
     from hbaclib.dataset.samples import non_overlapping_samples, vote_group_samples
 
     folder = Path(folder)
-    train = open_competition(folder).train
-    files = (folder / "train_spectrograms").glob("*.parquet")
-    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files) if spectrograms else 0
-    samples = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling](train)
-    return Counts(len(samples), rows, 0, str(folder))
-
-
-def estimate_folder(folder: str | Path, sampling: str) -> Counts:
-    """As `count_folder`, but at once: the rows of all spectrograms are inferred from their files' sizes and some heads.
-
-    Args:
-        folder: folder with ``train.csv`` and ``train_spectrograms``.
-        sampling: ``vote_groups`` or ``non_overlapping``.
-
-    Raises:
-        DataFileError: there is no readable ``train.csv``.
-    """
-    import pyarrow.parquet
-
-    counts = count_folder(folder, sampling, spectrograms=False)
-    files = sorted((Path(folder) / "train_spectrograms").glob("*.parquet"))
-    some = files[:: len(files) // _HEADS + 1]
+    draw = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling]
+    samples = len(draw(open_competition(folder).train))
+    files = sorted((folder / "train_spectrograms").glob("*.parquet"))
+    some = files[:: len(files) // _HEADS + 1] if quickly else files
     try:
         rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in some)
-        share = sum(file.stat().st_size for file in files) / max(sum(file.stat().st_size for file in some), 1)
+        if quickly:
+            share = sum(file.stat().st_size for file in files) / max(sum(file.stat().st_size for file in some), 1)
+            rows = math.ceil(1.1 * share * rows)
     except (OSError, pyarrow.ArrowInvalid):
         # The first stage tells of faulty files, all of them.
-        rows, share = SPECTROGRAM_WINDOW * len(files), 1.0
+        rows = math.ceil(1.1 * SPECTROGRAM_WINDOW * len(files))
     # Where there are no files the spectrograms are computed, of the windows' length at least.
-    found = math.ceil(1.1 * share * rows) if files else SPECTROGRAM_WINDOW * counts.samples
-    return replace(counts, spectrogram_rows=found)
+    return Counts(samples, rows if files else SPECTROGRAM_WINDOW * samples, 0, str(folder))
 
 
 def count_synthetic(patients: int, recordings: float = 2.5) -> Counts:
@@ -149,20 +136,20 @@ def count_synthetic(patients: int, recordings: float = 2.5) -> Counts:
 
 
 def _at_most(certain: int, expected: float) -> int:
-    """A bound of a certain number and a Poisson number of the given mean."""
+    """A bound of a certain number and a Poisson number of that mean."""
     return math.ceil(certain + expected + 5 * math.sqrt(expected) + 5 * bool(expected))
 
 
 def suite_counts(
-    suite: Suite, defaults: dict[str, Any], data: str | Path | None = None, *, quickly: bool = False
+    suite: Suite, defaults: Mapping[str, Any], data: str | Path | None = None, *, quickly: bool = False
 ) -> Counts:
-    """Counts for a suite: of a folder if one is given, else of the competition, else of the synthetic set it makes.
+    """Counts for a suite: of a folder if one is named, else of the competition, else of the synthetic set it makes.
 
     Args:
         suite: the suite.
         defaults: parameters of its first stage, as its notebook declares and the suite sets them.
         data: folder in the competition's format.
-        quickly: estimate the folder's counts (`estimate_folder`).
+        quickly: estimate the folder's counts (`count_folder`).
 
     Raises:
         ConfigError: a parameter is not valid.
@@ -172,7 +159,7 @@ def suite_counts(
     if sampling not in COMPETITION:
         raise ConfigError(f"suite {suite.name}: sampling {sampling!r}, expected one of {', '.join(COMPETITION)}")
     if data:
-        counts = (estimate_folder if quickly else count_folder)(data, sampling)
+        counts = count_folder(data, sampling, quickly=quickly)
     elif suite.competition:
         counts = COMPETITION[sampling]
     else:
@@ -183,7 +170,7 @@ def suite_counts(
     return replace(counts, folds=int(_number(suite, defaults, "n_folds", 0)))
 
 
-def _number(suite: Suite, values: dict[str, Any], name: str, default: float) -> float:
+def _number(suite: Suite, values: Mapping[str, Any], name: str, default: float) -> float:
     value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ConfigError(f"suite {suite.name}: {name} is {value!r}, expected a number of 0 or more")
@@ -202,11 +189,11 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
     """
     image = counts.samples * IMAGE_SHAPE[0] * IMAGE_SHAPE[1] * 4 * 2
     name = stage.notebook.name
-    if name == "01_port_data":
+    if name == PORT:
         return SMALL + counts.synthetic_bytes + counts.spectrogram_rows * len(SPECTROGRAM_COLUMNS) * 2
-    if name == "02_eeg_spectrograms":
+    if name == EEG:
         return SMALL + image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
-    if name == "03_assemble_inputs":
+    if name == IMAGES:
         return SMALL + image
     if not name.startswith(TRAINING_PREFIXES):
         return SMALL
