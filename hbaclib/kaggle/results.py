@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -36,21 +37,18 @@ def status(folder: str | Path) -> bool:
     folder = Path(folder)
     plan = read_plan(folder)
     kaggle = Kaggle()
-    good = True
     rows = []
     for dataset in plan.datasets:
-        found = kaggle.dataset(dataset.ref)
-        rows.append((dataset.ref, f"version {found[1]}" if found else "-", found[0] if found else "not pushed"))
-        good = good and not (found and found[0] in ("failed", "deleted"))
+        state, version = kaggle.dataset(dataset.ref) or ("not pushed", 0)
+        rows.append((dataset.ref, version, state, ""))
     for kernel in plan.kernels:
         version = kaggle.kernel_version(kernel.ref)
-        state, message = kaggle.kernel_status(kernel.ref) if version else ("not pushed", "")
-        rows.append((kernel.ref, f"version {version}" if version else "-", f"{state.lower()} {message}".strip()))
-        good = good and state not in pushing.FAILED
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for row in rows:
-        click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
-    return good
+        rows.append((kernel.ref, version, *(kaggle.kernel_status(kernel.ref) if version else ("not pushed", ""))))
+    width = max(len(ref) for ref, *_ in rows)
+    for ref, version, state, message in rows:
+        told = f"version {version}" if version else "-"
+        click.echo(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip())
+    return not any(state in ("failed", "deleted", *pushing.FAILED) for _, _, state, _ in rows)
 
 
 def _chosen(kernels: Iterable[PlannedKernel], stages: Iterable[str]) -> list[PlannedKernel]:
@@ -126,14 +124,12 @@ def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
     address = dict(kaggle.output_files(kernel.ref)).get(f"{kernel.stage}/{MANIFEST}")
     if address is None:
         return False
-    probe = to / f".{kernel.name}.probe" / kernel.stage
-    try:
-        kaggle.download(address, probe / MANIFEST)
-        return read_manifest(probe) == verify(to / kernel.stage)
-    except ArtefactError:
-        return False
-    finally:
-        shutil.rmtree(probe.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as probe:
+        kaggle.download(address, Path(probe) / MANIFEST)
+        try:
+            return read_manifest(probe) == verify(to / kernel.stage)
+        except ArtefactError:
+            return False
 
 
 def _move(source: Path, target: Path) -> None:

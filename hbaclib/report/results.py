@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 
 from hbaclib.conventions import CLASSES, EEG_RATE, MANY_VOTES, VOTE_COLUMNS, VOTE_TIERS
 from hbaclib.ensemble.store import StoredEnsemble, load_ensemble
-from hbaclib.errors import HbacError
+from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.evaluation import calibration, tiers
 from hbaclib.evaluation.clinical import agreement, clinical_table
 from hbaclib.evaluation.metric import kl_per_sample
@@ -150,21 +151,17 @@ def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing
     assert oof is not None
     rated = (oof.n_votes, oof.patients)
     predictions = dict(zip(oof.names, oof.predictions, strict=True))
-    ensemble = _ensemble(run, missing)
-    if ensemble is not None:
-        if len(ensemble.oof) == len(oof.targets):
-            predictions["ensemble"] = ensemble.oof
-            results["ensemble"] = _ensemble_results(ensemble)
-        else:
-            missing.append("ensemble: it was fitted to other samples than these models; run stage 07 again")
+    with _told("ensemble", missing):
+        ensemble = _ensemble(run, len(oof.targets))
+        predictions["ensemble"] = ensemble.oof
+        results["ensemble"] = _ensemble_results(ensemble)
     tables = {name: tiers.score_by_tier(oof.targets, shares, *rated) for name, shares in predictions.items()}
     tables = dict(sorted(tables.items(), key=lambda item: (item[0] != "ensemble", _headline(item[1]))))
     tables["class mean"] = tiers.baseline_by_tier(oof.targets, *rated, oof.folds)
-    oracle = _oracle(measured, truth, missing)
-    if oracle is not None:
-        tables["oracle"] = tiers.score_by_tier(oof.targets, oracle, *rated)
-    measured.tables = tables
-    results["scores"] = tables
+    if truth is not None:
+        with _told("oracle", missing):
+            tables["oracle"] = tiers.score_by_tier(oof.targets, _oracle(measured, oof, truth), *rated)
+    results["scores"] = measured.tables = tables
     best_member = results["best_member"] = min(oof.names, key=lambda name: _headline(tables[name]))
     chosen = results["about"] = "ensemble" if "ensemble" in predictions else best_member
     best = measured.best = predictions[chosen]
@@ -193,16 +190,23 @@ def _headline(table: pd.DataFrame) -> float:
     return float(kl[HEADLINE] if math.isfinite(kl[HEADLINE]) else kl["all"])
 
 
-def _ensemble(run: RunFolder, missing: list[str]) -> StoredEnsemble | None:
+@contextmanager
+def _told(part: str, missing: list[str]) -> Iterator[None]:
+    """Note what is in the way of a part of the report, which does without it."""
+    try:
+        yield
+    except HbacError as error:
+        missing.append(f"{part}: {error}")
+
+
+def _ensemble(run: RunFolder, n_samples: int) -> StoredEnsemble:
     folder = run.stage(ENSEMBLE)
     if folder is None:
-        missing.append("ensemble: stage 07_ensemble has not finished")
-        return None
-    try:
-        return load_ensemble(folder)
-    except HbacError as error:
-        missing.append(f"ensemble: {error}")
-        return None
+        raise ArtefactError("stage 07_ensemble has not finished")
+    ensemble = load_ensemble(folder)
+    if len(ensemble.oof) != n_samples:
+        raise ArtefactError("it was fitted to other samples than these models; run stage 07 again")
+    return ensemble
 
 
 def _ensemble_results(ensemble: StoredEnsemble) -> dict[str, Any]:
@@ -218,26 +222,16 @@ def _ensemble_results(ensemble: StoredEnsemble) -> dict[str, Any]:
     }
 
 
-def _oracle(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> np.ndarray | None:
-    if truth is None:
-        return None
-    samples, oof = measured.run.samples(), measured.oof
-    assert oof is not None
-    if samples is None:
-        missing.append("oracle: the samples table of stage 01 is needed")
-        return None
+def _oracle(measured: Measured, oof: OutOfFold, truth: str | Path | pd.DataFrame) -> np.ndarray:
     from hbaclib.evaluation.oracle import oracle_shares
 
+    samples = measured.run.samples()
+    if samples is None:
+        raise ArtefactError("the samples table of stage 01 is needed")
     rows = rows_of_samples(samples, oof.ids)
     if (rows < 0).any():
-        missing.append("oracle: the samples of stage 01 are not those of the trained models")
-        return None
-    sampling = measured.results["data"].get("sampling") or "vote_groups"
-    try:
-        return oracle_shares(truth, samples.iloc[rows], sampling)
-    except HbacError as error:
-        missing.append(f"oracle: {error}")
-        return None
+        raise ArtefactError("the samples of stage 01 are not those of the trained models")
+    return oracle_shares(truth, samples.iloc[rows], measured.results["data"].get("sampling") or "vote_groups")
 
 
 def _calibration(targets: np.ndarray, shares: np.ndarray, votes: np.ndarray) -> dict[str, Any]:
