@@ -16,14 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import (
-    MANIFEST,
-    digest_file,
-    digest_json,
-    finished_stages,
-    read_manifest,
-    verify,
-)
+from hbaclib.artefacts import MANIFEST, digest_file, digest_json, finished_stages, read_manifest, verify
 from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError

@@ -157,11 +157,7 @@ def _weights_line(suite: Suite, notebook: str, faults: list[_Missing]) -> str:
 
 
 def _lacking_disk(
-    suite: Suite,
-    parameters: Mapping[str, Mapping[str, Any]],
-    out: Path,
-    data: str | Path | None,
-    told: list[str],
+    suite: Suite, parameters: Mapping[str, Mapping[str, Any]], out: Path, data: str | Path | None, told: list[str]
 ) -> Iterator[str]:
     """Whether what the unfinished stages write finds room; faults of the data go to those that are told."""
     unfinished = [stage for stage in suite.stages if not (out / stage.name / MANIFEST).is_file()]
@@ -256,11 +252,7 @@ def tensorflow_gpus() -> tuple[int, str]:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         answer = subprocess.run(
-            [sys.executable, "-c", _ASK_TENSORFLOW],
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            env=environment,
+            [sys.executable, "-c", _ASK_TENSORFLOW], capture_output=True, text=True, timeout=_PATIENCE, env=environment
         )
     except subprocess.TimeoutExpired:
         return 0, f"no answer within {_PATIENCE:g} s"

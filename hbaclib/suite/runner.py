@@ -27,15 +27,7 @@ from hbaclib.source import code_digest
 from hbaclib.stages.names import REPORT
 from hbaclib.stages.places import STAGES, stage_rows
 from hbaclib.suite.execute import StageFailedError, execute
-from hbaclib.suite.freshness import (
-    EARLIER,
-    NOTEBOOKS,
-    data_key,
-    is_up_to_date,
-    left_files,
-    set_aside,
-    stage_key,
-)
+from hbaclib.suite.freshness import EARLIER, NOTEBOOKS, data_key, is_up_to_date, left_files, set_aside, stage_key
 from hbaclib.suite.parameters import fill_parameters
 from hbaclib.suite.requirements import check_prerequisites
 from hbaclib.suite.table import Suite, SuiteTable
