@@ -15,7 +15,6 @@ takes a local folder as well as the name of a mounted input, and where it finds 
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import math
 import os
 import platform as python_platform
@@ -221,11 +220,8 @@ def mounted_files(name: str) -> list[Path]:
     The competition's own mount is left out: it holds tens of thousands of files, and none that we look for by name.
     """
     patterns = [NEW_LAYOUT["datasets"], NEW_LAYOUT["models"], "*"]
-    mounts = dict.fromkeys(
-        folder
-        for folder in _mount_points(patterns)
-        if folder.name not in NEW_LAYOUT and not (folder / "train.csv").is_file()
-    )
+    mounts = [folder for folder in _mount_points(patterns) if folder.name not in NEW_LAYOUT]
+    mounts = [folder for folder in mounts if not (folder / "train.csv").is_file()]
     found = (path for mount in mounts for depth in range(4) for path in sorted(mount.glob("*/" * depth + name)))
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
@@ -249,10 +245,8 @@ def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
     """
     if str(data):
         return find_input("datasets", data)
-    places = itertools.chain(
-        [find_mount("competitions", COMPETITION), output_root(out) / SYNTHETIC],
-        (mount / SYNTHETIC for mount in artefact_mounts()),
-    )
+    synthetic = (root / SYNTHETIC for root in (output_root(out), *artefact_mounts()))
+    places = (find_mount("competitions", COMPETITION), *synthetic)
     return next((folder for folder in places if folder and (folder / "train.csv").is_file()), None)
 
 

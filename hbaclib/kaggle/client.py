@@ -14,7 +14,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,6 @@ LONGEST_WAIT = 300.0
 """Longest wait that a server's Retry-After is granted, seconds."""
 sleep: Callable[[float], None] = time.sleep
 """How every wait for Kaggle is spent; tests replace it."""
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """A kernel version that the server accepted."""
-
-    version: int
-    url: str
 
 
 def _modules() -> tuple[Any, Any]:
@@ -221,8 +212,8 @@ class Kaggle:
         found = self._find(f"version of kernel {ref}", lambda: self._kernels("get_kernel", request))
         return 0 if found is None else int(found.metadata.current_version_number)
 
-    def push_kernel(self, folder: Path, ref: str) -> Pushed:
-        """Save a kernel and start it.
+    def push_kernel(self, folder: Path, ref: str) -> int:
+        """Save a kernel and start it; its version.
 
         A connection that breaks leaves open whether the server saved it; then its version number tells, so that it is
         not started twice.
@@ -233,12 +224,12 @@ class Kaggle:
         before = self.kernel_version(ref)
         what = f"push of kernel {ref}"
 
-        def saved() -> Pushed | None:
+        def saved() -> int | None:
             now = self.kernel_version(ref)
-            return Pushed(now, f"https://www.kaggle.com/code/{ref}") if now > before else None
+            return now if now > before else None
 
         answer = self._call(what, lambda: self._api.kernels_push(str(folder)), twice_is_safe=False, done=saved)
-        if isinstance(answer, Pushed):
+        if isinstance(answer, int):
             return answer
         if answer.error:
             raise PlatformError(f"{what}: {self.clean(answer.error)}")
@@ -249,7 +240,7 @@ class Kaggle:
                 f"{what}: Kaggle does not know or may not show you its source {', '.join(ignored)}; "
                 "for a competition accept its rules on its page first"
             )
-        return Pushed(int(answer.version_number or before + 1), str(answer.url))
+        return int(answer.version_number or before + 1)
 
     def kernel_status(self, ref: str) -> tuple[str, str]:
         """Status of a kernel's newest session as the service names it ("RUNNING", "COMPLETE", ...), and its message."""

@@ -174,16 +174,16 @@ class Push:
         """Push one kernel; None where Kaggle has no session free and one of ours will end."""
         self.board.show(kernel.name, "pushing")
         try:
-            pushed = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
+            version = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
         except PlatformError as error:
             if "session count" in str(error).lower() and others_run:
                 self.board.show(kernel.name, "waiting for a free session")
                 return None
             self.board.show(kernel.name, "push failed")
             raise
-        self._note(kernel.name, self.digests[kernel.name], pushed.version, "running")
-        self.board.show(kernel.name, f"version {pushed.version}: pushed")
-        return _Running(kernel, pushed.version, time.monotonic())
+        self._note(kernel.name, self.digests[kernel.name], version, "running")
+        self.board.show(kernel.name, f"version {version}: pushed")
+        return _Running(kernel, version, time.monotonic())
 
     def _finished(self, each: _Running) -> bool:
         kernel = each.kernel

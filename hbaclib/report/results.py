@@ -18,7 +18,7 @@ from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.evaluation import calibration, tiers
 from hbaclib.evaluation.clinical import agreement, clinical_table
 from hbaclib.evaluation.metric import kl_per_sample
-from hbaclib.evaluation.oof import OutOfFold, load_oof
+from hbaclib.evaluation.oof import OOF_FILE, OutOfFold, load_oof
 from hbaclib.platform import versions
 from hbaclib.report.stages import RunFolder, rows_of_samples
 from hbaclib.stages.names import ENSEMBLE, FAULTS, FOLDS, PORT, QUALITY, SUBMIT
@@ -68,8 +68,9 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     results["data"] = _data(run, missing)
     measured.histories = _histories(run, missing)
     results["training"] = {name: _training(table) for name, table in measured.histories.items()}
-    if run.scored:
-        measured.oof = load_oof(run.scored)
+    scored = [folder for folder in run.training if (folder / OOF_FILE).is_file()]  # whose folds are all there
+    if scored:
+        measured.oof = load_oof(scored)
         _scores(measured, truth, missing)
     else:
         missing.append("scores: no training stage has finished all its folds")

@@ -12,9 +12,8 @@ import pandas as pd
 from hbaclib.artefacts import Manifest, finished_stages
 from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError
-from hbaclib.evaluation.oof import OOF_FILE
-from hbaclib.stages.names import EEG, IMAGES, PORT
-from hbaclib.stages.places import stage_rows, trained_folders
+from hbaclib.stages.names import EEG, EEG_SPECTROGRAMS, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, TRAINED
+from hbaclib.stages.places import stage_rows
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,12 @@ class RunFolder:
     @property
     def training(self) -> list[Path]:
         """Folders of trained models."""
-        return trained_folders(self.path)
-
-    @property
-    def scored(self) -> list[Path]:
-        """Folders of trained models whose folds are all there."""
-        return [folder for folder in self.training if (folder / OOF_FILE).is_file()]
+        return [self.path / name for name, manifest in self.manifests.items() if manifest.stage == TRAINED]
 
     def samples(self) -> pd.DataFrame | None:
         """The samples table of stage 01."""
         port = self.stage(PORT)
-        path = port / "samples.parquet" if port else None
+        path = port / SAMPLES if port else None
         return pd.read_parquet(path) if path and path.is_file() else None
 
     def image(self, row: int) -> np.ndarray | None:
@@ -69,7 +63,7 @@ class RunFolder:
         eeg, images = self.stage(EEG), self.stage(IMAGES)
         if eeg is None or images is None:
             return None
-        halves = [images / "kaggle_images.npy", eeg / "eeg_spectrograms.npy"]
+        halves = [images / KAGGLE_IMAGES, eeg / EEG_SPECTROGRAMS]
         if not all(half.is_file() for half in halves):
             return None
         planes = [np.load(half, mmap_mode="r")[row] for half in halves]

@@ -40,7 +40,6 @@ UNKNOWN_NETWORK = 25_000_000
 """Weights that a user's own network is taken to have."""
 SMALL = 30_000_000
 """Bound of what the stages without arrays write: tables, figures, the executed notebook."""
-WINDOW_SECONDS, SPECTROGRAM_SECONDS = EEG_WINDOW // EEG_RATE, SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
 _EEGS_PER_RECORDING, _TEST_ROWS = 4, 20  # of a synthetic set, where nobody says otherwise
 _EEG_HEAD, _SPECTROGRAM_HEAD = 10_000, 80_000  # bytes of a Parquet file beside its numbers
 _HEADS = 40  # files whose heads stand for all
@@ -106,38 +105,29 @@ def count_folder(folder: str | Path, sampling: str, *, quickly: bool = False) ->
     return Counts(samples, rows if files else SPECTROGRAM_WINDOW * samples, 0, str(folder))
 
 
-def count_synthetic(patients: int, recordings: float = 2.5) -> Counts:
-    """Upper bounds for a synthetic set; what it writes is about half as much.
-
-    Numbers and lengths are drawn (`hbaclib.dataset.synthetic.plan`): the bounds lie five standard deviations above what
-    is expected, and files are taken as uncompressed.
+def count_synthetic(patients: int, recordings: float = 2.5, seed: int = 1) -> Counts:
+    """Counts of a synthetic set, from the plan that is drawn for it; its files are taken as uncompressed.
 
     Args:
         patients: number of training patients.
         recordings: mean number of recordings per patient.
+        seed: seed of the set.
     """
-    # One recording a patient and one EEG a recording, beside a Poisson number of further ones.
-    n_recordings = _at_most(patients, patients * max(recordings - 1, 0))
-    n_eegs = _at_most(n_recordings, n_recordings * (_EEGS_PER_RECORDING - 1))
-    spread = 5 * math.sqrt(n_eegs)
-    # An EEG lasts 50 s and on average 15 s more, at most 100; some 15 s lie between one and the next.
-    eeg_seconds, apart = n_eegs * 66 + spread * 25, n_eegs * 81 + spread * 27
-    rows = math.ceil((n_recordings * SPECTROGRAM_SECONDS + apart) / SPECTROGRAM_STEP)
-    # Two vote groups where an EEG has several windows (three in four) and its votes change (one in four of these).
-    samples = math.ceil(n_eegs * 1.19 + spread * 0.4)
-    test_rows = _TEST_ROWS * SPECTROGRAM_SECONDS // SPECTROGRAM_STEP
+    from hbaclib.dataset.synthetic.plan import plan_dataset
+
+    drawn = plan_dataset(patients, _TEST_ROWS, recordings, _EEGS_PER_RECORDING, seed)
+    made = [recording for patient in drawn for recording in patient.recordings]
+    eegs = [eeg for recording in made for eeg in recording.eegs]
+    train = [recording for recording in made if recording.split == "train"]
     size = (
-        (eeg_seconds + _TEST_ROWS * WINDOW_SECONDS) * EEG_RATE * len(EEG_COLUMNS) * 4
-        + (rows + test_rows) * (len(SPECTROGRAM_COLUMNS) * 4 + 8)
-        + (n_eegs + _TEST_ROWS) * _EEG_HEAD
-        + (n_recordings + _TEST_ROWS) * _SPECTROGRAM_HEAD
+        sum(eeg.seconds for eeg in eegs) * EEG_RATE * len(EEG_COLUMNS) * 4
+        + sum(recording.seconds for recording in made) // SPECTROGRAM_STEP * (len(SPECTROGRAM_COLUMNS) * 4 + 8)
+        + len(eegs) * _EEG_HEAD
+        + len(made) * _SPECTROGRAM_HEAD
     )
-    return Counts(samples, rows, math.ceil(size), f"a synthetic set of {patients} patients, upper bounds")
-
-
-def _at_most(certain: int, expected: float) -> int:
-    """A bound of a certain number and a Poisson number of that mean."""
-    return math.ceil(certain + expected + 5 * math.sqrt(expected) + 5 * bool(expected))
+    samples = sum(len(set(eeg.row_groups)) for recording in train for eeg in recording.eegs)
+    rows = sum(recording.seconds for recording in train) // SPECTROGRAM_STEP
+    return Counts(samples, rows, size, f"a synthetic set of {patients} patients")
 
 
 def suite_counts(
@@ -164,8 +154,9 @@ def suite_counts(
         counts = COMPETITION[sampling]
     else:
         counts = count_synthetic(
-            int(_number(suite, defaults, "synthetic_patients", 40)),
+            max(int(_number(suite, defaults, "synthetic_patients", 40)), 1),  # none is for the first stage to refuse
             _number(suite, defaults, "synthetic_recordings", 2.5),
+            int(_number(suite, defaults, "synthetic_seed", 1)),
         )
     return replace(counts, folds=int(_number(suite, defaults, "n_folds", 0)))
 

@@ -240,7 +240,7 @@ def test_finished_stages_are_not_asked_for_weights_or_a_gpu(tmp_path: Path) -> N
 def test_disk_of_unfinished_stages(tmp_path: Path, machine: SimpleNamespace) -> None:
     machine.free = 1_000_000_000
     (line,) = faults("demo", tmp_path / "runs" / "demo")
-    assert "write up to 3." in line and f"1.0 GB are free at {tmp_path}" in line and line.endswith("--out FOLDER")
+    assert "write up to 2.9 GB" in line and f"1.0 GB are free at {tmp_path}" in line and line.endswith("--out FOLDER")
     assert faults("smoke", tmp_path) == []
     finish(tmp_path / "runs" / "demo", "demo", {}, "01", "02")
     assert faults("demo", tmp_path / "runs" / "demo") == []
