@@ -98,10 +98,8 @@ def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _path_of(name: str) -> Path | None:
     path = PACKAGE.joinpath(*name.split(".")[1:])
-    if path.is_dir():
-        path = path / "__init__"
-    path = path.with_name(f"{path.name}.py")
-    return path if path.is_file() else None
+    files = path / "__init__.py", path.with_name(f"{path.name}.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 def _file_of(name: str) -> Path:

@@ -30,6 +30,7 @@ SECONDS = 120.0
 ATTEMPTS = 6
 LONGEST_WAIT = 300.0
 """Longest wait that a server's Retry-After is granted, seconds."""
+Ask = Callable[[], Any]
 sleep: Callable[[float], None] = time.sleep
 """How every wait for Kaggle is spent; tests replace it."""
 
@@ -59,6 +60,11 @@ def _client(module: Any) -> Any:
             return uploaded
 
     return Client()
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The server's answer behind an error, as a number of HTTP; None where there was none."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 class Kaggle:
@@ -92,9 +98,8 @@ class Kaggle:
         return text
 
     def _words(self, error: Exception) -> str:
-        response = getattr(error, "response", None)
-        status = f"HTTP {response.status_code}: " if response is not None else ""
-        return self.clean(f"{status}{str(error) or type(error).__name__}")
+        status = _status(error)
+        return self.clean((f"HTTP {status}: " if status else "") + (str(error) or type(error).__name__))
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[io.StringIO]:
@@ -120,19 +125,12 @@ class Kaggle:
 
     def _retriable(self, error: Exception, *, twice_is_safe: bool) -> bool:
         """Whether to repeat a call: always when refused for its rate, else only where doing it twice does no harm."""
-        response = getattr(error, "response", None)
-        if response is not None:
-            return response.status_code == 429 or (twice_is_safe and response.status_code >= 500)
+        status = _status(error)
+        if status:
+            return status == 429 or (twice_is_safe and status >= 500)
         return twice_is_safe and isinstance(error, (self._requests.ConnectionError, self._requests.Timeout))
 
-    def _call(
-        self,
-        what: str,
-        function: Callable[[], Any],
-        *,
-        twice_is_safe: bool = True,
-        done: Callable[[], Any] | None = None,
-    ) -> Any:
+    def _call(self, what: str, function: Ask, *, twice_is_safe: bool = True, done: Ask | None = None) -> Any:
         """What a function returns, called again where that is safe.
 
         Args:
@@ -158,20 +156,19 @@ class Kaggle:
                     return found
 
     def _sentence(self, what: str, error: Exception) -> str:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+        status = _status(error)
         if status == 401:
             return f"{what}: Kaggle refused the credentials (HTTP 401); make a new token at kaggle.com/settings/api"
         if status == 429:
             return f"{what}: Kaggle still refuses for too many requests (HTTP 429) after {ATTEMPTS} attempts; try later"
         return f"{what}: {self._words(error)}"
 
-    def _find(self, what: str, function: Callable[[], Any]) -> Any:
+    def _find(self, what: str, function: Ask) -> Any:
         """As `_call`; None where the server says that there is no such thing (403 is its answer for that, too)."""
         try:
             return self._call(what, function)
         except PlatformError as error:
-            response = getattr(error.__cause__, "response", None)
-            if response is not None and response.status_code in (403, 404):
+            if _status(error.__cause__) in (403, 404):
                 return None
             raise
 

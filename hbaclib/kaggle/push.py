@@ -72,19 +72,19 @@ class Push:
 
     def __init__(self, folder: Path, plan: Plan, poll: float, kaggle: Kaggle) -> None:
         self.folder, self.plan, self.poll, self.kaggle = folder, plan, poll, kaggle
-        if kaggle.user != self.plan.user:
+        if kaggle.user != plan.user:
             raise ConfigError(
-                f"{folder}: built for user {self.plan.user!r}, but the credentials are of {kaggle.user!r}; "
+                f"{folder}: built for user {plan.user!r}, but the credentials are of {kaggle.user!r}; "
                 f"build again with --user {kaggle.user}"
             )
         self.state = read_state(folder)
-        self.digests = chain_digests(self.plan)
-        rows = [f"data set {dataset.name}" for dataset in self.plan.datasets]
-        self.board = Board([*rows, *(kernel.name for kernel in self.plan.kernels)])
+        self.digests = {f"data set {each.name}": each.digest for each in plan.datasets} | chain_digests(plan)
+        self.board = Board(list(self.digests))
 
-    def _note(self, name: str, digest: str, version: int, status: str) -> None:
-        self.state[name] = {"digest": digest, "version": version, "status": status}
+    def _note(self, name: str, version: int, status: str, shown: str = "") -> None:
+        self.state[name] = {"digest": self.digests[name], "version": version, "status": status}
         write_json(self.folder / STATE, self.state)
+        self.board.show(name, f"version {version}: {shown or status}")
 
     def run(self) -> None:
         """Send everything and wait until all kernels are complete.
@@ -107,7 +107,7 @@ class Push:
             folder = self.folder / "datasets" / dataset.name
             self.kaggle.upload_dataset(folder, exists=found is not None, notes=f"digest {dataset.digest}")
             wanted = found[1] + 1 if found else 1
-            self._note(row, dataset.digest, wanted, "uploaded")
+            self._note(row, wanted, "uploaded")
         began = time.monotonic()
         while True:
             found = self.kaggle.dataset(dataset.ref)
@@ -124,8 +124,7 @@ class Push:
                 raise PlatformError(f"data set {dataset.ref}: not ready after {DATASET_HOURS:g} h (status {status})")
             self.board.show(row, f"version {wanted}: {status}")
             client.sleep(min(self.poll, 10.0))
-        self._note(row, dataset.digest, wanted, "ready")
-        self.board.show(row, f"version {wanted}: {'unchanged' if sent else 'ready'}")
+        self._note(row, wanted, "ready", "unchanged" if sent else "")
 
     def _unchanged(self, kernel: PlannedKernel) -> dict[str, Any] | None:
         """The note of an earlier push of exactly this, if Kaggle still holds that version as the newest."""
@@ -181,8 +180,7 @@ class Push:
                 return None
             self.board.show(kernel.name, "push failed")
             raise
-        self._note(kernel.name, self.digests[kernel.name], version, "running")
-        self.board.show(kernel.name, f"version {version}: pushed")
+        self._note(kernel.name, version, "running", "pushed")
         return _Running(kernel, version, time.monotonic())
 
     def _finished(self, each: _Running) -> bool:
@@ -209,8 +207,7 @@ class Push:
                 raise PlatformError(f"kernel {kernel.ref}: version {each.version} never started; look at its page")
             self.board.show(kernel.name, f"version {each.version}: starting")
             return False
-        self._note(kernel.name, self.digests[kernel.name], each.version, status.lower())
-        self.board.show(kernel.name, f"version {each.version}: {status.lower()}")
+        self._note(kernel.name, each.version, status.lower())
         if status in FAILED:
             raise PlatformError(self._failure(kernel, each.version, status, message))
         return True
@@ -238,5 +235,5 @@ def push(folder: str | Path, *, poll: float = POLL) -> None:
         ConfigError: the build is for another user.
     """
     folder = Path(folder).expanduser().resolve()
-    plan = read_plan(folder)
+    plan = read_plan(folder)  # before the client logs in
     Push(folder, plan, poll, Kaggle()).run()
