@@ -87,23 +87,13 @@ def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
         address = escape(json.dumps(list(path)))
         return Markup('<span data-result="{}">{}</span>').format(address, format_number(value, digits, signed))
 
-    labels = {"class mean": "class mean (baseline)", "oracle": "oracle (knows the truth)"}
-    about = str(results.get("about", ""))
-    headline = [
-        (name, labels.get(name, name), "baseline" if name in labels else name if name == "ensemble" else "model")
-        for name in dict.fromkeys([about, str(results.get("best_member", "")), "class mean", "oracle"])
-        if name in results.get("scores", {})
-    ]
-    scored = results.get("scores", {}).get(about, [])
-    tiers = [row["tier"] for row in scored if row["n"]] or [*VOTE_TIERS]
     defaults = dict.fromkeys(("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier"))
     return environment.from_string((source / "page.html").read_text(encoding="utf-8")).render(
         r=defaults | results,
         css=Markup((source / "page.css").read_text(encoding="utf-8")),
         pictures=pictures,
         shown=shown,
-        headline=headline,
-        tiers=tiers,
+        vote_tiers=list(VOTE_TIERS),
         classes=CLASSES,
     )
 

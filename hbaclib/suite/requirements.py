@@ -249,11 +249,9 @@ def tensorflow_gpus() -> tuple[int, str]:
     Returns:
         The number, and why it could not be asked (empty where it could).
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command, environment = [sys.executable, "-c", _ASK_TENSORFLOW], {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        answer = subprocess.run(
-            [sys.executable, "-c", _ASK_TENSORFLOW], capture_output=True, text=True, timeout=_PATIENCE, env=environment
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment)
     except subprocess.TimeoutExpired:
         return 0, f"no answer within {_PATIENCE:g} s"
     except OSError as error:
