@@ -108,7 +108,8 @@ def installed_wheel(name: str, folder: Path) -> Path:
     if any(line.startswith("__editable__") for line in (distribution.read_text("RECORD") or "").splitlines()):
         raise ConfigError(f"{name}: installed as editable, so its files lie elsewhere; expected a wheel's installation")
     files = [file for file in distribution.files or [] if file.hash and file.name not in NOT_PACKED]
-    files = sorted((file for file in files if not file.is_absolute() and ".." not in file.parts), key=str)
+    elsewhere = {"..", "/", "__pycache__"}  # scripts, and what this machine has compiled
+    files = sorted((file for file in files if not elsewhere & set(file.parts)), key=str)
     info = next(file.parent for file in files if file.match("*.dist-info/METADATA"))
     python = ".".join(dict.fromkeys(tag.split("-")[0] for tag in pure))
     path = folder / f"{info.name.removesuffix('.dist-info').lower()}-{python}-none-any.whl"

@@ -11,7 +11,6 @@ import ast
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.models.registry import own_networks
 from hbaclib.platform import SYNTHETIC, find_data
+from hbaclib.processes import remove_path
 from hbaclib.source import callable_digest, code_digest, imported_modules
 from hbaclib.stages.names import COMPARISON, PORT, TRAINED, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
@@ -149,8 +149,7 @@ def set_aside(row: Row | None, files: Mapping[str, str], out: Path) -> list[str]
     moved = [name for name in names if out / name in trained_folders(out)]
     for name in moved:
         target = out / EARLIER / name
-        if target.exists():
-            shutil.rmtree(target)
+        remove_path(target)
         target.parent.mkdir(exist_ok=True)
         os.replace(out / name, target)
     return moved
