@@ -32,6 +32,7 @@ _OF_A_CLASS = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlinen
 _FOREIGN = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
+@cache
 def code_digest(*entries: str, apparatus: bool = False) -> str:
     """Digest of modules of the library and of all that they import of it.
 
@@ -39,11 +40,6 @@ def code_digest(*entries: str, apparatus: bool = False) -> str:
         entries: names of modules, as ``hbaclib.training.fit``.
         apparatus: count in the APPARATUS, which makes messages and pictures but no stored result.
     """
-    return _digest_of(tuple(sorted(set(entries))), apparatus)
-
-
-@cache
-def _digest_of(entries: tuple[str, ...], apparatus: bool) -> str:
     names = import_closure(entries, frozenset() if apparatus else APPARATUS)
     return digest_json([(name, _facts_of(_file_of(name))[1]) for name in names])
 
