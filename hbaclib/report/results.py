@@ -60,7 +60,7 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     Returns:
         The numbers; parts that the run has not made are named in ``results["missing"]``.
     """
-    run = RunFolder.open(run_folder)
+    run = RunFolder(run_folder)
     missing: list[str] = []
     results: dict[str, Any] = {"schema": SCHEMA, "title": title or run.path.name, "versions": versions()}
     measured = Measured(results, run)

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, finished_stages
+from hbaclib.artefacts import finished_stages
 from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError
 from hbaclib.stages.names import EEG, EEG_SPECTROGRAMS, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, TRAINED
 from hbaclib.stages.places import stage_rows
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Finished stages of a run.
+
+    Args:
+        path: the output folder.
 
     Attributes:
         path: the output folder.
         manifests: stage folder's name -> manifest, sorted by name.
         times: rows of ``stages.json`` (stage, seconds, status, notebook, parameters) by stage; empty if there is none.
+
+    Raises:
+        ArtefactError: there is no such folder.
     """
 
-    path: Path
-    manifests: dict[str, Manifest]
-    times: dict[str, dict[str, Any]]
-
-    @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
-        """Find the finished stages below ``path``.
-
-        Raises:
-            ArtefactError: there is no such folder.
-        """
-        path = Path(path)
-        if not path.is_dir():
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
             raise ArtefactError(f"{path}: no such folder; expected the output folder of a run")
-        manifests = {folder.name: manifest for folder, manifest in finished_stages(path).items()}
-        return cls(path, manifests, stage_rows(path))
+        self.manifests = {folder.name: manifest for folder, manifest in finished_stages(self.path).items()}
+        self.times = stage_rows(self.path)
 
     def stage(self, kind: str) -> Path | None:
         """Folder of the first finished stage of this kind; what is not finished the page names as missing."""
