@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,23 +83,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ArtefactError: the folder cannot be written or the disk is full; nothing is left behind.
     """
     path = Path(path)
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent)
+        partial.touch(exist_ok=False)
     except OSError as error:
         raise ArtefactError(
             f"{path.parent}: cannot write there ({error.strerror}); expected a writable folder"
         ) from error
-    os.close(handle)
-    partial = Path(name)
     try:
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files private; results are for everyone who may read the folder.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
         os.replace(partial, path)
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -126,7 +121,7 @@ class Manifest:
     Attributes:
         stage: name of the stage.
         inputs: name -> digest of everything that was read.
-        parameters: the parameters as given, JSON values.
+        parameters: the parameters, JSON values.
         outputs: file name relative to the folder -> digest.
         code: digest of the part of the library's source that computed it.
         facts: figures worth keeping (counts, seconds, versions); they do not decide whether a stage is current.

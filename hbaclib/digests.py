@@ -55,40 +55,33 @@ def digest_files(root: str | Path, files: Iterable[str | Path], store: str | Pat
     root, paths = Path(root), sorted({Path(file) for file in files})
     known = _read(Path(store)) if store else {}
     begun = time.time_ns()
-    stamps = [_stamp(path) for path in paths]
-    names = [os.path.abspath(path) for path in paths]
-    kept = {
-        name: entry[4]
-        for name, stamp in zip(names, stamps, strict=True)
-        if stamp is not None and (entry := known.get(name)) is not None and entry[:4] == stamp
-    }
-    new = [index for index, name in enumerate(names) if stamps[index] is not None and name not in kept]
-    total = sum((stamps[index] or [0])[0] for index in new)
-    read: dict[int, str] = {}
+    stamps = {path: stamp for path in paths if (stamp := _stamp(path)) is not None}
+    names = {path: os.path.abspath(path) for path in stamps}
+    noted = {path: known.get(names[path], []) for path in stamps}
+    digests = {path: noted[path][4] for path, stamp in stamps.items() if noted[path][:4] == stamp}
+    new = [path for path in stamps if path not in digests]
+    total = sum(stamps[path][0] for path in new)
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=total, desc="reading the data once", unit="B", unit_scale=True, disable=total < _MANY_BYTES) as bar,
     ):
         for part in (new[begin : begin + _PART] for begin in range(0, len(new), _PART)):
-            found = dict(zip(part, pool.map(_digest, [paths[index] for index in part]), strict=True))
-            read |= found
-            bar.update(sum((stamps[index] or [0])[0] for index in part))
-            if store:
-                settled = {
-                    names[index]: [*stamp, digest]
-                    for index, digest in found.items()
-                    if (stamp := stamps[index]) is not None
-                    and digest != MISSING
-                    and max(stamp[1:3]) < begun - _SETTLED_NS
-                    and stamp == _stamp(paths[index])  # not written while it was read
-                }
-                if settled:
-                    known |= settled
-                    _write(Path(store), known)
-    digests = [read.get(index, kept.get(name, MISSING)) for index, name in enumerate(names)]
-    return digest_json(
-        [[path.relative_to(root).as_posix(), digest] for path, digest in zip(paths, digests, strict=True)]
-    )
+            found = dict(zip(part, pool.map(_digest, part), strict=True))
+            digests |= found
+            bar.update(sum(stamps[path][0] for path in part))
+            settled = {
+                names[path]: [*stamps[path], digest]
+                for path, digest in found.items()
+                if digest != MISSING
+                and max(stamps[path][1:3]) < begun - _SETTLED_NS
+                and stamps[path] == _stamp(path)  # not written while it was read
+            }
+            if store and settled:
+                known |= settled
+                # Else the next run reads the files again; a full disk is told by what has to be written.
+                with contextlib.suppress(ArtefactError):
+                    write_json(store, known)
+    return digest_json([[path.relative_to(root).as_posix(), digests.get(path, MISSING)] for path in paths])
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -113,9 +106,3 @@ def _read(store: Path) -> dict[str, list]:
         return {str(name): entry for name, entry in content.items() if isinstance(entry, list) and len(entry) == 5}
     except (OSError, ValueError, AttributeError):
         return {}
-
-
-def _write(store: Path, entries: dict[str, list]) -> None:
-    # Else the next run reads the files again; a full disk is told by what has to be written.
-    with contextlib.suppress(ArtefactError):
-        write_json(store, entries)

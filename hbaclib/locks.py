@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,8 +41,8 @@ class _SystemLock(FileLock):
         raise NotImplementedError
 
 
-def _try(path: Path) -> _SystemLock:
-    """Take the lock now.
+def _take(path: Path, *, wait: bool = False) -> _SystemLock:
+    """Take the lock, now or when its holder has freed it.
 
     Raises:
         Timeout: it is held. filelock before 3.21 says so as well of most errors of the system.
@@ -52,10 +51,10 @@ def _try(path: Path) -> _SystemLock:
     """
     if not issubclass(FileLock, UnixFileLock | WindowsFileLock):
         raise _NoLocksError  # this Python has none
-    # A device is claimed in one thread and may be given back in another.
+    # A device is claimed in one thread and may be released in another.
     lock = _SystemLock(str(path), thread_local=False)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(blocking=wait, poll_interval=_POLL)
     except NotImplementedError:
         raise _NoLocksError from None
     except OSError as error:
@@ -71,7 +70,7 @@ def _has_locks(folder: Path) -> bool:
     handle, name = tempfile.mkstemp(prefix=".lock-", dir=folder)
     os.close(handle)
     try:
-        _try(Path(name)).release()
+        _take(Path(name)).release()
     except (Timeout, _NoLocksError):
         return False
     finally:
@@ -80,25 +79,15 @@ def _has_locks(folder: Path) -> bool:
 
 
 def _acquire(path: Path, wait: bool, busy: str) -> _SystemLock:
-    proved = False
-    while True:
-        try:
-            return _try(path)
-        except Timeout:
-            # Held, or an error that filelock took for that, and that would last forever.
-            if not proved and not _has_locks(path.parent):
-                raise _NoLocksError from None
-            proved = True
-        if not wait:
-            raise BusyError(busy or f"{path}: another process holds this lock; wait for it to end")
-        time.sleep(_POLL)
-
-
-def _say_no_locks(folder: Path) -> None:
-    file_system = folder.stat().st_dev
-    if file_system not in _said:
-        _said.add(file_system)
-        log.warning("%s: no locks on this file system; going on without: let no other process write there", folder)
+    try:
+        return _take(path)
+    except Timeout:
+        # Held, or an error that filelock took for that, and that would last forever.
+        if not _has_locks(path.parent):
+            raise _NoLocksError from None
+    if not wait:
+        raise BusyError(busy or f"{path}: another process holds this lock; wait for it to end")
+    return _take(path, wait=True)
 
 
 @contextmanager
@@ -123,7 +112,12 @@ def hold(path: str | Path, *, wait: bool = True, busy: str = "") -> Iterator[Non
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _acquire(path, wait, busy)
     except _NoLocksError:
-        _say_no_locks(path.parent)
+        file_system = path.parent.stat().st_dev
+        if file_system not in _said:
+            _said.add(file_system)
+            log.warning(
+                "%s: no locks on this file system; continuing without: let no other process write there", path.parent
+            )
     except OSError as error:
         raise ArtefactError(
             f"{path.parent}: cannot write there ({error.strerror or error}); expected a writable folder"

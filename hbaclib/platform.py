@@ -15,7 +15,6 @@ takes a local folder as well as the name of a mounted input, and where it finds 
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import math
 import os
 import platform as python_platform
@@ -37,6 +36,8 @@ NEW_LAYOUT = {
     "models": "models/*/*/*/*/*",
 }
 """Kind of input -> pattern of its mount points below the input root."""
+FOUND_BY_SLUG = ("competitions", "datasets")
+"""Kinds that a caller names; outputs of notebooks and models are looked through for what they hold."""
 _SESSION_HOURS, _RESERVE_HOURS = 12.0, 0.5
 REPORTED_PACKAGES = ("hbaclib", "tensorflow", "keras", "keras-cv", "efficientnet", "numpy", "pandas", "pyarrow")
 
@@ -81,7 +82,7 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
         pass
     try:
         limit, used = (int((groups / f"memory.{name}").read_text()) for name in ("max", "current"))
-        # Pages of files that nobody has used lately are given back when memory is asked for.
+        # Pages of files that nobody has used lately are freed when memory is asked for.
         stat = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines())
         found.append(limit - used + int(stat.get("inactive_file", 0)))
     except (OSError, ValueError):
@@ -118,9 +119,9 @@ def project_root() -> Path:
     Raises:
         ConfigError: none of these holds the table.
     """
-    given = os.environ.get("HBAC_PROJECT")
+    named = os.environ.get("HBAC_PROJECT")
     here = Path.cwd()
-    candidates = [Path(given)] if given else [PACKAGE.parent, here, *here.parents, PACKAGE / CARRIED]
+    candidates = [Path(named)] if named else [PACKAGE.parent, here, *here.parents, PACKAGE / CARRIED]
     for folder in candidates:
         if (folder / "kaggle" / "suite.toml").is_file():
             return folder.resolve()
@@ -140,7 +141,7 @@ def checkout_root() -> Path | None:
 
 
 def output_root(out: str | Path = "") -> Path:
-    """Folder that a notebook writes to: as given, else Kaggle's working folder, else ``runs/interactive``.
+    """Folder that a notebook writes to: as named, else Kaggle's working folder, else ``runs/interactive``.
 
     ``runs`` lies in the checkout, or in the working folder where there is none.
     """
@@ -171,9 +172,8 @@ def find_mount(kind: str, slug: str) -> Path | None:
     """Folder of one mounted input.
 
     Args:
-        kind: ``competitions``, ``datasets``, ``notebooks``, ``models`` or ``scripts``.
-        slug: its slug, with or without the owner; for models ``[owner/]model/framework/variation[/version]``, without
-            a version the newest.
+        kind: ``competitions`` or ``datasets``.
+        slug: its slug; of a data set with or without the owner.
 
     Returns:
         The folder, in the new layout before the old one, or None.
@@ -182,29 +182,13 @@ def find_mount(kind: str, slug: str) -> Path | None:
         ConfigError: there is no such kind, or the slug is empty or leads out of the mounts.
     """
     parts = slug.strip("/").split("/")
-    if (
-        kind not in (*NEW_LAYOUT, "scripts")
-        or not all(parts)
-        or set(parts) & {".", ".."}
-        or any("*" in x for x in parts)
-    ):
+    faulty = not all(parts) or set(parts) & {".", ".."} or "*" in slug
+    if kind not in FOUND_BY_SLUG or faulty:
         raise ConfigError(
-            f"mount {kind!r} {slug!r}; expected one of {list_some((*NEW_LAYOUT, 'scripts'))} and the slug of an input"
+            f"mount {kind!r} {slug!r}; expected one of {list_some(FOUND_BY_SLUG)} and the slug of an input"
         )
     name = "/".join(parts)
-    if kind == "scripts":
-        old = parts[-1].replace("-", "_")
-        patterns = [f"notebooks/{name}", f"notebooks/*/{parts[-1]}", old, parts[-1]]
-        return next(_mount_points(patterns, script_root()), None)
-    if kind == "models":
-        tails = [name, f"*/{name}"]
-        patterns = [f"models/{tail}{version}" for version in ("", "/*") for tail in tails]
-        patterns += [f"{tail}{version}" for version in ("", "/*") for tail in (name, "/".join(parts[1:])) if tail]
-        found = [folder for folder in _mount_points(patterns) if folder.name.isdigit()]
-        return max(found, key=lambda folder: int(folder.name), default=None)
-    if kind == "competitions":
-        return next(_mount_points([f"competitions/{name}", parts[-1]]), None)
-    owned = f"{kind}/{name}" if len(parts) > 1 else f"{kind}/*/{name}"
+    owned = f"{kind}/{name}" if kind == "competitions" or len(parts) > 1 else f"{kind}/*/{name}"
     return next(_mount_points([owned, parts[-1]]), None)
 
 
@@ -236,11 +220,8 @@ def mounted_files(name: str) -> list[Path]:
     The competition's own mount is left out: it holds tens of thousands of files, and none that we look for by name.
     """
     patterns = [NEW_LAYOUT["datasets"], NEW_LAYOUT["models"], "*"]
-    mounts = dict.fromkeys(
-        folder
-        for folder in _mount_points(patterns)
-        if folder.name not in NEW_LAYOUT and not (folder / "train.csv").is_file()
-    )
+    mounts = [folder for folder in _mount_points(patterns) if folder.name not in NEW_LAYOUT]
+    mounts = [folder for folder in mounts if not (folder / "train.csv").is_file()]
     found = (path for mount in mounts for depth in range(4) for path in sorted(mount.glob("*/" * depth + name)))
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
@@ -253,7 +234,7 @@ def artefact_mounts() -> Iterator[Path]:
 def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
     """Folder of the competition's files.
 
-    Looks at the given folder or data set, the competition's mount, this run's synthetic set, and one of an attached
+    Looks at the named folder or data set, the competition's mount, this run's synthetic set, and one of an attached
     notebook.
 
     Returns:
@@ -264,10 +245,8 @@ def find_data(data: str | Path = "", out: str | Path = "") -> Path | None:
     """
     if str(data):
         return find_input("datasets", data)
-    places = itertools.chain(
-        [find_mount("competitions", COMPETITION), output_root(out) / SYNTHETIC],
-        (mount / SYNTHETIC for mount in artefact_mounts()),
-    )
+    synthetic = (root / SYNTHETIC for root in (output_root(out), *artefact_mounts()))
+    places = (find_mount("competitions", COMPETITION), *synthetic)
     return next((folder for folder in places if folder and (folder / "train.csv").is_file()), None)
 
 

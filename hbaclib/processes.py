@@ -10,10 +10,11 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -48,24 +49,28 @@ def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None
 @contextmanager
 def stop_signals_raise() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Stopped` in the main thread, so that what is open is closed as after Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # One that is ignored stays so: nohup asks for that.
-    before = {number: signal.getsignal(number) for number in numbers}
-    replaced = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    with _handled(stop, "SIGTERM", "SIGHUP", where=lambda before: before is signal.SIG_DFL):
+        yield
+
+
+@contextmanager
+def _handled(handler: Any, *names: str, where: Callable[[Any], bool] = lambda before: True) -> Iterator[None]:
+    """Handle signals in another way for a while, where the system has them and this is the main thread."""
+    main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in names if main and hasattr(signal, name)]
+    before = {number: found for number in numbers if where(found := signal.getsignal(number))}
     try:
-        for number in replaced:
-            signal.signal(number, stop)
+        for number in before:
+            signal.signal(number, handler)
         yield
     finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
+        for number, found in before.items():
+            signal.signal(number, found)
 
 
 @contextmanager
@@ -129,18 +134,10 @@ def end_processes(processes: Iterable[psutil.Process]) -> None:
 
 def end_children() -> None:
     """End every process that this one has started, and those that they have, undisturbed by further signals."""
-    main = threading.current_thread() is threading.main_thread()
-    names = ("SIGINT", "SIGTERM", "SIGHUP") if main else ()
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for name in names if (number := getattr(signal, name, None))
-    }
     # A tracker that was just being started may be ended, too; that is no news where all ends.
     warnings.filterwarnings("ignore", message="resource_tracker")
-    try:
+    with _handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
         end_processes(psutil.Process().children(recursive=True))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tracks(process: psutil.Process) -> bool:

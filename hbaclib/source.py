@@ -33,6 +33,7 @@ _OF_A_CLASS = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlinen
 _FOREIGN = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
+@cache
 def code_digest(*entries: str, apparatus: bool = False) -> str:
     """Digest of modules of the library and of all that they import of it.
 
@@ -40,11 +41,6 @@ def code_digest(*entries: str, apparatus: bool = False) -> str:
         entries: names of modules, as ``hbaclib.training.fit``.
         apparatus: count in the APPARATUS, which makes messages and pictures but no stored result.
     """
-    return _digest_of(tuple(sorted(set(entries))), apparatus)
-
-
-@cache
-def _digest_of(entries: tuple[str, ...], apparatus: bool) -> str:
     names = import_closure(entries, frozenset() if apparatus else APPARATUS)
     return digest_json([(name, _facts_of(_file_of(name))[1]) for name in names])
 
@@ -99,10 +95,8 @@ def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _path_of(name: str) -> Path | None:
     path = PACKAGE.joinpath(*name.split(".")[1:])
-    if path.is_dir():
-        path = path / "__init__"
-    path = path.with_name(f"{path.name}.py")
-    return path if path.is_file() else None
+    files = path / "__init__.py", path.with_name(f"{path.name}.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 def _file_of(name: str) -> Path:

@@ -13,7 +13,7 @@ from hbaclib import source
 
 def forget() -> None:
     """Look at the source anew."""
-    for cached in (source._digest_of, source._facts_of):
+    for cached in (source.code_digest, source._facts_of):
         cached.cache_clear()
 
 

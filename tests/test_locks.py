@@ -68,7 +68,7 @@ def test_who_does_not_wait_is_told_and_leaves_no_trace(holder: subprocess.Popen[
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_who_waits_goes_on_when_the_holder_ends(holder: subprocess.Popen[str], path: Path) -> None:
+def test_who_waits_resumes_when_the_holder_ends(holder: subprocess.Popen[str], path: Path) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
@@ -92,7 +92,7 @@ def test_a_killed_holder_leaves_no_lock(holder: subprocess.Popen[str], path: Pat
         assert time.monotonic() - begin < 1
 
 
-def test_a_lock_is_given_back_and_taken_again(path: Path) -> None:
+def test_a_lock_is_released_and_taken_again(path: Path) -> None:
     for _ in range(3):
         with hold(path, wait=False), pytest.raises(BusyError), hold(path, wait=False):
             pass
@@ -114,20 +114,20 @@ def test_a_file_system_without_locks_is_told_of_once(
             assert {file.name for file in path.parent.iterdir()} <= {path.name}
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith(f"{path.parent}: no locks on this file system; going on without")
+    assert record.getMessage().startswith(f"{path.parent}: no locks on this file system; continuing without")
     monkeypatch.undo()
     with hold(path, wait=False):
         pass
 
 
-def test_a_python_without_locks_goes_on_without(
+def test_a_python_without_locks_continues_without(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(locks, "FileLock", filelock.SoftFileLock)
     monkeypatch.setattr(locks, "_said", set())
     with hold(path):
         assert list(path.parent.iterdir()) == []
-    assert "no locks on this file system" in caplog.text
+    assert "no locks on this file system; continuing without" in caplog.text
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:

@@ -42,12 +42,6 @@ def finish(folder: Path, kind: str = "") -> Path:
         ("datasets", "wheels", "datasets/someone/wheels"),
         ("datasets", "someone/wheels", "datasets/someone/wheels"),
         ("datasets", "someone/wheels", "wheels"),
-        ("notebooks", "someone/hbac-01", "notebooks/someone/hbac-01"),
-        ("notebooks", "hbac-01", "hbac-01"),
-        ("models", "someone/net/keras/b0/2", "models/someone/net/keras/b0/2"),
-        ("models", "net/keras/b0", "models/someone/net/keras/b0/2"),
-        ("models", "someone/net/keras/b0", "net/keras/b0/2"),
-        ("models", "net/keras/b0/2", "net/keras/b0/2"),
     ],
 )
 def test_every_kind_in_both_layouts(inputs: Path, kind: str, name: str, path: str) -> None:
@@ -65,14 +59,6 @@ def test_new_layout_comes_before_the_old_and_owners_are_told_apart(inputs: Path)
     assert platform.find_mount("datasets", "someone/wheels") == mine
 
 
-def test_newest_version_of_a_model(inputs: Path) -> None:
-    for version in ("2", "10", "9"):
-        make(inputs / "models" / "someone" / "net" / "keras" / "b0" / version)
-    found = platform.find_mount("models", "someone/net/keras/b0")
-    assert found is not None
-    assert found.name == "10"
-
-
 def test_files_of_a_name_in_data_sets_and_models_only(inputs: Path) -> None:
     places = ("datasets/a/net", "models/k/net/keras/b0/1", "old-set/deep/er", "competitions/hms", "old-competition")
     for place in places:
@@ -80,14 +66,6 @@ def test_files_of_a_name_in_data_sets_and_models_only(inputs: Path) -> None:
     (inputs / "old-competition" / "train.csv").touch()
     assert platform.mounted_files("net.h5") == [inputs / place / "net.h5" for place in places[:3]]
     assert platform.mounted_files("other.h5") == []
-
-
-def test_utility_scripts(inputs: Path, tmp_path: Path) -> None:
-    old = make(tmp_path / "lib" / "my_tools")
-    assert platform.find_mount("scripts", "someone/my-tools") == old
-    new = make(tmp_path / "lib" / "notebooks" / "someone" / "my-tools")
-    assert platform.find_mount("scripts", "someone/my-tools") == new
-    assert platform.find_mount("scripts", "my-tools") == new
 
 
 def test_local_folder_is_the_same_call(inputs: Path, tmp_path: Path) -> None:

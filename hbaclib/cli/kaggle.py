@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,17 +32,7 @@ def kaggle() -> None:
               help="Kernels that each network's folds are split over, to fit into 12 hours.")  # fmt: skip
 @click.option("--data", type=FOLDER, default=None, help="Compute sizes from this folder in the competition's format.")
 @click.option("--check", is_flag=True, help="Check the build by the Kaggle client's own rules, without a network.")
-def build(
-    suite: str,
-    user: str,
-    out: Path,
-    dataset: str | None,
-    source: Path | None,
-    weights: Path | None,
-    parts: int,
-    data: Path | None,
-    check: bool,
-) -> None:
+def build(suite: str, out: Path, dataset: str | None, source: Path | None, check: bool, **options: Any) -> None:
     """Make kernel folders and data sets for SUITE (full without it) in the folder --out."""
     from hbaclib.kaggle.build import build as make
     from hbaclib.kaggle.check import check as validate
@@ -49,17 +40,16 @@ def build(
 
     if (dataset is None) != (source is None):
         raise click.UsageError("--dataset and --from go together")
-    plan = make(suite, user=user, out=out, arrays=source, weights=weights, data=data, parts=parts)
+    plan = make(suite, out=out, arrays=source, **options)
     width = max(len(kernel.ref) for kernel in plan.kernels)
     for planned in plan.datasets:
         click.echo(f"{planned.ref:<{width}}  data set")
     for kernel in plan.kernels:
-        writes = f"writes at most {sizes.show_bytes(kernel.bytes)}"
-        click.echo(f"{kernel.ref:<{width}}  {'2 x T4' if kernel.gpu else 'CPU':<6}  {writes}")
+        machine, size = "2 x T4" if kernel.gpu else "CPU", sizes.show_bytes(kernel.bytes)
+        click.echo(f"{kernel.ref:<{width}}  {machine:<6}  writes at most {size}")
     total = sum(kernel.bytes for kernel in plan.kernels)
-    click.echo(
-        f"together {sizes.show_bytes(total)}; a session keeps {sizes.show_bytes(sizes.LIMIT)}, and each kernel is one"
-    )
+    kept = sizes.show_bytes(sizes.LIMIT)
+    click.echo(f"together {sizes.show_bytes(total)}; a session keeps {kept}, and each kernel is one")
     if total > sizes.LIMIT:
         click.echo("all of it in one session would not fit: push the kernels, or draw fewer samples")
     if check:

@@ -62,12 +62,14 @@ def _value(text: str) -> Any:
         return text
 
 
-def _pairs(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-    names = [text.partition("=")[0].rpartition(".")[2] for text in given]
-    faulty = [text for text, name in zip(given, names, strict=True) if not name.isidentifier() or "=" not in text]
-    if faulty:
-        raise click.BadParameter(f"{faulty[0]!r}; expected NAME=VALUE or STAGE.NAME=VALUE")
-    return {text.partition("=")[0]: _value(text.partition("=")[2]) for text in given}
+def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.rpartition(".")[2].isidentifier():
+            raise click.BadParameter(f"{text!r}; expected NAME=VALUE or STAGE.NAME=VALUE")
+        pairs[key] = _value(value)
+    return pairs
 
 
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def _numbers(ctx: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...] | None:
-    if given is None:
-        return None
+def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
     try:
-        return tuple(int(part) for part in given.split(","))
+        return tuple(int(part) for part in text.split(",")) if text is not None else None
     except ValueError:
-        raise click.BadParameter(f"{given!r}; expected numbers as in 0,1,2") from None
+        raise click.BadParameter(f"{text!r}; expected numbers as in 0,1,2") from None
 
 
 @click.command()
@@ -46,19 +44,15 @@ def tune(
     run: Path,
     keys: tuple[str, ...],
     space: Path | None,
-    method: str | None,
-    trials: int | None,
-    seed: int,
-    folds: tuple[int, ...] | None,
-    pseudo_labels: Path | None,
     out: Path | None,
     modules: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Search for better values of the keys of RECIPE, a shipped recipe's name or a TOML file.
 
     Every trial is cross-validated on the inputs of a run. The best recipe is written as best.toml, and beside its own
     score, which flatters, stands the nested one: each fold is judged by the recipe that the other folds chose. The
-    same command after a stop goes on where it stopped.
+    same command after a stop resumes where it stopped.
     """
     from hbaclib.inputs.store import open_inputs
     from hbaclib.search.space import corners, parse_keys, read_space
@@ -70,26 +64,15 @@ def tune(
     import_modules(modules)
     base = load_recipe(recipe)
     read = read_space(space, base) if space else {}
-    given = parse_keys(keys, base)
-    if twice := set(read) & set(given):
+    named = parse_keys(keys, base)
+    if twice := set(read) & set(named):
         raise click.UsageError(f"{sorted(twice)[0]} is named by --key and in {space}")
-    domains = {**read, **given}
+    domains = {**read, **named}
     # A faulty space is told before the data are looked for.
     crops = any(candidate.crop_seconds for candidate in corners(base, domains))
     port, eeg, images = (find_stage(stage, run) or run / stage for stage in (PORT, EEG, IMAGES))
     inputs = open_inputs(port, eeg, images, find_stage(SIGNALS_200HZ, run) if crops else None)
-    found = search(
-        base,
-        inputs,
-        domains,
-        out or run / f"tune_{base.name}",
-        method="grid" if method == "grid" else "tpe" if method == "tpe" else None,
-        trials=trials,
-        seed=seed,
-        folds=folds,
-        pseudo_labels=pseudo_labels,
-    )
-    _show(found)
+    _show(search(base, inputs, domains, out or run / f"tune_{base.name}", **options))
 
 
 def _show(found: Search) -> None:

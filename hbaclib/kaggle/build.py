@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import shutil
@@ -23,7 +22,7 @@ from hbaclib.artefacts import write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.kaggle.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
 from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel, digest_folder
-from hbaclib.stages.names import TRAINING_PREFIXES
+from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values, fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
@@ -40,20 +39,6 @@ def cell() -> str:
     text = (Path(__file__).parent / "bootstrap.py").read_text(encoding="utf-8")
     end = ast.parse(text).body[0].end_lineno or 0
     return "\n".join(text.splitlines()[end:]).strip()
-
-
-def check_user(user: str) -> str:
-    """Return the user name if Kaggle could have given it.
-
-    Raises:
-        ConfigError: it is not lower-case letters and digits with single hyphens or underscores between.
-    """
-    if not USER.fullmatch(user):
-        raise ConfigError(
-            f"user name {user!r}; expected it as in your profile's address, kaggle.com/<user>: lower-case letters and "
-            "digits, single hyphens between"
-        )
-    return user
 
 
 def kernel_title(suite: Suite, stage: Stage) -> str:
@@ -98,27 +83,26 @@ def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
     return replace(suite, stages=tuple(stages))
 
 
-def _slugs(suite: Suite, stages: Iterable[Stage], table: SuiteTable) -> dict[str, str]:
-    owner: dict[str, str] = {}
+def _refs(suite: Suite, stages: Iterable[Stage], table: SuiteTable, user: str) -> dict[str, str]:
+    """Stage -> ``owner/slug`` of its kernel."""
+    refs: dict[str, str] = {}
     for stage in stages:
         where = f"{table.path}: suite {suite.name}: stage {stage.name}"
         slug = check_title("kernel", kernel_title(suite, stage), where)
-        if slug in owner:
-            raise ConfigError(
-                f"{where}: its kernel's slug {slug!r} is also that of stage {owner[slug]}; change a title"
-            )
-        owner[slug] = stage.name
-    return {name: slug for slug, name in owner.items()}
+        for other, ref in refs.items():
+            if ref == f"{user}/{slug}":
+                raise ConfigError(f"{where}: its kernel's slug {slug!r} is also that of stage {other}; change a title")
+        refs[stage.name] = f"{user}/{slug}"
+    return refs
 
 
 def _check_sources(suite: Suite, table: SuiteTable) -> None:
     """Every notebook that a stage reads must be run by the suite; of the training notebooks one is enough."""
     run = {stage.notebook.name for stage in suite.stages}
+    trains = any(name.startswith(TRAINING_PREFIXES) for name in run)
     for stage in suite.stages:
         missing = [name for name in stage.notebook.after if name not in run]
-        training = [name for name in stage.notebook.after if name.startswith(TRAINING_PREFIXES)]
-        if run & set(training):
-            missing = [name for name in missing if name not in training]
+        missing = [name for name in missing if not (trains and name.startswith(TRAINING_PREFIXES))]
         if missing:
             raise ConfigError(
                 f"{table.path}: suite {suite.name}: stage {stage.name} reads {list_some(missing)}, "
@@ -144,63 +128,36 @@ def render(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
         each["id"] = f"cell-{number}"
         if each.cell_type == "code":
             each.outputs, each.execution_count = [], None
-    return json.loads(json.dumps(notebook))
+    return notebook
 
 
-def kernel_metadata(
-    ref: str,
-    title: str,
-    code_file: str,
-    *,
-    accelerator: str,
-    internet: bool,
-    datasets: list[str],
-    kernels: list[str],
-    models: list[str],
-    competition: str,
+def _kernel_metadata(
+    suite: Suite, stage: Stage, refs: Mapping[str, str], datasets: list[str], *, internet: bool
 ) -> dict[str, Any]:
     """All keys of ``kernel-metadata.json``; none is left to the client's defaults (internet's would be on)."""
-    gpu = accelerator != "none"
+    gpu = stage.notebook.accelerator != "none"
     return {
-        "id": ref,
-        "title": title,
-        "code_file": code_file,
+        "id": refs[stage.name],
+        "title": kernel_title(suite, stage),
+        "code_file": f"{stage.name}.ipynb",
         "language": "python",
         "kernel_type": "notebook",
         "is_private": True,
         "enable_gpu": gpu,
         "enable_tpu": False,
         "enable_internet": internet,
-        "machine_shape": accelerator if gpu else None,
+        "machine_shape": stage.notebook.accelerator if gpu else None,
         "dataset_sources": datasets,
-        "competition_sources": [competition] if competition else [],
-        "kernel_sources": kernels,
-        "model_sources": models,
+        "competition_sources": [suite.competition] if suite.competition else [],
+        "kernel_sources": [refs[name] for name in stage.after if name in refs],
+        "model_sources": list(stage.models),
         "keywords": [],
         "docker_image": None,
         "docker_image_pinning_type": "original",
     }
 
 
-def _parameters(suite: Suite) -> dict[str, dict[str, Any]]:
-    """What each kernel's parameters cell is given: the suite's values, and the stage's own name."""
-    filled = fill_parameters(suite, {}, Path(), None)
-    given = {stage.name: stage.parameters for stage in suite.stages}
-    return {
-        stage: {**{name: value for name, value in values.items() if name not in PLACEHOLDERS}, **given[stage]}
-        for stage, values in filled.items()
-    }
-
-
-def _first_parameters(suite: Suite) -> dict[str, Any]:
-    """Parameters of the stage that draws the samples: its notebook's defaults under the suite's values."""
-    for stage in suite.stages:
-        if stage.notebook.name == ARRAY_STAGES[0]:
-            return all_values(stage, stage.parameters)
-    return {}
-
-
-def _sizes(suite: Suite, first: dict[str, Any], data: str | Path | None) -> dict[str, int]:
+def _sizes(suite: Suite, first: Mapping[str, Any], data: str | Path | None) -> dict[str, int]:
     """Bytes per stage.
 
     Raises:
@@ -250,13 +207,18 @@ def build(
     """
     table = SuiteTable(root)
     suite = table.suite(suite_name)
-    check_user(user)
+    if not USER.fullmatch(user):
+        raise ConfigError(
+            f"user name {user!r}; expected it as in your profile's address, kaggle.com/<user>: lower-case letters and "
+            "digits, single hyphens between"
+        )
     _check_sources(suite, table)
-    first = _first_parameters(suite)
+    # The stage that draws the samples decides how many folds there are, and how much is written.
+    first = next((all_values(each, each.parameters) for each in suite.stages if each.notebook.name == PORT), {})
     suite = split_folds(suite, parts, int(first.get("n_folds", 5)))
     kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
-    slugs = _slugs(suite, kept, table)
-    parameters = _parameters(suite)
+    refs = _refs(suite, kept, table, user)
+    parameters = fill_parameters(suite, {}, Path(), None)
     size = _sizes(suite, first, data)
     out = Path(out).expanduser().resolve()
     new = out / ".new"
@@ -272,30 +234,21 @@ def build(
         kernels = []
         for stage in kept:
             folder = new / "kernels" / stage.name
-            folder.mkdir(parents=True)
-            after = [name for name in stage.after if name in slugs]
-            metadata = kernel_metadata(
-                f"{user}/{slugs[stage.name]}",
-                kernel_title(suite, stage),
-                f"{stage.name}.ipynb",
-                accelerator=stage.notebook.accelerator,
-                internet=stage.notebook.name in suite.downloads and not weights,
-                datasets=[dataset.ref for dataset in datasets],
-                kernels=[f"{user}/{slugs[name]}" for name in after],
-                models=list(stage.models),
-                competition=suite.competition,
-            )
-            write_json(folder / f"{stage.name}.ipynb", render(stage, parameters[stage.name]))
+            filled = {name: value for name, value in parameters[stage.name].items() if name not in PLACEHOLDERS}
+            values = {**filled, **stage.parameters}  # a part of a stage bears that stage's name
+            internet = stage.notebook.name in suite.downloads and not weights
+            metadata = _kernel_metadata(suite, stage, refs, [each.ref for each in datasets], internet=internet)
+            write_json(folder / metadata["code_file"], render(stage, values))
             write_json(folder / KERNEL_METADATA, metadata)
             kernels.append(
                 PlannedKernel(
-                    stage.name,
-                    str(parameters[stage.name].get("stage") or stage.name),
-                    metadata["id"],
-                    tuple(after),
-                    metadata["enable_gpu"],
-                    size[stage.name],
-                    digest_folder(folder),
+                    name=stage.name,
+                    stage=str(values.get("stage") or stage.name),
+                    ref=refs[stage.name],
+                    after=tuple(name for name in stage.after if name in refs),
+                    gpu=metadata["enable_gpu"],
+                    bytes=size[stage.name],
+                    digest=digest_folder(folder),
                 )
             )
         plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 from hbaclib.errors import ConfigError, PlatformError
 from hbaclib.kaggle.build import KERNEL_METADATA
@@ -24,33 +25,19 @@ from hbaclib.kaggle.datasets import DATASET_METADATA
 from hbaclib.kaggle.plan import read_plan
 
 
-class _Connection:
-    """Stands where the client expects a connection, and answers any request as a server does that is content."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        return self
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def __call__(self, request: Any) -> Any:
-        kernel = isinstance(request, self._module.ApiSaveKernelRequest)
-        return self._module.ApiSaveKernelResponse() if kernel else self._module.ApiCreateDatasetResponse()
-
-
 def _offline_client() -> Any:
+    """The client with a connection that answers any request as a server does that is content."""
     from kaggle.api import kaggle_api_extended as module
     from requests import HTTPError
 
+    connection = MagicMock()
+    connection.__enter__.return_value = connection
+    connection.kernels.kernels_api_client.save_kernel.return_value = module.ApiSaveKernelResponse()
+    connection.datasets.dataset_api_client.create_dataset.return_value = module.ApiCreateDatasetResponse()
+
     class Offline(module.KaggleApi):
         def build_kaggle_client(self) -> Any:
-            return _Connection(module)
+            return connection
 
         def dataset_status(self, dataset: str, format: str | None = None) -> str:
             raise HTTPError("there is none yet")
@@ -78,11 +65,9 @@ def faults(folder: Path) -> list[str]:
             with contextlib.redirect_stdout(said):
                 send(str(path))
             content = json.loads((path / metadata).read_text(encoding="utf-8"))
-            title = str(content["title"])
-            if slugify(title) != content["id"].split("/")[1] and not said.getvalue():
-                found.append(
-                    f"{path}: title {title!r} makes the slug {slugify(title)!r}, the id says {content['id']!r}"
-                )
+            title, slug = content["title"], slugify(str(content["title"]))
+            if slug != content["id"].split("/")[1] and not said.getvalue():
+                found.append(f"{path}: title {title!r} makes the slug {slug!r}, the id says {content['id']!r}")
         except (ValueError, KeyError, OSError) as error:
             found.append(f"{path}: {error}")
         if said.getvalue().strip():

@@ -14,7 +14,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,9 @@ SECONDS = 120.0
 ATTEMPTS = 6
 LONGEST_WAIT = 300.0
 """Longest wait that a server's Retry-After is granted, seconds."""
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """A kernel version that the server accepted."""
-
-    version: int
-    url: str
+Ask = Callable[[], Any]
+sleep: Callable[[float], None] = time.sleep
+"""How every wait for Kaggle is spent; tests replace it."""
 
 
 def _modules() -> tuple[Any, Any]:
@@ -68,19 +62,20 @@ def _client(module: Any) -> Any:
     return Client()
 
 
+def _status(error: BaseException | None) -> int | None:
+    """The server's answer behind an error, as a number of HTTP; None where there was none."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
 class Kaggle:
     """Kaggle's service for one user, who is found in the environment or the client's own files.
-
-    Args:
-        sleep: waits some seconds; tests replace it.
 
     Raises:
         PlatformError: the client or the credentials are missing.
     """
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self) -> None:
         self._module, self._requests = _modules()
-        self._sleep = sleep
         self._secrets: list[str] = []
         self._api = _client(self._module)
         with self._quiet():
@@ -103,9 +98,8 @@ class Kaggle:
         return text
 
     def _words(self, error: Exception) -> str:
-        response = getattr(error, "response", None)
-        status = f"HTTP {response.status_code}: " if response is not None else ""
-        return self.clean(f"{status}{str(error) or type(error).__name__}")
+        status = _status(error)
+        return self.clean((f"HTTP {status}: " if status else "") + (str(error) or type(error).__name__))
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[io.StringIO]:
@@ -127,16 +121,27 @@ class Kaggle:
     def _wait(self, error: Exception | None, attempt: int) -> None:
         response = getattr(error, "response", None)
         asked = self._module.KaggleApi._get_retry_after_delay(response) if response is not None else None
-        self._sleep(min(LONGEST_WAIT, asked if asked is not None else 2.0**attempt))
+        sleep(min(LONGEST_WAIT, asked if asked is not None else 2.0**attempt))
 
     def _retriable(self, error: Exception, *, twice_is_safe: bool) -> bool:
         """Whether to repeat a call: always when refused for its rate, else only where doing it twice does no harm."""
-        response = getattr(error, "response", None)
-        if response is not None:
-            return response.status_code == 429 or (twice_is_safe and response.status_code >= 500)
+        status = _status(error)
+        if status:
+            return status == 429 or (twice_is_safe and status >= 500)
         return twice_is_safe and isinstance(error, (self._requests.ConnectionError, self._requests.Timeout))
 
-    def _call(self, what: str, function: Callable[[], Any], *, twice_is_safe: bool = True) -> Any:
+    def _call(self, what: str, function: Ask, *, twice_is_safe: bool = True, done: Ask | None = None) -> Any:
+        """What a function returns, called again where that is safe.
+
+        Args:
+            what: what it does, for messages.
+            function: calls the client.
+            twice_is_safe: whether doing it twice does no harm, though nobody can tell whether it was done.
+            done: tells, where that does harm, what came of a call that broke off: None where it was not done.
+
+        Raises:
+            PlatformError: it failed.
+        """
         for attempt in range(ATTEMPTS):
             try:
                 with self._quiet():
@@ -144,36 +149,41 @@ class Kaggle:
             except PlatformError:
                 raise
             except (self._requests.RequestException, ValueError, KeyError) as error:
-                if attempt + 1 < ATTEMPTS and self._retriable(error, twice_is_safe=twice_is_safe):
-                    self._wait(error, attempt)
-                    continue
-                raise PlatformError(self._sentence(what, error)) from error
+                if attempt + 1 == ATTEMPTS or not self._retriable(error, twice_is_safe=twice_is_safe or bool(done)):
+                    raise PlatformError(self._sentence(what, error)) from error
+                self._wait(error, attempt)
+                if done and (found := done()) is not None:
+                    return found
 
     def _sentence(self, what: str, error: Exception) -> str:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+        status = _status(error)
         if status == 401:
             return f"{what}: Kaggle refused the credentials (HTTP 401); make a new token at kaggle.com/settings/api"
         if status == 429:
             return f"{what}: Kaggle still refuses for too many requests (HTTP 429) after {ATTEMPTS} attempts; try later"
         return f"{what}: {self._words(error)}"
 
-    @staticmethod
-    def _missing(error: PlatformError) -> bool:
-        """Whether the server said that there is no such thing (403 is its answer for what does not exist)."""
-        response = getattr(error.__cause__, "response", None)
-        return response is not None and response.status_code in (403, 404)
+    def _find(self, what: str, function: Ask) -> Any:
+        """As `_call`; None where the server says that there is no such thing (403 is its answer for that, too)."""
+        try:
+            return self._call(what, function)
+        except PlatformError as error:
+            if _status(error.__cause__) in (403, 404):
+                return None
+            raise
+
+    def _kernels(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the client's service for kernels, for what the client itself does not offer."""
+        with self._api.build_kaggle_client() as client:
+            return getattr(client.kernels.kernels_api_client, method)(*arguments)
 
     def dataset(self, ref: str) -> tuple[str, int] | None:
         """Status in lower case ("ready", "failed", ...) and newest version of a data set; None where there is none."""
         form = "json(status,current_version_number)"
-        try:
-            found = json.loads(
-                self._call(f"status of data set {ref}", lambda: self._api.dataset_status(ref, format=form))
-            )
-        except PlatformError as error:
-            if self._missing(error):
-                return None
-            raise
+        text = self._find(f"status of data set {ref}", lambda: self._api.dataset_status(ref, format=form))
+        if text is None:
+            return None
+        found = json.loads(text)
         return str(found["status"]), int(found["current_version_number"] or 0)
 
     def upload_dataset(self, folder: Path, *, exists: bool, notes: str) -> None:
@@ -194,23 +204,13 @@ class Kaggle:
 
     def kernel_version(self, ref: str) -> int:
         """Newest version of a kernel, 0 where there is none."""
-        owner, slug = ref.split("/")
+        request = self._module.ApiGetKernelRequest()
+        request.user_name, request.kernel_slug = ref.split("/")
+        found = self._find(f"version of kernel {ref}", lambda: self._kernels("get_kernel", request))
+        return 0 if found is None else int(found.metadata.current_version_number)
 
-        def ask() -> Any:
-            request = self._module.ApiGetKernelRequest()
-            request.user_name, request.kernel_slug = owner, slug
-            with self._api.build_kaggle_client() as client:
-                return client.kernels.kernels_api_client.get_kernel(request)
-
-        try:
-            return int(self._call(f"version of kernel {ref}", ask).metadata.current_version_number)
-        except PlatformError as error:
-            if self._missing(error):
-                return 0
-            raise
-
-    def push_kernel(self, folder: Path, ref: str) -> Pushed:
-        """Save a kernel and start it.
+    def push_kernel(self, folder: Path, ref: str) -> int:
+        """Save a kernel and start it; its version.
 
         A connection that breaks leaves open whether the server saved it; then its version number tells, so that it is
         not started twice.
@@ -220,20 +220,14 @@ class Kaggle:
         """
         before = self.kernel_version(ref)
         what = f"push of kernel {ref}"
-        for attempt in range(ATTEMPTS):
-            try:
-                answer = self._call(what, lambda: self._api.kernels_push(str(folder)), twice_is_safe=False)
-                break
-            except PlatformError as error:
-                cause = error.__cause__
-                if not isinstance(cause, Exception) or not self._retriable(cause, twice_is_safe=True):
-                    raise
-                if attempt + 1 == ATTEMPTS:
-                    raise
-                self._wait(cause, attempt)
-                now = self.kernel_version(ref)
-                if now > before:
-                    return Pushed(now, f"https://www.kaggle.com/code/{ref}")
+
+        def saved() -> int | None:
+            now = self.kernel_version(ref)
+            return now if now > before else None
+
+        answer = self._call(what, lambda: self._api.kernels_push(str(folder)), twice_is_safe=False, done=saved)
+        if isinstance(answer, int):
+            return answer
         if answer.error:
             raise PlatformError(f"{what}: {self.clean(answer.error)}")
         kinds = ("dataset", "competition", "kernel", "model")
@@ -243,7 +237,7 @@ class Kaggle:
                 f"{what}: Kaggle does not know or may not show you its source {', '.join(ignored)}; "
                 "for a competition accept its rules on its page first"
             )
-        return Pushed(int(answer.version_number or before + 1), str(answer.url))
+        return int(answer.version_number or before + 1)
 
     def kernel_status(self, ref: str) -> tuple[str, str]:
         """Status of a kernel's newest session as the service names it ("RUNNING", "COMPLETE", ...), and its message."""
@@ -261,13 +255,8 @@ class Kaggle:
 
     def gpu_hours_left(self) -> float | None:
         """GPU hours left this week, None where the service does not say."""
-
-        def ask() -> Any:
-            with self._api.build_kaggle_client() as client:
-                return client.kernels.kernels_api_client.get_accelerator_quota_statistics()
-
         try:
-            quota = self._call("GPU quota", ask).gpu_quota
+            quota = self._call("GPU quota", lambda: self._kernels("get_accelerator_quota_statistics")).gpu_quota
             used, total = quota.time_used, quota.total_time_allowed
             return (total - (used or 0 * total)).total_seconds() / 3600 if total else None
         except (PlatformError, AttributeError, TypeError):
@@ -275,24 +264,16 @@ class Kaggle:
 
     def output_files(self, ref: str) -> list[tuple[str, str]]:
         """Names and addresses of what a kernel's newest session wrote."""
-        owner, slug = ref.split("/")
+        request = self._module.ApiListKernelSessionOutputRequest()
+        request.user_name, request.kernel_slug = ref.split("/")
+        request.page_size = 100
         found: list[tuple[str, str]] = []
-        token = ""
         while True:
-            request = self._module.ApiListKernelSessionOutputRequest()
-            request.user_name, request.kernel_slug, request.page_size = owner, slug, 100
-            if token:
-                request.page_token = token
-
-            def ask(request: Any = request) -> Any:
-                with self._api.build_kaggle_client() as client:
-                    return client.kernels.kernels_api_client.list_kernel_session_output(request)
-
-            answer = self._call(f"output of kernel {ref}", ask)
+            answer = self._call(f"output of kernel {ref}", lambda: self._kernels("list_kernel_session_output", request))
             found += [(item.file_name, item.url) for item in answer.files or []]
-            if not answer.next_page_token or answer.next_page_token == token:
+            if answer.next_page_token in (None, "", request.page_token):
                 return found
-            token = answer.next_page_token
+            request.page_token = answer.next_page_token
 
     def download(self, address: str, path: Path) -> None:
         """Download one file, in pieces (the client would hold it whole in memory); it appears when it is whole."""

@@ -13,10 +13,26 @@ from hbaclib.errors import ConfigError
 from hbaclib.kaggle.plan import PlannedDataset, digest_folder
 from hbaclib.kaggle.wheels import wheel_folder
 from hbaclib.platform import SYNTHETIC
+from hbaclib.stages.names import EEG, IMAGES, PORT
 
 DATASET_METADATA = "dataset-metadata.json"
-ARRAY_STAGES = ("01_port_data", "02_eeg_spectrograms", "03_assemble_inputs")
+ARRAY_STAGES = (PORT, EEG, IMAGES)
 """Stages whose output can be published as the data set "arrays", for kernels to read in their place."""
+TEXTS = {
+    "wheels": (
+        "hbaclib and the packages it needs",
+        "Wheels for offline notebooks. Their licences are listed in LICENSES.md.",
+    ),
+    "arrays": (
+        "Prepared EEG and spectrogram inputs",
+        "Outputs of the notebooks 01-03 of hbac. Made from the competition's files: its rules hold for them.",
+    ),
+    "weights": (
+        "Published EfficientNet weights",
+        "Weights from the releases of the package efficientnet, as published there.",
+    ),
+}
+"""Data set -> its subtitle and description."""
 TITLE_LENGTHS = {"kernel": (5, 50), "data set": (6, 50)}
 
 
@@ -33,10 +49,12 @@ def check_title(kind: str, title: str, where: str) -> str:
     return slug_of(title)
 
 
-def _dataset(folder: Path, user: str, title: str, subtitle: str, description: str) -> PlannedDataset:
-    ref = f"{user}/{check_title('data set', title, folder.name)}"
+def _dataset(folder: Path, user: str) -> PlannedDataset:
+    """The data set that a folder holds and is named after, its metadata written."""
+    title = f"HBAC {folder.name}"
+    subtitle, description = TEXTS[folder.name]
     metadata = {
-        "id": ref,
+        "id": f"{user}/{check_title('data set', title, folder.name)}",
         "title": title,
         "subtitle": subtitle,
         "description": description,
@@ -44,7 +62,7 @@ def _dataset(folder: Path, user: str, title: str, subtitle: str, description: st
         "keywords": [],
     }
     write_json(folder / DATASET_METADATA, metadata)
-    return PlannedDataset(folder.name, ref, digest_folder(folder))
+    return PlannedDataset(folder.name, str(metadata["id"]), digest_folder(folder))
 
 
 def _link(source: str, target: str) -> str:
@@ -59,13 +77,7 @@ def _link(source: str, target: str) -> str:
 def wheels_dataset(folder: Path, root: Path, packages: Iterable[str], user: str) -> PlannedDataset:
     """Data set of hbaclib's wheel and those of the packages that Kaggle's image lacks."""
     wheel_folder(root, packages, folder)
-    return _dataset(
-        folder,
-        user,
-        "HBAC wheels",
-        "hbaclib and the packages it needs",
-        "Wheels for offline notebooks. Their licences are listed in LICENSES.md.",
-    )
+    return _dataset(folder, user)
 
 
 def arrays_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
@@ -80,13 +92,7 @@ def arrays_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
         shutil.copytree(source / name, folder / name, copy_function=_link)
     if (source / SYNTHETIC).is_dir():
         shutil.copytree(source / SYNTHETIC, folder / SYNTHETIC, copy_function=_link)
-    return _dataset(
-        folder,
-        user,
-        "HBAC arrays",
-        "Prepared EEG and spectrogram inputs",
-        "Outputs of the notebooks 01-03 of hbac. Made from the competition's files: its rules hold for them.",
-    )
+    return _dataset(folder, user)
 
 
 def weights_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
@@ -101,10 +107,4 @@ def weights_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
     folder.mkdir(parents=True)
     for file in files:
         _link(str(file), str(folder / file.name))
-    return _dataset(
-        folder,
-        user,
-        "HBAC weights",
-        "Published EfficientNet weights",
-        "Weights from the releases of the package efficientnet, as published there.",
-    )
+    return _dataset(folder, user)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import digest_json, write_json
 from hbaclib.errors import ConfigError, PlatformError, list_some
+from hbaclib.kaggle import client
 from hbaclib.kaggle.board import Board
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
@@ -30,7 +30,6 @@ KERNEL_HOURS = 13.0
 """Longest waits: a session itself ends after 12 hours."""
 LOG_LINES = 15
 FAILED = ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED")
-sleep: Callable[[float], None] = time.sleep
 
 
 def read_state(folder: Path) -> dict[str, dict[str, Any]]:
@@ -58,7 +57,7 @@ class _Running:
     version: int
     since: float
     seen_active: bool = False
-    complete_polls: int = 0
+    ended_polls: int = 0
 
 
 class Push:
@@ -66,26 +65,26 @@ class Push:
 
     Args:
         folder: what `build` made.
+        plan: its plan.
         poll: seconds between two looks at a kernel.
         kaggle: the service.
     """
 
-    def __init__(self, folder: Path, poll: float, kaggle: Kaggle) -> None:
-        self.folder, self.poll, self.kaggle = folder, poll, kaggle
-        self.plan = read_plan(folder)
-        if kaggle.user != self.plan.user:
+    def __init__(self, folder: Path, plan: Plan, poll: float, kaggle: Kaggle) -> None:
+        self.folder, self.plan, self.poll, self.kaggle = folder, plan, poll, kaggle
+        if kaggle.user != plan.user:
             raise ConfigError(
-                f"{folder}: built for user {self.plan.user!r}, but the credentials are of {kaggle.user!r}; "
+                f"{folder}: built for user {plan.user!r}, but the credentials are of {kaggle.user!r}; "
                 f"build again with --user {kaggle.user}"
             )
         self.state = read_state(folder)
-        self.digests = chain_digests(self.plan)
-        rows = [f"data set {dataset.name}" for dataset in self.plan.datasets]
-        self.board = Board([*rows, *(kernel.name for kernel in self.plan.kernels)])
+        self.digests = {f"data set {each.name}": each.digest for each in plan.datasets} | chain_digests(plan)
+        self.board = Board(list(self.digests))
 
-    def _note(self, name: str, digest: str, version: int, status: str) -> None:
-        self.state[name] = {"digest": digest, "version": version, "status": status}
+    def _note(self, name: str, version: int, status: str, shown: str = "") -> None:
+        self.state[name] = {"digest": self.digests[name], "version": version, "status": status}
         write_json(self.folder / STATE, self.state)
+        self.board.show(name, f"version {version}: {shown or status}")
 
     def run(self) -> None:
         """Send everything and wait until all kernels are complete.
@@ -101,14 +100,14 @@ class Push:
         row = f"data set {dataset.name}"
         found = self.kaggle.dataset(dataset.ref)
         known = self.state.get(row, {})
-        sent = known.get("digest") == dataset.digest and found is not None and found[1] <= known.get("version", 0)
         wanted = known.get("version", 0)
+        sent = known.get("digest") == dataset.digest and found is not None and found[1] <= wanted
         if not sent:
             self.board.show(row, "uploading")
             folder = self.folder / "datasets" / dataset.name
             self.kaggle.upload_dataset(folder, exists=found is not None, notes=f"digest {dataset.digest}")
             wanted = found[1] + 1 if found else 1
-            self._note(row, dataset.digest, wanted, "uploaded")
+            self._note(row, wanted, "uploaded")
         began = time.monotonic()
         while True:
             found = self.kaggle.dataset(dataset.ref)
@@ -124,9 +123,8 @@ class Push:
             if time.monotonic() - began > DATASET_HOURS * 3600:
                 raise PlatformError(f"data set {dataset.ref}: not ready after {DATASET_HOURS:g} h (status {status})")
             self.board.show(row, f"version {wanted}: {status}")
-            sleep(min(self.poll, 10.0))
-        self._note(row, dataset.digest, wanted, "ready")
-        self.board.show(row, f"version {wanted}: {'unchanged' if sent else 'ready'}")
+            client.sleep(min(self.poll, 10.0))
+        self._note(row, wanted, "ready", "unchanged" if sent else "")
 
     def _unchanged(self, kernel: PlannedKernel) -> dict[str, Any] | None:
         """The note of an earlier push of exactly this, if Kaggle still holds that version as the newest."""
@@ -169,29 +167,29 @@ class Push:
                     running.remove(each)
                     done.add(each.kernel.name)
             if running or waiting:
-                sleep(self.poll)
+                client.sleep(self.poll)
 
     def _start(self, kernel: PlannedKernel, others_run: bool) -> _Running | None:
         """Push one kernel; None where Kaggle has no session free and one of ours will end."""
         self.board.show(kernel.name, "pushing")
         try:
-            pushed = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
+            version = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
         except PlatformError as error:
             if "session count" in str(error).lower() and others_run:
                 self.board.show(kernel.name, "waiting for a free session")
                 return None
             self.board.show(kernel.name, "push failed")
             raise
-        self._note(kernel.name, self.digests[kernel.name], pushed.version, "running")
-        self.board.show(kernel.name, f"version {pushed.version}: pushed")
-        return _Running(kernel, pushed.version, time.monotonic())
+        self._note(kernel.name, version, "running", "pushed")
+        return _Running(kernel, version, time.monotonic())
 
     def _finished(self, each: _Running) -> bool:
         kernel = each.kernel
         status, message = self.kaggle.kernel_status(kernel.ref)
+        late = time.monotonic() - each.since > KERNEL_HOURS * 3600
         if status not in ("COMPLETE", *FAILED):
             each.seen_active = each.seen_active or status in ("QUEUED", "RUNNING")
-            if time.monotonic() - each.since > KERNEL_HOURS * 3600:
+            if late:
                 raise PlatformError(f"kernel {kernel.ref}: still {status} after {KERNEL_HOURS:g} h; look at its page")
             self.board.show(kernel.name, f"version {each.version}: {status.lower()}")
             return False
@@ -203,20 +201,15 @@ class Push:
                 f"kernel {kernel.ref}: version {newest} was saved by someone else while version {each.version} ran; "
                 "push again"
             )
-        each.complete_polls += 1
-        if newest < each.version or not (each.seen_active or each.complete_polls > 1):
-            if newest < each.version:
-                each.complete_polls = 0
-            if time.monotonic() - each.since > KERNEL_HOURS * 3600:
+        each.ended_polls = each.ended_polls + 1 if newest == each.version else 0
+        if not each.ended_polls or not (each.seen_active or each.ended_polls > 1):
+            if late:
                 raise PlatformError(f"kernel {kernel.ref}: version {each.version} never started; look at its page")
             self.board.show(kernel.name, f"version {each.version}: starting")
             return False
+        self._note(kernel.name, each.version, status.lower())
         if status in FAILED:
-            self._note(kernel.name, self.digests[kernel.name], each.version, status.lower())
-            self.board.show(kernel.name, f"version {each.version}: {status.lower()}")
             raise PlatformError(self._failure(kernel, each.version, status, message))
-        self._note(kernel.name, self.digests[kernel.name], each.version, "complete")
-        self.board.show(kernel.name, f"version {each.version}: complete")
         return True
 
     def _failure(self, kernel: PlannedKernel, version: int, status: str, message: str) -> str:
@@ -241,6 +234,6 @@ def push(folder: str | Path, *, poll: float = POLL) -> None:
         PlatformError: credentials are missing, or something failed on Kaggle.
         ConfigError: the build is for another user.
     """
-    plan_folder = Path(folder).expanduser().resolve()
-    read_plan(plan_folder)
-    Push(plan_folder, poll, Kaggle(sleep=lambda seconds: sleep(seconds))).run()
+    folder = Path(folder).expanduser().resolve()
+    plan = read_plan(folder)  # before the client logs in
+    Push(folder, plan, poll, Kaggle()).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -12,10 +13,12 @@ import click
 
 from hbaclib.artefacts import MANIFEST, read_manifest, verify
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError
+from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import PlannedKernel, read_plan
 from hbaclib.platform import SYNTHETIC
+from hbaclib.processes import remove_path
 from hbaclib.report.page import write_report
 from hbaclib.stages.places import trained_folders
 from hbaclib.suite.freshness import NOTEBOOKS
@@ -33,22 +36,19 @@ def status(folder: str | Path) -> bool:
     """Print the state of every data set and kernel of a build; whether none of them has failed."""
     folder = Path(folder)
     plan = read_plan(folder)
-    kaggle = Kaggle(sleep=lambda seconds: pushing.sleep(seconds))
-    good = True
+    kaggle = Kaggle()
     rows = []
     for dataset in plan.datasets:
-        found = kaggle.dataset(dataset.ref)
-        rows.append((dataset.ref, f"version {found[1]}" if found else "-", found[0] if found else "not pushed"))
-        good = good and not (found and found[0] in ("failed", "deleted"))
+        state, version = kaggle.dataset(dataset.ref) or ("not pushed", 0)
+        rows.append((dataset.ref, version, state, ""))
     for kernel in plan.kernels:
         version = kaggle.kernel_version(kernel.ref)
-        state, message = kaggle.kernel_status(kernel.ref) if version else ("not pushed", "")
-        rows.append((kernel.ref, f"version {version}" if version else "-", f"{state.lower()} {message}".strip()))
-        good = good and state not in pushing.FAILED
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for row in rows:
-        click.echo(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}")
-    return good
+        rows.append((kernel.ref, version, *(kaggle.kernel_status(kernel.ref) if version else ("not pushed", ""))))
+    width = max(len(ref) for ref, *_ in rows)
+    for ref, version, state, message in rows:
+        told = f"version {version}" if version else "-"
+        click.echo(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip())
+    return not any(state in ("failed", "deleted", *pushing.FAILED) for _, _, state, _ in rows)
 
 
 def _chosen(kernels: Iterable[PlannedKernel], stages: Iterable[str]) -> list[PlannedKernel]:
@@ -81,7 +81,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
     """
     plan = read_plan(folder)
     to = Path(to).expanduser().resolve()
-    kaggle = Kaggle(sleep=lambda seconds: pushing.sleep(seconds))
+    kaggle = Kaggle()
     for kernel in _chosen(plan.kernels, stages):
         state, message = kaggle.kernel_status(kernel.ref)
         if state != "COMPLETE":
@@ -124,19 +124,16 @@ def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
     address = dict(kaggle.output_files(kernel.ref)).get(f"{kernel.stage}/{MANIFEST}")
     if address is None:
         return False
-    probe = to / f".{kernel.name}.probe" / kernel.stage
-    try:
-        kaggle.download(address, probe / MANIFEST)
-        return read_manifest(probe) == verify(to / kernel.stage)
-    except ArtefactError:
-        return False
-    finally:
-        shutil.rmtree(probe.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as probe:
+        kaggle.download(address, Path(probe) / MANIFEST)
+        try:
+            return read_manifest(probe) == verify(to / kernel.stage)
+        except ArtefactError:
+            return False
 
 
 def _move(source: Path, target: Path) -> None:
-    if target.is_dir():
-        shutil.rmtree(target)
+    remove_path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(source, target)
 
@@ -166,7 +163,7 @@ def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> t
     known = pushing.read_state(folder).get(kernel.name, {})
     if known.get("status") != "complete" or known.get("digest") != pushing.chain_digests(plan)[kernel.name]:
         raise PlatformError(f"kernel {kernel.ref}: this build of it is not complete on Kaggle; run `hbac kaggle push`")
-    kaggle = Kaggle(sleep=lambda seconds: pushing.sleep(seconds))
+    kaggle = Kaggle()
     number = kaggle.submit(plan.competition, kernel.ref, known["version"], message)
     click.echo(f"submission {number}: version {known['version']} of {kernel.ref}")
     began = time.monotonic()
@@ -180,4 +177,4 @@ def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> t
             raise PlatformError(
                 f"submission {number}: no score after {SCORE_HOURS:g} h; look at the competition's page"
             )
-        pushing.sleep(poll)
+        client.sleep(poll)

@@ -6,11 +6,8 @@ packages are packed from what is installed here: what was tested is what is sent
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +31,7 @@ SOURCES = (
     "notebooks/*.ipynb",
 )
 """Files beside the package that its build reads, or puts into it."""
-NOT_PACKED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+NOT_PACKED = ("INSTALLER", "REQUESTED", "direct_url.json")
 """Files of an installation that belong to this machine, not to the wheel."""
 TIME = (1980, 1, 1, 0, 0, 0)
 """Time of every file in a wheel, so that the same content gives the same bytes."""
@@ -110,55 +107,37 @@ def installed_wheel(name: str, folder: Path) -> Path:
     # As recorded: newer versions of importlib.metadata leave out of `files` what is not there.
     if any(line.startswith("__editable__") for line in (distribution.read_text("RECORD") or "").splitlines()):
         raise ConfigError(f"{name}: installed as editable, so its files lie elsewhere; expected a wheel's installation")
+    files = [file for file in distribution.files or [] if file.hash and file.name not in NOT_PACKED]
+    elsewhere = {"..", "/", "__pycache__"}  # scripts, and what this machine has compiled
+    files = sorted((file for file in files if not elsewhere & set(file.parts)), key=str)
+    info = next(file.parent for file in files if file.match("*.dist-info/METADATA"))
     python = ".".join(dict.fromkeys(tag.split("-")[0] for tag in pure))
-    project = re.sub(r"[-_.]+", "_", distribution.metadata["Name"]).lower()
-    path = folder / f"{project}-{distribution.version}-{python}-none-any.whl"
-    record = []
+    path = folder / f"{info.name.removesuffix('.dist-info').lower()}-{python}-none-any.whl"
+    record = [f"{file.as_posix()},{file.hash.mode}={file.hash.value},{file.size}" for file in files if file.hash]
+    contents = {file.as_posix(): file.read_binary() for file in files}
+    contents[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(distribution.files or [], key=str):
-            inside = not (file.is_absolute() or ".." in file.parts)
-            if not inside or "__pycache__" in file.parts or file.name in NOT_PACKED:
-                continue
-            data = Path(str(file.locate())).read_bytes()
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            record.append(f"{file.as_posix()},sha256={digest},{len(data)}")
-            archive.writestr(zipfile.ZipInfo(file.as_posix(), TIME), data, zipfile.ZIP_DEFLATED)
-        info = next(line.split(",")[0].rpartition("/")[0] for line in record if ".dist-info/METADATA" in line)
-        lines = "\n".join([*record, f"{info}/RECORD,,", ""])
-        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD", TIME), lines, zipfile.ZIP_DEFLATED)
+        for name_inside, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name_inside, TIME), content, zipfile.ZIP_DEFLATED)
     return path
 
 
-def licence_of(wheel: Path) -> tuple[str, str, str]:
+def _licence_of(wheel: Path) -> tuple[str, str, str]:
     """Name, version and licence that a wheel's own metadata states."""
     with zipfile.ZipFile(wheel) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = importlib.metadata.PathDistribution(zipfile.Path(archive, name.rpartition("/")[0] + "/")).metadata
-        named = [
-            line.rpartition("::")[2].strip() for line in metadata.get_all("Classifier") or [] if "License ::" in line
-        ]
+        info = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA")).rpartition("/")[0]
+        metadata = importlib.metadata.PathDistribution(zipfile.Path(archive, f"{info}/")).metadata
+        named = [line.rpartition("::")[2] for line in metadata.get_all("Classifier") or [] if "License ::" in line]
         one = [text for key in ("License-Expression", "License") for text in metadata.get_all(key) or []]
         stated = (named or one or ["not stated"])[0].strip()
         return metadata["Name"], metadata["Version"], stated.splitlines()[0]
 
 
-def write_licences(wheels: Iterable[Path], path: Path) -> Path:
-    """Write the list of licences of some wheels, as a table in Markdown."""
-    rows = [licence_of(wheel) for wheel in sorted(wheels)]
-    lines = ["# Licences of the wheels", "", "| package | version | licence |", "|---|---|---|"]
-    lines += [f"| {name} | {version} | {licence} |" for name, version, licence in rows]
-    return write_text(
-        path, "\n".join([*lines, "", "Each wheel carries its licence's text where its authors put one.", ""])
-    )
-
-
-def wheel_folder(root: Path, packages: Iterable[str], folder: Path) -> list[Path]:
-    """Fill a folder with hbaclib's wheel, those of the packages, and the list of licences.
-
-    Returns:
-        The wheels.
-    """
+def wheel_folder(root: Path, packages: Iterable[str], folder: Path) -> None:
+    """Fill a folder with hbaclib's wheel, those of the packages, and their licences as a table in Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
     wheels = [project_wheel(root, folder), *(installed_wheel(name, folder) for name in packages)]
-    write_licences(wheels, folder / "LICENSES.md")
-    return wheels
+    rows = [("package", "version", "licence"), ("---", "---", "---"), *map(_licence_of, sorted(wheels))]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    note = "Each wheel carries its licence's text where its authors put one."
+    write_text(folder / "LICENSES.md", f"# Licences of the wheels\n\n{table}\n\n{note}\n")

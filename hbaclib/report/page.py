@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 
 from hbaclib import plots
 from hbaclib.artefacts import write_text
-from hbaclib.conventions import CLASSES, VOTE_TIERS
+from hbaclib.conventions import CLASSES, EEG_WINDOW, VOTE_TIERS
 from hbaclib.errors import HbacError
 from hbaclib.evaluation.tiers import tier_mask
 from hbaclib.platform import find_data
@@ -59,7 +60,10 @@ def write_report(
     folder = Path(run_folder).resolve()
     measured = measure(folder, truth, title or "")
     results = measured.results
-    page = render(results, draw(measured, _data_folder(folder, data)))
+    if data is None:
+        with contextlib.suppress(HbacError):
+            data = find_data("", folder)
+    page = render(results, draw(measured, Path(data) if data else None))
     write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
     write_text(folder / MODEL_CARD, model_card(results))
     write_text(folder / DATA_CARD, data_card(results))
@@ -83,23 +87,13 @@ def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
         address = escape(json.dumps(list(path)))
         return Markup('<span data-result="{}">{}</span>').format(address, format_number(value, digits, signed))
 
-    labels = {"class mean": "class mean (baseline)", "oracle": "oracle (knows the truth)"}
-    about = str(results.get("about", ""))
-    headline = [
-        (name, labels.get(name, name), "baseline" if name in labels else name if name == "ensemble" else "model")
-        for name in dict.fromkeys([about, str(results.get("best_member", "")), "class mean", "oracle"])
-        if name in results.get("scores", {})
-    ]
-    scored = results.get("scores", {}).get(about, [])
-    tiers = [row["tier"] for row in scored if row["n"]] or [*VOTE_TIERS]
     defaults = dict.fromkeys(("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier"))
     return environment.from_string((source / "page.html").read_text(encoding="utf-8")).render(
         r=defaults | results,
         css=Markup((source / "page.css").read_text(encoding="utf-8")),
         pictures=pictures,
         shown=shown,
-        headline=headline,
-        tiers=tiers,
+        vote_tiers=list(VOTE_TIERS),
         classes=CLASSES,
     )
 
@@ -142,12 +136,10 @@ def _draw_recording(
 ) -> None:
     title = f"Recording {sample['eeg_id']}, from {sample['start_seconds']:g} s"
     if data is not None:
-        try:
+        with contextlib.suppress(HbacError):  # the page shows the network's input alone
             eeg = read_eeg(data / "train_eegs" / f"{sample['eeg_id']}.parquet")
-            window = eeg[sample["eeg_start"] : sample["eeg_start"] + 10_000]
+            window = eeg[sample["eeg_start"] : sample["eeg_start"] + EEG_WINDOW]
             pictures[name.format("montage")] = _address(plots.plot_montage(window, title, seconds=(18, 32)))
-        except HbacError:
-            pass  # the page shows the network's input alone
     samples = measured.run.samples()
     if samples is None:
         return
@@ -156,15 +148,6 @@ def _draw_recording(
     image = measured.run.image(row) if row >= 0 else None
     if image is not None:
         pictures[name.format("input")] = _address(plots.plot_input(np.nan_to_num(image), title), "jpeg")
-
-
-def _data_folder(run_folder: Path, data: str | Path | None) -> Path | None:
-    if data is not None:
-        return Path(data)
-    try:
-        return find_data("", run_folder)
-    except HbacError:
-        return None
 
 
 def _address(figure: Figure, form: str = "png") -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import CLASSES, EEG_RATE, VOTE_COLUMNS, VOTE_TIERS
+from hbaclib.conventions import CLASSES, EEG_RATE, MANY_VOTES, VOTE_COLUMNS, VOTE_TIERS
 from hbaclib.ensemble.store import StoredEnsemble, load_ensemble
-from hbaclib.errors import HbacError
+from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.evaluation import calibration, tiers
 from hbaclib.evaluation.clinical import agreement, clinical_table
 from hbaclib.evaluation.metric import kl_per_sample
-from hbaclib.evaluation.oof import OutOfFold, load_oof
+from hbaclib.evaluation.oof import OOF_FILE, OutOfFold, load_oof
 from hbaclib.platform import versions
 from hbaclib.report.stages import RunFolder, rows_of_samples
-from hbaclib.stages.names import ENSEMBLE, PORT, SUBMIT
+from hbaclib.stages.names import ENSEMBLE, FAULTS, FOLDS, PORT, QUALITY, SUBMIT
 
 SCHEMA = 1
 N_HARDEST = 4
@@ -59,7 +60,7 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     Returns:
         The numbers; parts that the run has not made are named in ``results["missing"]``.
     """
-    run = RunFolder.open(run_folder)
+    run = RunFolder(run_folder)
     missing: list[str] = []
     results: dict[str, Any] = {"schema": SCHEMA, "title": title or run.path.name, "versions": versions()}
     measured = Measured(results, run)
@@ -67,8 +68,9 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     results["data"] = _data(run, missing)
     measured.histories = _histories(run, missing)
     results["training"] = {name: _training(table) for name, table in measured.histories.items()}
-    if run.scored:
-        measured.oof = load_oof(run.scored)
+    scored = [folder for folder in run.training if (folder / OOF_FILE).is_file()]  # whose folds are all there
+    if scored:
+        measured.oof = load_oof(scored)
         _scores(measured, truth, missing)
     else:
         missing.append("scores: no training stage has finished all its folds")
@@ -103,53 +105,34 @@ def _data(run: RunFolder, missing: list[str]) -> dict[str, Any]:
         missing.append("data: stage 01_port_data has not finished")
         return {}
     votes = samples["n_votes"].to_numpy()
-    by_tier = {}
-    for tier in VOTE_TIERS:
-        part = samples[tiers.tier_mask(votes, tier)]
-        by_tier[tier] = {
-            "samples": len(part),
-            "patients": part["patient_id"].nunique(),
-            **{name: part[column].mean() for name, column in zip(CLASSES, VOTE_COLUMNS, strict=True)},
-        }
     found: dict[str, Any] = {
         "samples": len(samples),
         "patients": samples["patient_id"].nunique(),
         "recordings": samples["eeg_id"].nunique(),
-        "tiers": by_tier,
+        "tiers": {tier: _balance(samples[tiers.tier_mask(votes, tier)]) for tier in VOTE_TIERS},
         "sampling": run.manifests[port.name].parameters.get("sampling"),
     }
-    if (port / "folds.parquet").is_file():
-        folds = pd.read_parquet(port / "folds.parquet").set_index("patient_id")["fold"]
-        found["folds"] = _folds(samples, samples["patient_id"].map(folds))
-    if (port / "faults.parquet").is_file():
-        found["faulty_files"] = len(pd.read_parquet(port / "faults.parquet"))
-    if (port / "quality.parquet").is_file():
-        found["quality"] = _quality(pd.read_parquet(port / "quality.parquet"))
+    if (port / FOLDS).is_file():
+        folds = samples["patient_id"].map(pd.read_parquet(port / FOLDS).set_index("patient_id")["fold"])
+        found["folds"] = [
+            {"fold": fold, "many_votes": int((part["n_votes"] >= MANY_VOTES).sum()), **_balance(part)}
+            for fold, part in samples.groupby(folds)
+        ]
+    if (port / FAULTS).is_file():
+        found["faulty_files"] = len(pd.read_parquet(port / FAULTS))
+    if (port / QUALITY).is_file():
+        numbers = pd.read_parquet(port / QUALITY).select_dtypes("number").drop(columns="eeg_id", errors="ignore")
+        summary = numbers.describe(percentiles=[0.5, 0.95]).rename({"50%": "median", "95%": "p95"})
+        measures = summary.loc[["min", "median", "p95", "max"]].T.rename_axis("measure").reset_index()
+        found["quality"] = measures.to_dict("records")
     return found
 
 
-def _folds(samples: pd.DataFrame, folds: pd.Series) -> list[dict[str, Any]]:
-    rows = []
-    for fold, part in samples.groupby(folds):
-        many = part[part["n_votes"] >= 10]
-        balance = {name: part[column].mean() for name, column in zip(CLASSES, VOTE_COLUMNS, strict=True)}
-        counts = {"fold": fold, "patients": part["patient_id"].nunique(), "samples": len(part)}
-        rows.append({**counts, "many_votes": len(many), **balance})
-    return rows
-
-
-def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
-    numbers = table.select_dtypes("number").drop(columns=["eeg_id"], errors="ignore")
-    return [
-        {
-            "measure": str(name),
-            "min": values.min(),
-            "median": values.median(),
-            "p95": values.quantile(0.95),
-            "max": values.max(),
-        }
-        for name, values in numbers.items()
-    ]
+def _balance(samples: pd.DataFrame) -> dict[str, Any]:
+    """Numbers of samples and patients, and the mean share of every class."""
+    shares = samples[list(VOTE_COLUMNS)].mean()
+    counts = {"samples": len(samples), "patients": samples["patient_id"].nunique()}
+    return {**counts, **dict(zip(CLASSES, shares, strict=True))}
 
 
 def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
@@ -159,53 +142,42 @@ def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _training(history: pd.DataFrame) -> list[dict[str, Any]]:
+def _training(history: pd.DataFrame) -> list[dict[Hashable, Any]]:
     columns = [name for name in history.columns if name in ("epoch", "stage", "loss") or name.startswith("val_")]
-    last = history.groupby(["fold", "seed"]).tail(1)
-    return [
-        {str(name): value for name, value in row.items()} for row in last[["fold", "seed", *columns]].to_dict("records")
-    ]
+    return history.groupby(["fold", "seed"]).tail(1)[["fold", "seed", *columns]].to_dict("records")
 
 
 def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> None:
     oof, results, run = measured.oof, measured.results, measured.run
     assert oof is not None
-    given = (oof.n_votes, oof.patients)
+    rated = (oof.n_votes, oof.patients)
     predictions = dict(zip(oof.names, oof.predictions, strict=True))
-    ensemble = _ensemble(run, missing)
-    if ensemble is not None:
-        if len(ensemble.oof) == len(oof.targets):
-            predictions["ensemble"] = ensemble.oof
-            results["ensemble"] = _ensemble_results(ensemble)
-        else:
-            missing.append("ensemble: it was fitted to other samples than these models; run stage 07 again")
-    tables = {name: tiers.score_by_tier(oof.targets, shares, *given) for name, shares in predictions.items()}
+    with _told("ensemble", missing):
+        ensemble = _ensemble(run, len(oof.targets))
+        predictions["ensemble"] = ensemble.oof
+        results["ensemble"] = _ensemble_results(ensemble)
+    tables = {name: tiers.score_by_tier(oof.targets, shares, *rated) for name, shares in predictions.items()}
     tables = dict(sorted(tables.items(), key=lambda item: (item[0] != "ensemble", _headline(item[1]))))
-    tables["class mean"] = tiers.baseline_by_tier(oof.targets, *given, oof.folds)
-    oracle = _oracle(measured, truth, missing)
-    if oracle is not None:
-        tables["oracle"] = tiers.score_by_tier(oof.targets, oracle, *given)
-    measured.tables = tables
-    results["scores"] = {name: table.to_dict("records") for name, table in tables.items()}
-    best_member = min(oof.names, key=lambda name: _headline(tables[name]))
-    results["best_member"] = best_member
-    chosen = "ensemble" if "ensemble" in predictions else best_member
+    tables["class mean"] = tiers.baseline_by_tier(oof.targets, *rated, oof.folds)
+    if truth is not None:
+        with _told("oracle", missing):
+            tables["oracle"] = tiers.score_by_tier(oof.targets, _oracle(measured, oof, truth), *rated)
+    results["scores"] = measured.tables = tables
+    best_member = results["best_member"] = min(oof.names, key=lambda name: _headline(tables[name]))
+    chosen = results["about"] = "ensemble" if "ensemble" in predictions else best_member
     best = measured.best = predictions[chosen]
-    results["about"] = chosen
     if chosen == "ensemble":
-        paired = tiers.compare_by_tier(oof.targets, best, predictions[best_member], *given)
-        results["ensemble_against_best_member"] = paired.to_dict("records")
-    against = tiers.gain_over_baseline(oof.targets, best, *given, oof.folds)
-    results["against_class_mean"] = against.to_dict("records")
-    tier = HEADLINE if oof.many_votes.any() else "all"
+        results["ensemble_against_best_member"] = tiers.compare_by_tier(
+            oof.targets, best, predictions[best_member], *rated
+        )
+    results["against_class_mean"] = tiers.gain_over_baseline(oof.targets, best, *rated, oof.folds)
+    tier = results["tier"] = HEADLINE if oof.many_votes.any() else "all"
     rows = tiers.tier_mask(oof.n_votes, tier)
-    results["tier"] = tier
-    results["by_class"] = tiers.score_by_class(oof.targets, best, oof.n_votes, tier).to_dict("records")
-    by_fold = tiers.score_by_fold(oof.targets, best, *given, oof.folds)
-    results["by_fold"] = by_fold.to_dict("records")
-    results["clinical"] = clinical_table(oof.targets[rows], best[rows]).to_dict("records")
+    results["by_class"] = tiers.score_by_class(oof.targets, best, oof.n_votes, tier)
+    results["by_fold"] = tiers.score_by_fold(oof.targets, best, *rated, oof.folds)
+    results["clinical"] = clinical_table(oof.targets[rows], best[rows])
     results["agreement"] = agreement(oof.targets[rows], best[rows], oof.n_votes[rows])
-    results["calibration"] = _calibration(oof, best, rows)
+    results["calibration"] = _calibration(oof.targets[rows], best[rows], oof.n_votes[rows])
     results["hardest"] = _hardest(measured, rows)
     unanimous = calibration.unanimous_disagreements(oof.targets, best, oof.n_votes)
     results["unanimous_disagreements"] = [
@@ -219,16 +191,23 @@ def _headline(table: pd.DataFrame) -> float:
     return float(kl[HEADLINE] if math.isfinite(kl[HEADLINE]) else kl["all"])
 
 
-def _ensemble(run: RunFolder, missing: list[str]) -> StoredEnsemble | None:
+@contextmanager
+def _told(part: str, missing: list[str]) -> Iterator[None]:
+    """Note what is in the way of a part of the report, which does without it."""
+    try:
+        yield
+    except HbacError as error:
+        missing.append(f"{part}: {error}")
+
+
+def _ensemble(run: RunFolder, n_samples: int) -> StoredEnsemble:
     folder = run.stage(ENSEMBLE)
     if folder is None:
-        missing.append("ensemble: stage 07_ensemble has not finished")
-        return None
-    try:
-        return load_ensemble(folder)
-    except HbacError as error:
-        missing.append(f"ensemble: {error}")
-        return None
+        raise ArtefactError("stage 07_ensemble has not finished")
+    ensemble = load_ensemble(folder)
+    if len(ensemble.oof) != n_samples:
+        raise ArtefactError("it was fitted to other samples than these models; run stage 07 again")
+    return ensemble
 
 
 def _ensemble_results(ensemble: StoredEnsemble) -> dict[str, Any]:
@@ -238,46 +217,34 @@ def _ensemble_results(ensemble: StoredEnsemble) -> dict[str, Any]:
         "tier": ensemble.tier,
         "temperature": ensemble.pool.temperature,
         "biases": dict(zip(CLASSES, map(float, ensemble.pool.biases), strict=True)),
-        "members": ensemble.table.to_dict("records"),
-        "candidates": ensemble.candidates.to_dict("records"),
+        "members": ensemble.table,
+        "candidates": ensemble.candidates,
         "notes": list(ensemble.notes),
     }
 
 
-def _oracle(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> np.ndarray | None:
-    if truth is None:
-        return None
-    samples, oof = measured.run.samples(), measured.oof
-    assert oof is not None
-    if samples is None:
-        missing.append("oracle: the samples table of stage 01 is needed")
-        return None
+def _oracle(measured: Measured, oof: OutOfFold, truth: str | Path | pd.DataFrame) -> np.ndarray:
     from hbaclib.evaluation.oracle import oracle_shares
 
+    samples = measured.run.samples()
+    if samples is None:
+        raise ArtefactError("the samples table of stage 01 is needed")
     rows = rows_of_samples(samples, oof.ids)
     if (rows < 0).any():
-        missing.append("oracle: the samples of stage 01 are not those of the trained models")
-        return None
-    sampling = measured.results["data"].get("sampling") or "vote_groups"
-    try:
-        return oracle_shares(truth, samples.iloc[rows], sampling)
-    except HbacError as error:
-        missing.append(f"oracle: {error}")
-        return None
+        raise ArtefactError("the samples of stage 01 are not those of the trained models")
+    return oracle_shares(truth, samples.iloc[rows], measured.results["data"].get("sampling") or "vote_groups")
 
 
-def _calibration(oof: OutOfFold, best: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
-    targets, shares, votes = oof.targets[rows], best[rows], oof.n_votes[rows]
+def _calibration(targets: np.ndarray, shares: np.ndarray, votes: np.ndarray) -> dict[str, Any]:
     temperature, biases = calibration.best_temperature(targets, shares)
-    low = calibration.vote_sampling_loss(targets, votes).mean()
-    high = calibration.vote_sampling_loss(shares, votes).mean()
+    low, high = sorted(calibration.vote_sampling_loss(each, votes).mean() for each in (targets, shares))
     return {
         "expected_calibration_error": calibration.expected_calibration_error(targets, shares).to_dict(),
-        "reliability": calibration.reliability(targets, shares).to_dict("records"),
+        "reliability": calibration.reliability(targets, shares),
         "temperature": temperature,
         "biases": biases,
-        "perfect_model_low": min(low, high),
-        "perfect_model_high": max(low, high),
+        "perfect_model_low": low,
+        "perfect_model_high": high,
         "median_votes": float(np.median(votes)),
     }
 
@@ -285,27 +252,20 @@ def _calibration(oof: OutOfFold, best: np.ndarray, rows: np.ndarray) -> dict[str
 def _hardest(measured: Measured, rows: np.ndarray) -> list[dict[str, Any]]:
     oof, best = measured.oof, measured.best
     assert oof is not None and best is not None
-    loss = np.where(rows, kl_per_sample(oof.targets, best), -np.inf)
-    found: list[dict[str, Any]] = []
-    seen: set[Any] = set()
+    samples = pd.DataFrame({"kl": kl_per_sample(oof.targets, best), "patient": oof.patients})[rows]
     # One per patient: the worst samples of one patient tell the same story.
-    for row in np.argsort(-loss, kind="stable"):
-        if len(found) == N_HARDEST or not rows[row]:
-            break
-        if oof.patients[row] in seen:
-            continue
-        seen.add(oof.patients[row])
-        found.append(
-            {
-                **_identity(oof, int(row)),
-                "row": int(row),
-                "n_votes": oof.n_votes[row],
-                "kl": loss[row],
-                "votes": dict(zip(CLASSES, oof.targets[row], strict=True)),
-                "predicted": dict(zip(CLASSES, best[row], strict=True)),
-            }
-        )
-    return found
+    worst = samples.sort_values("kl", ascending=False, kind="stable").drop_duplicates("patient").head(N_HARDEST)
+    return [
+        {
+            **_identity(oof, row),
+            "row": row,
+            "n_votes": oof.n_votes[row],
+            "kl": kl,
+            "votes": dict(zip(CLASSES, oof.targets[row], strict=True)),
+            "predicted": dict(zip(CLASSES, best[row], strict=True)),
+        }
+        for row, kl in zip(worst.index, worst["kl"], strict=True)
+    ]
 
 
 def _identity(oof: OutOfFold, row: int) -> dict[str, Any]:
@@ -335,7 +295,9 @@ def _submission(run: RunFolder, missing: list[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values: NumPy numbers become Python's, NaN and infinite ones null."""
+    """JSON values: tables become lists of rows, NumPy numbers Python's, NaN and infinite ones null."""
+    if isinstance(value, pd.DataFrame):
+        value = value.to_dict("records")
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

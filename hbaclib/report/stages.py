@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, finished_stages
+from hbaclib.artefacts import finished_stages
 from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError
-from hbaclib.evaluation.oof import OOF_FILE
-from hbaclib.stages.names import EEG, IMAGES, PORT
-from hbaclib.stages.places import trained_folders
+from hbaclib.stages.names import EEG, EEG_SPECTROGRAMS, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, TRAINED
+from hbaclib.stages.places import stage_rows
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Finished stages of a run.
+
+    Args:
+        path: the output folder.
 
     Attributes:
         path: the output folder.
         manifests: stage folder's name -> manifest, sorted by name.
         times: rows of ``stages.json`` (stage, seconds, status, notebook, parameters) by stage; empty if there is none.
+
+    Raises:
+        ArtefactError: there is no such folder.
     """
 
-    path: Path
-    manifests: dict[str, Manifest]
-    times: dict[str, dict[str, Any]]
-
-    @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
-        """Find the finished stages below ``path``.
-
-        Raises:
-            ArtefactError: there is no such folder.
-        """
-        path = Path(path)
-        if not path.is_dir():
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
             raise ArtefactError(f"{path}: no such folder; expected the output folder of a run")
-        manifests = {folder.name: manifest for folder, manifest in finished_stages(path).items()}
-        times: dict[str, dict[str, Any]] = {}
-        if (path / "stages.json").is_file():
-            rows = json.loads((path / "stages.json").read_text(encoding="utf-8"))
-            times = {row["stage"]: row for row in rows}
-        return cls(path, manifests, times)
+        self.manifests = {folder.name: manifest for folder, manifest in finished_stages(self.path).items()}
+        self.times = stage_rows(self.path)
 
     def stage(self, kind: str) -> Path | None:
         """Folder of the first finished stage of this kind; what is not finished the page names as missing."""
@@ -56,17 +43,12 @@ class RunFolder:
     @property
     def training(self) -> list[Path]:
         """Folders of trained models."""
-        return trained_folders(self.path)
-
-    @property
-    def scored(self) -> list[Path]:
-        """Folders of trained models whose folds are all there."""
-        return [folder for folder in self.training if (folder / OOF_FILE).is_file()]
+        return [self.path / name for name, manifest in self.manifests.items() if manifest.stage == TRAINED]
 
     def samples(self) -> pd.DataFrame | None:
         """The samples table of stage 01."""
         port = self.stage(PORT)
-        path = port / "samples.parquet" if port else None
+        path = port / SAMPLES if port else None
         return pd.read_parquet(path) if path and path.is_file() else None
 
     def image(self, row: int) -> np.ndarray | None:
@@ -74,7 +56,7 @@ class RunFolder:
         eeg, images = self.stage(EEG), self.stage(IMAGES)
         if eeg is None or images is None:
             return None
-        halves = [images / "kaggle_images.npy", eeg / "eeg_spectrograms.npy"]
+        halves = [images / KAGGLE_IMAGES, eeg / EEG_SPECTROGRAMS]
         if not all(half.is_file() for half in halves):
             return None
         planes = [np.load(half, mmap_mode="r")[row] for half in halves]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from hbaclib.artefacts import MANIFEST, finished_stages
 from hbaclib.platform import artefact_mounts
 from hbaclib.stages.names import TRAINED
+
+STAGES = "stages.json"
+"""Where a run keeps a row for every stage that has come to its end, in its output folder."""
 
 
 def trained_folders(*roots: str | Path) -> list[Path]:
@@ -50,3 +55,12 @@ def mounted_stages(stage: str) -> list[Path]:
     """Folders of a finished stage in all attached inputs, those of notebooks first."""
     folders = (mount / stage for mount in artefact_mounts())
     return [folder for folder in folders if (folder / MANIFEST).is_file()]
+
+
+def stage_rows(out: str | Path) -> dict[str, dict[str, Any]]:
+    """Rows of ``stages.json`` by stage; none where the run has not left it, or where it is not readable."""
+    try:
+        content = json.loads((Path(out) / STAGES).read_text(encoding="utf-8"))
+        return {row["stage"]: row for row in content if isinstance(row, dict)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from hbaclib import errors
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.processes import end_processes, interrupt, messages_aside, processes_below
 from hbaclib.suite.parameters import literal
@@ -133,12 +134,9 @@ def _kernel_manager() -> type:
 
 def _cell_error(stage: Stage, path: Path, error: Any) -> StageFailedError:
     """Say which cell failed and why; a traceback only where the library did not expect the error."""
-    import hbaclib.errors
-
-    known = getattr(hbaclib.errors, error.ename, None)
+    kind = getattr(errors, error.ename, None) or getattr(builtins, error.ename, None)
     # What the system refuses (a full disk, most of all) is met by every library that writes.
-    system = getattr(builtins, error.ename, None)
-    expected = isinstance(known, type) or (isinstance(system, type) and issubclass(system, OSError))
+    expected = isinstance(kind, type) and issubclass(kind, HbacError | OSError)
     source = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
     told = f"{error.ename}: {error.evalue}" if expected else str(error).strip()
     return StageFailedError(f"{stage.name} failed in cell [{error.exec_count}]:\n{source}\n{told}\nnotebook: {path}")

@@ -11,25 +11,17 @@ import ast
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import (
-    MANIFEST,
-    digest_file,
-    digest_json,
-    finished_stages,
-    read_manifest,
-    verify,
-    write_json,
-)
+from hbaclib.artefacts import MANIFEST, digest_file, digest_json, finished_stages, read_manifest, verify
 from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.models.registry import own_networks
 from hbaclib.platform import SYNTHETIC, find_data
+from hbaclib.processes import remove_path
 from hbaclib.source import callable_digest, code_digest, imported_modules
 from hbaclib.stages.names import COMPARISON, PORT, TRAINED, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
@@ -37,34 +29,8 @@ from hbaclib.suite.parameters import OWN, PATHS
 from hbaclib.suite.plans import plans_of
 from hbaclib.suite.table import Stage
 
-STAGES = "stages.json"
 NOTEBOOKS, EARLIER = "notebooks", "earlier"
 Row = dict[str, Any]
-
-
-class StageRows:
-    """The rows of ``stages.json``, by stage.
-
-    Args:
-        out: the run's output folder.
-    """
-
-    def __init__(self, out: Path) -> None:
-        self._path = out / STAGES
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            self._rows: dict[str, Row] = {row["stage"]: row for row in content if isinstance(row, dict)}
-        except (OSError, ValueError, KeyError, TypeError):
-            self._rows = {}  # all stages are looked at anew; what their manifests vouch for is not computed again
-
-    def get(self, name: str) -> Row | None:
-        """A stage's row, None where it has not come to its end."""
-        return self._rows.get(name)
-
-    def put(self, name: str, row: Row, order: list[str]) -> None:
-        """Keep a stage's row; the file holds the rows of the suite's stages in their order."""
-        self._rows[name] = row
-        write_json(self._path, [self._rows[each] for each in order if each in self._rows])
 
 
 def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, Any]:
@@ -72,7 +38,7 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
 
     Args:
         stage: the stage.
-        parameters: what its notebook is given.
+        parameters: the values of its notebook's parameters cell.
         out: the run's output folder.
         data: the data set; None: found as the notebooks find it.
 
@@ -100,11 +66,11 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
 def notebook_code(path: Path) -> str:
     """Digest of all of the library that a notebook imports, pictures and messages as well: it shows them."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     modules: set[str] = set()
-    for source in sources:
-        with contextlib.suppress(SyntaxError):  # a magic command
-            modules.update(imported_modules(ast.parse(source)))
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            with contextlib.suppress(SyntaxError):  # a magic command
+                modules.update(imported_modules(ast.parse("".join(cell["source"]))))
     return code_digest(*modules, apparatus=True)
 
 
@@ -117,8 +83,8 @@ def data_key(stage: Stage, out: Path, data: Path | None) -> dict[str, Any]:
 
 def _named_files(stage: Stage, parameters: Mapping[str, Any], out: Path) -> dict[str, str]:
     """Digests of the files and folders that parameters name, and that the recipes behind them name."""
-    given = {name: Path(str(parameters[name])) for name in PATHS if parameters.get(name)}
-    paths = {name: path for name, path in given.items() if path.is_absolute()}  # else a name that the library knows
+    named = {name: Path(str(parameters[name])) for name in PATHS if parameters.get(name)}
+    paths = {name: path for name, path in named.items() if path.is_absolute()}  # else a name that the library knows
     # Faults are told before the first stage.
     with contextlib.suppress(HbacError, TypeError, ValueError, AttributeError):
         plans = plans_of(stage.notebook.name, parameters)
@@ -183,8 +149,7 @@ def set_aside(row: Row | None, files: Mapping[str, str], out: Path) -> list[str]
     moved = [name for name in names if out / name in trained_folders(out)]
     for name in moved:
         target = out / EARLIER / name
-        if target.exists():
-            shutil.rmtree(target)
+        remove_path(target)
         target.parent.mkdir(exist_ok=True)
         os.replace(out / name, target)
     return moved

@@ -1,4 +1,4 @@
-"""What the parameters cells of a suite's notebooks are given: the suite's values, the caller's, and the run's own."""
+"""Values of the parameters cells of a suite's notebooks: the suite's values, the caller's, and the run's own."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def known_parameters(stage: Stage) -> dict[str, Any]:
 
 
 def all_values(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's parameters with the defaults of its notebook for those that are not given."""
+    """A stage's parameters with the defaults of its notebook for those that it does not name."""
     defaults = {name: ast.literal_eval(row["default"]) for name, row in known_parameters(stage).items()}
     return {**defaults, **parameters}
 
 
-def fill_parameters(suite: Suite, given: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, dict[str, Any]]:
-    """Parameters of each stage: the suite's, then those given, then the run's own.
+def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, dict[str, Any]]:
+    """Parameters of each stage: the suite's, then the caller's, then the run's own.
 
     Args:
         suite: the suite.
-        given: values by the name of a parameter, for every stage whose notebook declares it; by ``NOTEBOOK.NAME``, for
+        values: values by the name of a parameter, for every stage whose notebook declares it; by ``NOTEBOOK.NAME``, for
             the stages of one notebook; or by ``STAGE.NAME``, for one stage. The more precise one holds.
         out: output folder.
         data: folder of the data, None where the first notebook finds or makes them.
@@ -52,45 +52,41 @@ def fill_parameters(suite: Suite, given: Mapping[str, Any], out: Path, data: Pat
             does not declare (papermill would only warn), or one that the run fills in itself.
     """
     declared = {stage.name: known_parameters(stage) for stage in suite.stages}
-    bare, of_notebook, of_stage = _by_target(suite, given, declared)
-    own = {"out": str(out), "data": str(data or "")}
+    targets = {key: _targets(suite, key, declared) for key in values}
     filled = {}
     for stage in suite.stages:
         for name in stage.parameters:
             if name not in declared[stage.name]:
                 error = unknown("parameter", name, sorted(declared[stage.name]))
                 raise ConfigError(f"suite {suite.name}: stage {stage.name}: {error}")
-        precise = {**of_notebook.get(stage.notebook.name, {}), **of_stage.get(stage.name, {})}
-        values = {**stage.parameters, **bare, **precise, **own, "stage": stage.name}
-        filled[stage.name] = {name: value for name, value in values.items() if name in declared[stage.name]}
+        found = dict(stage.parameters)
+        # The more precise ones last: bare names, those of a notebook's stages, those of one stage.
+        for key in sorted(values, key=lambda key: ("." in key, key.rpartition(".")[0] in declared)):
+            if stage.name in targets[key]:
+                name = key.rpartition(".")[2]
+                found[name] = _whole_path(name, values[key])
+        found |= {"out": str(out), "data": str(data or ""), "stage": stage.name}
+        filled[stage.name] = {name: value for name, value in found.items() if name in declared[stage.name]}
     return filled
 
 
-def _by_target(
-    suite: Suite, given: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Values for all stages, for those of a notebook, and for one stage, their names checked."""
-    stages = {stage.name for stage in suite.stages}
-    notebooks = {stage.notebook.name: stage.name for stage in suite.stages}
-    bare: dict[str, Any] = {}
-    of_notebook: dict[str, dict[str, Any]] = {}
-    of_stage: dict[str, dict[str, Any]] = {}
-    for key, value in given.items():
-        target, _, name = key.rpartition(".")
-        if "." not in key:
-            _check_name(name, {each for row in declared.values() for each in row})
-            bare[name] = _whole_path(name, value)
-            continue
-        if target not in stages and target not in notebooks:
-            raise ConfigError(f"suite {suite.name}: {unknown('stage', target, sorted(stages | set(notebooks)))}")
-        # A stage that bears its notebook's name is meant itself, though other stages may run the same notebook.
-        place, example = (of_stage, target) if target in stages else (of_notebook, notebooks[target])
-        try:
-            _check_name(name, declared[example])
-        except ConfigError as error:
-            raise ConfigError(f"suite {suite.name}: {target}: {error}") from None
-        place.setdefault(target, {})[name] = _whole_path(name, value)
-    return bare, of_notebook, of_stage
+def _targets(suite: Suite, key: str, declared: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of the stages that a value is for; its own name is checked."""
+    target, _, name = key.rpartition(".")
+    if "." not in key:
+        _check_name(name, {each for row in declared.values() for each in row})
+        return list(declared)
+    # A stage that bears its notebook's name is meant itself, though other stages may run the same notebook.
+    of_notebook = [stage.name for stage in suite.stages if stage.notebook.name == target]
+    stages = [target] if target in declared else of_notebook
+    if not stages:
+        known = sorted({*declared, *(stage.notebook.name for stage in suite.stages)})
+        raise ConfigError(f"suite {suite.name}: {unknown('stage', target, known)}")
+    try:
+        _check_name(name, declared[stages[0]])
+    except ConfigError as error:
+        raise ConfigError(f"suite {suite.name}: {target}: {error}") from None
+    return stages
 
 
 def _check_name(name: str, known: Iterable[str]) -> None:

@@ -153,9 +153,9 @@ def raw_plans(
         recipe: name or TOML file; empty for the default.
         backbones: networks on the whole signal.
         bands: (low, high), Hz; one ResNet1D-GRU each.
-        band_weights: given weights of the band ensemble, or none.
+        band_weights: weights of the band ensemble; empty: fitted.
         image_half: recipe of the image half; None for the default, empty for none.
-        half_weights: given weights of the two halves, or none.
+        half_weights: weights of the two halves; empty: fitted.
         downsample: samples of the signals averaged into one.
         epochs: epochs of the recipes' stages in place of their own.
         crop_seconds: length of the stretches that are trained on; 0 for the whole window.
@@ -206,7 +206,7 @@ def plans_of(notebook: str, parameters: Mapping[str, Any]) -> Plans | None:
 
     Args:
         notebook: its name, as ``05_train_kerascv``.
-        parameters: what its parameters cell is given; what is not among them has the notebook's own default.
+        parameters: values of its parameters cell; what is not among them has the notebook's own default.
 
     Returns:
         None for a notebook that trains nothing.

@@ -27,22 +27,20 @@ def data_folder(
     synthetic_recordings: float = 2.5,
     synthetic_seed: int = 1,
 ) -> Path:
-    """Folder of the data: as given, the competition's mount, or a synthetic set that is made now below ``out``.
+    """Folder of the data: as named, the competition's mount, or a synthetic set that is made now below ``out``.
 
     Raises:
         PlatformError: a folder was named and is not there.
         HbacError: something else than a synthetic set lies where it would be made.
     """
-    mount = find_mount("competitions", COMPETITION)
-    if data or mount:
-        found = find_data(data, out)
-        assert found is not None
+    if data or find_mount("competitions", COMPETITION):
+        found = source_of(data, out)
         print(f"data: {found}")
         return found
     from hbaclib.dataset.synthetic import make_synthetic_dataset
     from hbaclib.dataset.synthetic.writer import is_set_of, remove_set
 
-    print(f"no data given and no competition mount: a synthetic set of {synthetic_patients} patients is used")
+    print(f"no data named and no competition mount: a synthetic set of {synthetic_patients} patients is used")
     folder = Path(out) / SYNTHETIC
     arguments: dict[str, Any] = {
         "n_patients": synthetic_patients,
@@ -64,7 +62,7 @@ def source_of(data: str, out: str | Path) -> Path:
     """
     found = find_data(data, out)
     if found is None:
-        raise PlatformError(f"no data: neither given, nor mounted, nor below {out}; run 01_port_data or name a folder")
+        raise PlatformError(f"no data: neither named, nor mounted, nor below {out}; run 01_port_data or name a folder")
     return found
 
 
@@ -74,8 +72,7 @@ def _announce(stage: str) -> None:
 
 def ported(out: str | Path, data: str = "") -> Path:
     """Folder of stage 01."""
-    found = find_stage(PORT, out)
-    if found:
+    if found := find_stage(PORT, out):
         return found
     from hbaclib.stages.port import port_data
 
@@ -86,8 +83,7 @@ def ported(out: str | Path, data: str = "") -> Path:
 def eeg_products(out: str | Path, data: str = "") -> Path:
     """Folder of stage 02."""
     port = ported(out, data)
-    found = find_stage(EEG, out)
-    if found:
+    if found := find_stage(EEG, out):
         return found
     from hbaclib.stages.eeg_products import store_eeg_products
 
@@ -98,8 +94,7 @@ def eeg_products(out: str | Path, data: str = "") -> Path:
 def images(out: str | Path, data: str = "") -> Path:
     """Folder of stage 03."""
     port = ported(out, data)
-    found = find_stage(IMAGES, out)
-    if found:
+    if found := find_stage(IMAGES, out):
         return found
     from hbaclib.stages.images import store_kaggle_images
 
@@ -153,8 +148,7 @@ def model_places(out: str | Path) -> list[Path]:
 
 def ensembled(out: str | Path, data: str = "") -> Path:
     """Folder of stage 07."""
-    found = find_stage(ENSEMBLE, out)
-    if found:
+    if found := find_stage(ENSEMBLE, out):
         return found
     from hbaclib.ensemble.store import ensemble_stage
 

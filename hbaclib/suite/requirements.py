@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from hbaclib.errors import ConfigError, HbacError, PlatformError, list_some
 from hbaclib.models.registry import Published, family_of
 from hbaclib.platform import SYNTHETIC, accelerators, available_memory, find_data
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
+from hbaclib.stages.places import stage_rows
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values
 from hbaclib.suite.plans import Plans, plans_of
 from hbaclib.suite.table import Stage, Suite
-from hbaclib.training.recipe import Recipe
 
 _ASK_TENSORFLOW = """
 import tensorflow
@@ -69,11 +69,11 @@ def check_prerequisites(
             due.append(stage)
     plans, config = _plans(suite, parameters)
     config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
-    platform = _lacking_disk(suite, parameters, out, data, config)
+    platform = list(_lacking_disk(suite, parameters, out, data, config))
     trains = any(stage.notebook.name.startswith(TRAINING_PREFIXES) for stage in due)
-    platform += _lacking_memory(suite) if trains else []
-    unseen = _lacking_gpu(suite) if trains and not cpu else []
-    platform += unseen if suite.needs_gpu else []
+    platform += _lacking_memory(suite) if trains else ()
+    unseen = list(_lacking_gpu(suite)) if trains and not cpu else []
+    platform += unseen if suite.needs_gpu else ()
     if config or platform:
         lines = "\n".join(f"- {fault}" for fault in [*dict.fromkeys(config), *platform])
         raise (ConfigError if config else PlatformError)(f"suite {suite.name} cannot run here:\n{lines}")
@@ -82,13 +82,10 @@ def check_prerequisites(
 
 def _finished(stage: Stage, parameters: Mapping[str, Any], out: Path) -> bool:
     """Whether a run has finished a stage with these parameters."""
-    if not (out / stage.name / MANIFEST).is_file():
+    row = stage_rows(out).get(stage.name)
+    if row is None or not (out / stage.name / MANIFEST).is_file():
         return False
-    try:
-        rows = {row["stage"]: row["parameters"] for row in json.loads((out / "stages.json").read_text("utf-8"))}
-        return bool(rows[stage.name] == json.loads(json.dumps(dict(parameters))))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return bool(row.get("parameters") == json.loads(json.dumps(dict(parameters))))
 
 
 def _plans(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Plans], list[str]]:
@@ -114,7 +111,7 @@ def _plans(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> tuple[d
 class _Missing:
     """Weights of one recipe that are not to be had."""
 
-    stage: Stage
+    stage: str
     reason: str
     source: Published | None
     from_parameter: bool
@@ -128,53 +125,40 @@ def _lacking_weights(suite: Suite, plans: Mapping[str, Plans]) -> list[str]:
             try:
                 recipe.find_weights()
             except ConfigError as error:
-                fault = _Missing(stage, str(error), _source(recipe), name != plans[stage.name].image)
+                published = family_of(recipe.backbone).published
+                source = published(recipe.weights) if published else None
+                fault = _Missing(stage.name, str(error), source, name != plans[stage.name].image)
                 missing.setdefault((stage.notebook.name, recipe.weights), []).append(fault)
     return [_weights_line(suite, notebook, faults) for (notebook, _), faults in missing.items()]
 
 
-def _source(recipe: Recipe) -> Published | None:
-    published = family_of(recipe.backbone).published
-    return published(recipe.weights) if published else None
-
-
 def _weights_line(suite: Suite, notebook: str, faults: list[_Missing]) -> str:
-    names = list(dict.fromkeys(fault.stage.name for fault in faults))
+    stages = list(dict.fromkeys(fault.stage for fault in faults))
     # All stages of a notebook are named by it.
-    targets = [notebook] if len(names) > 1 and names == _stages_of(suite, notebook) else names
+    every = stages == [stage.name for stage in suite.stages if stage.notebook.name == notebook]
+    targets = [notebook] if len(stages) > 1 and every else stages
     reasons = list(dict.fromkeys(fault.reason for fault in faults))
     more = f" (and {len(reasons) - 1} more like it)" if len(reasons) > 1 else ""
-    sources = list(dict.fromkeys(fault.source for fault in faults if fault.source))
     line = f"{', '.join(targets)}: {reasons[0]}{more}"
-    if sources:
-        line += f". Needed: {_published(sources)}"
+    files: dict[str, list[str]] = {}
+    for source in dict.fromkeys(fault.source for fault in faults if fault.source):
+        files.setdefault(source.address, []).append(source.name)
+    if files:
+        line += ". Needed: " + "; ".join(f"{list_some(names)} from {address}" for address, names in files.items())
+
+    def option(setting: str) -> str:
+        return " ".join(f"-p {target}.{setting}" for target in targets)
+
     if not all(fault.from_parameter for fault in faults):
-        file, empty = (" ".join(f"-p {target}.image_half={value}" for target in targets) for value in ("FILE.toml", ""))
-        return f"{line}. Name their folder in a recipe of your own: {file}; or leave the image half out: {empty}"
-    folder, empty = (" ".join(f"-p {target}.weights={value}" for target in targets) for value in ("FOLDER", ""))
-    given = f"Name the folder that holds them: {folder}; or train" if sources else "Train"
-    return f"{line}. {given} from random weights: {empty}"
-
-
-def _stages_of(suite: Suite, notebook: str) -> list[str]:
-    return [stage.name for stage in suite.stages if stage.notebook.name == notebook]
-
-
-def _published(sources: Iterable[Published]) -> str:
-    """Files by the address that they are downloaded from."""
-    by_address: dict[str, list[str]] = {}
-    for source in sources:
-        by_address.setdefault(source.address, []).append(source.name)
-    return "; ".join(f"{list_some(names)} from {address}" for address, names in by_address.items())
+        own = f"Name their folder in a recipe of your own: {option('image_half=FILE.toml')}"
+        return f"{line}. {own}; or leave the image half out: {option('image_half=')}"
+    begin = f"Name the folder that holds them: {option('weights=FOLDER')}; or train" if files else "Train"
+    return f"{line}. {begin} from random weights: {option('weights=')}"
 
 
 def _lacking_disk(
-    suite: Suite,
-    parameters: Mapping[str, Mapping[str, Any]],
-    out: Path,
-    data: str | Path | None,
-    told: list[str],
-) -> list[str]:
+    suite: Suite, parameters: Mapping[str, Mapping[str, Any]], out: Path, data: str | Path | None, told: list[str]
+) -> Iterator[str]:
     """Whether what the unfinished stages write finds room; faults of the data go to those that are told."""
     unfinished = [stage for stage in suite.stages if not (out / stage.name / MANIFEST).is_file()]
     try:
@@ -189,40 +173,39 @@ def _lacking_disk(
             counts = replace(counts, synthetic_bytes=0)
     except HbacError as error:
         told.append(str(error))
-        return []
+        return
     needed = 0
     for stage in unfinished:
         try:
             needed += sizes.stage_bytes(replace(stage, parameters=dict(parameters[stage.name])), counts)
         except (HbacError, TypeError, ValueError, AttributeError):
             continue  # told as the stage's own fault
-    place = out
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = next((folder for folder in (out, *out.parents) if folder.exists()), out)
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
-        return [f"{place}: {error.strerror}; name another output folder: --out FOLDER"]
-    if needed <= free:
-        return []
-    return [
-        f"the stages that are not finished write up to {sizes.show_bytes(needed)}, and {sizes.show_bytes(free)} are "
-        f"free at {place}; make room, or name a folder on another disk: --out FOLDER"
-    ]
+        yield f"{place}: {error.strerror}; name another output folder: --out FOLDER"
+        return
+    if needed > free:
+        yield (
+            f"the stages that are not finished write up to {sizes.show_bytes(needed)}, and {sizes.show_bytes(free)} "
+            f"are free at {place}; make room, or name a folder on another disk: --out FOLDER"
+        )
 
 
-def _lacking_data(suite: Suite, found: Path | None) -> list[str]:
+def _lacking_data(suite: Suite, found: Path | None) -> Iterator[str]:
     """Whether the data are there, and their parts that the stages read."""
     if found is None:
-        if not suite.competition:
-            return []
-        return [
-            f"suite {suite.name} is for the competition's files or such of your own, and there are none: --data FOLDER "
-            "(suite demo makes a synthetic set)"
-        ]
-    parts = sorted({part for stage in suite.stages for part in stage.notebook.reads})
-    lacking = [found / f"{part}.csv" for part in parts if not _has_rows(found / f"{part}.csv")]
-    return [f"{path}: missing or without rows; name another folder: --data FOLDER" for path in lacking]
+        if suite.competition:
+            yield (
+                f"suite {suite.name} is for the competition's files or such of your own, and there are none: "
+                "--data FOLDER (suite demo makes a synthetic set)"
+            )
+        return
+    for part in sorted({part for stage in suite.stages for part in stage.notebook.reads}):
+        table = found / f"{part}.csv"
+        if not _has_rows(table):
+            yield f"{table}: missing or without rows; name another folder: --data FOLDER"
 
 
 def _has_rows(table: Path) -> bool:
@@ -233,34 +216,31 @@ def _has_rows(table: Path) -> bool:
         return False
 
 
-def _lacking_memory(suite: Suite) -> list[str]:
+def _lacking_memory(suite: Suite) -> Iterator[str]:
     free = available_memory()
-    if free is None or free >= suite.memory_gb * 1e9:
-        return []
-    return [
-        f"the suite takes up to {suite.memory_gb:g} GB of memory, and {sizes.show_bytes(free)} are free; end other "
-        "programs, or run it on a machine with more"
-    ]
+    if free is not None and free < suite.memory_gb * 1e9:
+        yield (
+            f"the suite takes up to {suite.memory_gb:g} GB of memory, and {sizes.show_bytes(free)} are free; end other "
+            "programs, or run it on a machine with more"
+        )
 
 
-def _lacking_gpu(suite: Suite) -> list[str]:
+def _lacking_gpu(suite: Suite) -> Iterator[str]:
     """Whether the GPU that is there is seen, and whether one is there where the suite needs it."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in _HIDDEN
-    if hidden:
-        return []
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in _HIDDEN:
+        return
     gpus = accelerators()
-    if not gpus:
-        return [
+    seen, reason = tensorflow_gpus() if gpus else (0, "")
+    if gpus and not seen:
+        yield (
+            f"the driver lists {list_some(gpus, 2)}, but TensorFlow sees no GPU{f' ({reason})' * bool(reason)}; "
+            f'install what it lacks: {sys.executable} -m pip install "tensorflow[and-cuda]", or train on the CPU: --cpu'
+        )
+    elif suite.needs_gpu and not gpus:
+        yield (
             f"suite {suite.name} trains for days on a CPU, and the driver lists no GPU; run it on a machine with an "
             "NVIDIA GPU, or take the days: --cpu"
-        ] * suite.needs_gpu
-    seen, reason = tensorflow_gpus()
-    if seen:
-        return []
-    return [
-        f"the driver lists {list_some(gpus, 2)}, but TensorFlow sees no GPU{f' ({reason})' * bool(reason)}; install "
-        f'what it lacks: {sys.executable} -m pip install "tensorflow[and-cuda]", or train on the CPU: --cpu'
-    ]
+        )
 
 
 def tensorflow_gpus() -> tuple[int, str]:
@@ -269,15 +249,9 @@ def tensorflow_gpus() -> tuple[int, str]:
     Returns:
         The number, and why it could not be asked (empty where it could).
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command, environment = [sys.executable, "-c", _ASK_TENSORFLOW], {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        answer = subprocess.run(
-            [sys.executable, "-c", _ASK_TENSORFLOW],
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            env=environment,
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment)
     except subprocess.TimeoutExpired:
         return 0, f"no answer within {_PATIENCE:g} s"
     except OSError as error:

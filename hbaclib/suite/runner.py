@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_manifest
+from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_json, write_manifest
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
 from hbaclib.locks import hold
@@ -25,18 +25,9 @@ from hbaclib.report import page
 from hbaclib.report.page import FILES, write_report
 from hbaclib.source import code_digest
 from hbaclib.stages.names import REPORT
+from hbaclib.stages.places import STAGES, stage_rows
 from hbaclib.suite.execute import StageFailedError, execute
-from hbaclib.suite.freshness import (
-    EARLIER,
-    NOTEBOOKS,
-    STAGES,
-    StageRows,
-    data_key,
-    is_up_to_date,
-    left_files,
-    set_aside,
-    stage_key,
-)
+from hbaclib.suite.freshness import EARLIER, NOTEBOOKS, data_key, is_up_to_date, left_files, set_aside, stage_key
 from hbaclib.suite.parameters import fill_parameters
 from hbaclib.suite.requirements import check_prerequisites
 from hbaclib.suite.table import Suite, SuiteTable
@@ -102,7 +93,7 @@ def run_suite(
 
 
 def _clean(suite: Suite, folder: Path) -> None:
-    """Remove half-written files of this suite's stages; other folders may be other people's."""
+    """Remove half-written files of this suite's stages; other folders may be another suite's."""
     numbers = {stage.notebook.name.partition("_")[0] + "_" for stage in suite.stages}
     own = [path for number in sorted(numbers) for path in folder.glob(f"{number}*") if path.is_dir()]
     for path in [*own, folder / NOTEBOOKS, folder / SYNTHETIC]:
@@ -115,8 +106,8 @@ def _clean(suite: Suite, folder: Path) -> None:
 
 def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> int:
     """Run the stages that are not up to date; their number."""
-    rows, order, computed = StageRows(folder), [stage.name for stage in suite.stages], 0
-    checked = rows.get(order[0]) is None
+    rows, computed = stage_rows(folder), 0
+    checked = suite.stages[0].name not in rows
     if checked:  # before the data are read for their digests, which takes minutes where they are many
         _check(suite, values, folder, source, cpu)
     for number, stage in enumerate(suite.stages, start=1):
@@ -139,7 +130,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
                 key |= data_key(stage, folder, source)  # the first notebook has made the data
             files = left_files(stage, folder)
             aside = set_aside(before, files, folder)
-            row = {
+            rows[stage.name] = {
                 "stage": stage.name,
                 "notebook": stage.notebook.name,
                 "seconds": round(time.monotonic() - begin, 1),
@@ -148,7 +139,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
                 "key": digest_json(key),
                 "files": files,
             }
-            rows.put(stage.name, row, order)
+            write_json(folder / STAGES, [rows[each.name] for each in suite.stages if each.name in rows])
         except BaseException:
             click.echo(f" failed after {time.monotonic() - begin:.0f} s")
             raise
@@ -162,7 +153,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
 def _check(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> None:
     note = check_prerequisites(suite, values, folder, source, cpu=cpu)
     if note:
-        click.echo(f"hbac: {note}; going on with the CPU", err=True)
+        click.echo(f"hbac: {note}; the CPU is used", err=True)
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
@@ -177,7 +168,8 @@ def _report(suite: Suite, folder: Path, source: Path | None) -> None:
     inputs[STAGES] = digest_file(folder / STAGES)
     inputs["truth"] = digest_file(truth) if truth.is_file() else ""
     inputs["data"] = data_digest(data, "train", folder / STORE) if data else ""
-    looks = [digest_file(Path(page.__file__).with_suffix(ending)) for ending in (".html", ".css")]
+    files = sorted(Path(page.__file__).parent.iterdir())
+    looks = [digest_file(file) for file in files if file.suffix in (".html", ".css", ".md")]
     code = digest_json([code_digest(page.__name__, apparatus=True), looks])
     parameters = {"title": f"Suite {suite.name}"}
     if is_current(folder, inputs=inputs, parameters=parameters, code=code):

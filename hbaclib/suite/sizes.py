@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
 )
 from hbaclib.errors import ConfigError
-from hbaclib.stages.names import TRAINING_PREFIXES
+from hbaclib.stages.names import EEG, IMAGES, PORT, TRAINING_PREFIXES
 from hbaclib.suite.table import Stage, Suite
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ UNKNOWN_NETWORK = 25_000_000
 """Weights that a user's own network is taken to have."""
 SMALL = 30_000_000
 """Bound of what the stages without arrays write: tables, figures, the executed notebook."""
-WINDOW_SECONDS, SPECTROGRAM_SECONDS = EEG_WINDOW // EEG_RATE, SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
 _EEGS_PER_RECORDING, _TEST_ROWS = 4, 20  # of a synthetic set, where nobody says otherwise
 _EEG_HEAD, _SPECTROGRAM_HEAD = 10_000, 80_000  # bytes of a Parquet file beside its numbers
 _HEADS = 40  # files whose heads stand for all
@@ -72,13 +72,16 @@ COMPETITION = {
 """Counts of the competition's files by the way samples are drawn."""
 
 
-def count_folder(folder: str | Path, sampling: str, *, spectrograms: bool = True) -> Counts:
+def count_folder(folder: str | Path, sampling: str, *, quickly: bool = False) -> Counts:
     """Counts of a folder in the competition's format, from its table and the spectrogram files' own heads.
 
     Args:
         folder: folder with ``train.csv`` and ``train_spectrograms``.
         sampling: ``vote_groups`` or ``non_overlapping``.
-        spectrograms: False does not open the spectrogram files and counts no rows.
+        quickly: read some heads alone, and infer the rows of all spectrograms from their files' sizes.
+
+    Raises:
+        DataFileError: there is no readable ``train.csv``.
     """
     import pyarrow.parquet
 
@@ -86,83 +89,57 @@ def count_folder(folder: str | Path, sampling: str, *, spectrograms: bool = True
     from hbaclib.dataset.samples import non_overlapping_samples, vote_group_samples
 
     folder = Path(folder)
-    train = open_competition(folder).train
-    files = (folder / "train_spectrograms").glob("*.parquet")
-    rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files) if spectrograms else 0
-    samples = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling](train)
-    return Counts(len(samples), rows, 0, str(folder))
-
-
-def estimate_folder(folder: str | Path, sampling: str) -> Counts:
-    """As `count_folder`, but at once: the rows of all spectrograms are inferred from their files' sizes and some heads.
-
-    Args:
-        folder: folder with ``train.csv`` and ``train_spectrograms``.
-        sampling: ``vote_groups`` or ``non_overlapping``.
-
-    Raises:
-        DataFileError: there is no readable ``train.csv``.
-    """
-    import pyarrow.parquet
-
-    counts = count_folder(folder, sampling, spectrograms=False)
-    files = sorted((Path(folder) / "train_spectrograms").glob("*.parquet"))
-    some = files[:: len(files) // _HEADS + 1]
+    draw = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling]
+    samples = len(draw(open_competition(folder).train))
+    files = sorted((folder / "train_spectrograms").glob("*.parquet"))
+    some = files[:: len(files) // _HEADS + 1] if quickly else files
     try:
         rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in some)
-        share = sum(file.stat().st_size for file in files) / max(sum(file.stat().st_size for file in some), 1)
+        if quickly:
+            share = sum(file.stat().st_size for file in files) / max(sum(file.stat().st_size for file in some), 1)
+            rows = math.ceil(1.1 * share * rows)
     except (OSError, pyarrow.ArrowInvalid):
         # The first stage tells of faulty files, all of them.
-        rows, share = SPECTROGRAM_WINDOW * len(files), 1.0
+        rows = math.ceil(1.1 * SPECTROGRAM_WINDOW * len(files))
     # Where there are no files the spectrograms are computed, of the windows' length at least.
-    found = math.ceil(1.1 * share * rows) if files else SPECTROGRAM_WINDOW * counts.samples
-    return replace(counts, spectrogram_rows=found)
+    return Counts(samples, rows if files else SPECTROGRAM_WINDOW * samples, 0, str(folder))
 
 
-def count_synthetic(patients: int, recordings: float = 2.5) -> Counts:
-    """Upper bounds for a synthetic set; what it writes is about half as much.
-
-    Numbers and lengths are drawn (`hbaclib.dataset.synthetic.plan`): the bounds lie five standard deviations above what
-    is expected, and files are taken as uncompressed.
+def count_synthetic(patients: int, recordings: float = 2.5, seed: int = 1) -> Counts:
+    """Counts of a synthetic set, from the plan that is drawn for it; its files are taken as uncompressed.
 
     Args:
         patients: number of training patients.
         recordings: mean number of recordings per patient.
+        seed: seed of the set.
     """
-    # One recording a patient and one EEG a recording, beside a Poisson number of further ones.
-    n_recordings = _at_most(patients, patients * max(recordings - 1, 0))
-    n_eegs = _at_most(n_recordings, n_recordings * (_EEGS_PER_RECORDING - 1))
-    spread = 5 * math.sqrt(n_eegs)
-    # An EEG lasts 50 s and on average 15 s more, at most 100; some 15 s lie between one and the next.
-    eeg_seconds, apart = n_eegs * 66 + spread * 25, n_eegs * 81 + spread * 27
-    rows = math.ceil((n_recordings * SPECTROGRAM_SECONDS + apart) / SPECTROGRAM_STEP)
-    # Two vote groups where an EEG has several windows (three in four) and its votes change (one in four of these).
-    samples = math.ceil(n_eegs * 1.19 + spread * 0.4)
-    test_rows = _TEST_ROWS * SPECTROGRAM_SECONDS // SPECTROGRAM_STEP
+    from hbaclib.dataset.synthetic.plan import plan_dataset
+
+    drawn = plan_dataset(patients, _TEST_ROWS, recordings, _EEGS_PER_RECORDING, seed)
+    made = [recording for patient in drawn for recording in patient.recordings]
+    eegs = [eeg for recording in made for eeg in recording.eegs]
+    train = [recording for recording in made if recording.split == "train"]
     size = (
-        (eeg_seconds + _TEST_ROWS * WINDOW_SECONDS) * EEG_RATE * len(EEG_COLUMNS) * 4
-        + (rows + test_rows) * (len(SPECTROGRAM_COLUMNS) * 4 + 8)
-        + (n_eegs + _TEST_ROWS) * _EEG_HEAD
-        + (n_recordings + _TEST_ROWS) * _SPECTROGRAM_HEAD
+        sum(eeg.seconds for eeg in eegs) * EEG_RATE * len(EEG_COLUMNS) * 4
+        + sum(recording.seconds for recording in made) // SPECTROGRAM_STEP * (len(SPECTROGRAM_COLUMNS) * 4 + 8)
+        + len(eegs) * _EEG_HEAD
+        + len(made) * _SPECTROGRAM_HEAD
     )
-    return Counts(samples, rows, math.ceil(size), f"a synthetic set of {patients} patients, upper bounds")
-
-
-def _at_most(certain: int, expected: float) -> int:
-    """A bound of a certain number and a Poisson number of the given mean."""
-    return math.ceil(certain + expected + 5 * math.sqrt(expected) + 5 * bool(expected))
+    samples = sum(len(set(eeg.row_groups)) for recording in train for eeg in recording.eegs)
+    rows = sum(recording.seconds for recording in train) // SPECTROGRAM_STEP
+    return Counts(samples, rows, size, f"a synthetic set of {patients} patients")
 
 
 def suite_counts(
-    suite: Suite, defaults: dict[str, Any], data: str | Path | None = None, *, quickly: bool = False
+    suite: Suite, defaults: Mapping[str, Any], data: str | Path | None = None, *, quickly: bool = False
 ) -> Counts:
-    """Counts for a suite: of a folder if one is given, else of the competition, else of the synthetic set it makes.
+    """Counts for a suite: of a folder if one is named, else of the competition, else of the synthetic set it makes.
 
     Args:
         suite: the suite.
         defaults: parameters of its first stage, as its notebook declares and the suite sets them.
         data: folder in the competition's format.
-        quickly: estimate the folder's counts (`estimate_folder`).
+        quickly: estimate the folder's counts (`count_folder`).
 
     Raises:
         ConfigError: a parameter is not valid.
@@ -172,18 +149,19 @@ def suite_counts(
     if sampling not in COMPETITION:
         raise ConfigError(f"suite {suite.name}: sampling {sampling!r}, expected one of {', '.join(COMPETITION)}")
     if data:
-        counts = (estimate_folder if quickly else count_folder)(data, sampling)
+        counts = count_folder(data, sampling, quickly=quickly)
     elif suite.competition:
         counts = COMPETITION[sampling]
     else:
         counts = count_synthetic(
-            int(_number(suite, defaults, "synthetic_patients", 40)),
+            max(int(_number(suite, defaults, "synthetic_patients", 40)), 1),  # none is for the first stage to refuse
             _number(suite, defaults, "synthetic_recordings", 2.5),
+            int(_number(suite, defaults, "synthetic_seed", 1)),
         )
     return replace(counts, folds=int(_number(suite, defaults, "n_folds", 0)))
 
 
-def _number(suite: Suite, values: dict[str, Any], name: str, default: float) -> float:
+def _number(suite: Suite, values: Mapping[str, Any], name: str, default: float) -> float:
     value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ConfigError(f"suite {suite.name}: {name} is {value!r}, expected a number of 0 or more")
@@ -202,11 +180,11 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
     """
     image = counts.samples * IMAGE_SHAPE[0] * IMAGE_SHAPE[1] * 4 * 2
     name = stage.notebook.name
-    if name == "01_port_data":
+    if name == PORT:
         return SMALL + counts.synthetic_bytes + counts.spectrogram_rows * len(SPECTROGRAM_COLUMNS) * 2
-    if name == "02_eeg_spectrograms":
+    if name == EEG:
         return SMALL + image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
-    if name == "03_assemble_inputs":
+    if name == IMAGES:
         return SMALL + image
     if not name.startswith(TRAINING_PREFIXES):
         return SMALL

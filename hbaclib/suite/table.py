@@ -7,7 +7,8 @@ import graphlib
 import math
 import re
 import tomllib
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Stage:
     Attributes:
         name: name of the stage, of its folder and of the executed notebook.
         notebook: the notebook.
-        parameters: what its parameters cell is given.
+        parameters: values of its parameters cell.
         after: names of the stages whose outputs it reads.
         models: Kaggle models that are attached to its kernel, as ``owner/model/framework/variation/version``.
     """
@@ -70,8 +71,8 @@ class Suite:
 
     Attributes:
         name: its name.
-        about: what it is for.
         stages: its stages, each after those that it reads.
+        about: what it is for.
         competition: slug of the Kaggle competition whose files it reads, "" where it makes a synthetic set.
         downloads: names of the notebooks that download pretrained weights where no data set of them is attached.
         memory_gb: memory that its hungriest stage takes, GB; 0 where nobody has measured it.
@@ -79,8 +80,8 @@ class Suite:
     """
 
     name: str
-    about: str
-    stages: tuple[Stage, ...] = field(default_factory=tuple)
+    stages: tuple[Stage, ...]
+    about: str = ""
     competition: str = ""
     downloads: tuple[str, ...] = ()
     memory_gb: float = 0.0
@@ -94,48 +95,51 @@ def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
     return ConfigError(f"no {kind} {name!r}; {hint}")
 
 
-def _check_keys(where: str, table: dict[str, Any], required: set[str], allowed: set[str]) -> None:
-    missing, extra = required - set(table), set(table) - allowed
-    if missing or extra:
-        faults = [f"missing {list_some(sorted(missing))}"] * bool(missing) + [
-            f"unknown {list_some(sorted(extra))}"
-        ] * bool(extra)
-        raise ConfigError(f"{where}: {', '.join(faults)}; expected {list_some(sorted(allowed))}")
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def _names(where: str, key: str, given: Any, known: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """A list of names, of those that are known where there are any."""
-    if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):
-        raise ConfigError(f"{where}: {key} is {given!r}, expected a list of names")
-    for name in given:
-        if known and name not in known:
-            raise ConfigError(f"{where}: {key}: {name!r}, expected one of {list_some(known)}")
-    return tuple(given)
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
 
 
-def _text(where: str, key: str, given: Any) -> str:
-    if not isinstance(given, str):
-        raise ConfigError(f"{where}: {key} is {given!r}, expected a text")
-    return given
+def _is_list_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _models(where: str, given: Any) -> tuple[str, ...]:
-    if not isinstance(given, list):
-        raise ConfigError(f"{where}: models is {given!r}, expected a list of Kaggle models")
-    for model in given:
-        if not isinstance(model, str) or not MODEL.fullmatch(model):
-            raise ConfigError(
-                f"{where}: model {model!r}, expected owner/model/framework/variation/version, for instance "
-                "keras/mobilenetv3/keras/mobilenet_v3_large_imagenet/2"
-            )
-    return tuple(given)
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+_FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("title", "accelerator", "about", "competition", "notebook", "name"), (_is_text, "a text")),
+    **dict.fromkeys(("after", "reads", "publishes", "downloads"), (_is_list_of_names, "a list of names")),
+    "models": (lambda value: isinstance(value, list), "a list of Kaggle models"),
+    "parameters": (lambda value: isinstance(value, dict), "a table"),
+    "stages": (_is_list_of_tables, "tables ([[suites.NAME.stages]])"),
+    "memory_gb": (_is_size, "GB, 0 or more"),
+    "needs_gpu": (lambda value: isinstance(value, bool), "true or false"),
+}
+"""Key of the table -> whether a value has its form, and what is expected."""
+
+
+def _check_row(where: str, row: dict[str, Any], required: set[str], optional: set[str]) -> None:
+    """Check the keys of a row, and the form of their values."""
+    missing, extra = required - set(row), set(row) - required - optional
+    faults = [f"{kind} {list_some(sorted(keys))}" for kind, keys in (("missing", missing), ("unknown", extra)) if keys]
+    if faults:
+        raise ConfigError(f"{where}: {', '.join(faults)}; expected {list_some(sorted(required | optional))}")
+    for key, value in row.items():
+        fits, expected = _FORMS[key]
+        if not fits(value):
+            raise ConfigError(f"{where}: {key} is {value!r}, expected {expected}")
 
 
 class SuiteTable:
     """The table, read and validated.
 
     Args:
-        root: folder of the project; found by `project_root` where it is not given.
+        root: folder of the project; found by `project_root` where none is named.
 
     Raises:
         ConfigError: the table is missing or faulty; the message names the entry.
@@ -143,58 +147,52 @@ class SuiteTable:
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root else project_root()
-        path = self.root / "kaggle" / "suite.toml"
+        self.path = self.root / "kaggle" / "suite.toml"
         try:
-            self._content = tomllib.loads(path.read_text(encoding="utf-8"))
+            self._content = tomllib.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: not a readable suite table ({error})") from error
+            raise ConfigError(f"{self.path}: not a readable suite table ({error})") from error
         if self._content.get("schema") != SCHEMA:
-            raise ConfigError(f"{path}: schema {self._content.get('schema')!r}, expected {SCHEMA}")
-        self.path = path
+            raise ConfigError(f"{self.path}: schema {self._content.get('schema')!r}, expected {SCHEMA}")
         self.notebooks = {name: self._notebook(name, row) for name, row in self._content["notebooks"].items()}
         for notebook in self.notebooks.values():
-            for source in notebook.after:
-                if source not in self.notebooks:
-                    raise ConfigError(f"{path}: notebook {notebook.name}: {unknown('notebook', source, self.order())}")
-        self._order()
+            self._check_notebooks(f"{self.path}: notebook {notebook.name}", notebook.after)
+        self._ranks = self._rank()
 
     def _notebook(self, name: str, row: dict[str, Any]) -> Notebook:
         where = f"{self.path}: notebook {name}"
-        needed = {"title", "after", "accelerator"}
-        _check_keys(where, row, needed, needed | {"reads", "publishes"})
+        _check_row(where, row, {"title", "after", "accelerator"}, {"reads", "publishes"})
         if row["accelerator"] not in ACCELERATORS:
             raise ConfigError(f"{where}: accelerator {row['accelerator']!r}, expected one of {list_some(ACCELERATORS)}")
-        publishes = _names(where, "publishes", row.get("publishes", []))
-        for published in publishes:
+        for part in row.get("reads", []):
+            if part not in PARTS:
+                raise ConfigError(f"{where}: reads: {part!r}, expected one of {list_some(PARTS)}")
+        for published in row.get("publishes", []):
             if Path(published).name != published:
                 raise ConfigError(f"{where}: publishes: {published!r}, expected a file's name without a folder")
         file = self.root / "notebooks" / f"{name}.ipynb"
         if not file.is_file():
             raise ConfigError(f"{where}: {file} does not exist")
-        return Notebook(
-            name,
-            file,
-            row["title"],
-            tuple(row["after"]),
-            row["accelerator"],
-            _names(where, "reads", row.get("reads", []), PARTS),
-            publishes,
-        )
+        return Notebook(name, file, **_frozen(row))
 
-    def _order(self) -> list[str]:
-        graph = {notebook.name: sorted(notebook.after) for notebook in self.notebooks.values()}
+    def _check_notebooks(self, where: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.notebooks:
+                raise ConfigError(f"{where}: {unknown('notebook', name, list(self.notebooks))}")
+
+    def _rank(self) -> dict[str, int]:
+        """Notebook -> its place: behind those that it reads, by name among those that could run at the same time."""
+        sorter = graphlib.TopologicalSorter({name: sorted(each.after) for name, each in self.notebooks.items()})
         try:
-            order = list(graphlib.TopologicalSorter(graph).static_order())
+            sorter.prepare()
         except graphlib.CycleError as error:
             raise ConfigError(f"{self.path}: notebooks wait for each other: {' -> '.join(error.args[1])}") from None
-        return sorted(order, key=lambda name: (self._depth(name), name))
-
-    def _depth(self, name: str) -> int:
-        return 1 + max((self._depth(source) for source in self.notebooks[name].after), default=0)
-
-    def order(self) -> list[str]:
-        """Names of the notebooks, as the table lists them."""
-        return list(self.notebooks)
+        order: list[str] = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            order += ready
+            sorter.done(*ready)
+        return {name: number for number, name in enumerate(order)}
 
     def names(self) -> list[str]:
         """Names of the suites."""
@@ -210,51 +208,35 @@ class SuiteTable:
         Raises:
             ConfigError: there is no such suite (lists close names), or it is faulty.
         """
-        suites = self._content["suites"]
-        if name not in suites:
+        if name not in self.names():
             raise unknown("suite", name, self.names())
-        where = f"{self.path}: suite {name}"
+        where, content = f"{self.path}: suite {name}", self._content["suites"][name]
         options = {"about", "competition", "downloads", "memory_gb", "needs_gpu"}
-        _check_keys(where, suites[name], {"stages"}, {"stages", *options})
-        rows = suites[name]["stages"]
-        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-            raise ConfigError(f"{where}: stages is {rows!r}, expected tables ([[suites.{name}.stages]])")
-        stages: dict[str, Stage] = {}
-        for row in rows:
-            _check_keys(where, row, {"notebook"}, {"notebook", "name", "parameters", "models"})
-            if row["notebook"] not in self.notebooks:
-                raise ConfigError(f"{where}: {unknown('notebook', row['notebook'], self.order())}")
-            notebook = self.notebooks[row["notebook"]]
-            stage = row.get("name", notebook.name)
-            if stage in stages:
+        _check_row(where, content, {"stages"}, options)
+        self._check_notebooks(f"{where}: downloads", content.get("downloads", []))
+        rows: dict[str, dict[str, Any]] = {}
+        for row in content["stages"]:
+            _check_row(where, row, {"notebook"}, {"name", "parameters", "models"})
+            self._check_notebooks(where, [row["notebook"]])
+            stage = row.get("name", row["notebook"])
+            if stage in rows:
                 raise ConfigError(f"{where}: two stages write the folder {stage}; give each a name of its own")
-            models = _models(f"{where}: stage {stage}", row.get("models", []))
-            stages[stage] = Stage(stage, notebook, dict(row.get("parameters", {})), (), models)
-        done = {
-            stage.name: replace(
-                stage,
-                after=tuple(other.name for other in stages.values() if other.notebook.name in stage.notebook.after),
-            )
-            for stage in stages.values()
-        }
-        rank = {notebook: index for index, notebook in enumerate(self._order())}
-        ordered = sorted(done.values(), key=lambda stage: (rank[stage.notebook.name], list(done).index(stage.name)))
-        row = suites[name]
-        downloads = _names(where, "downloads", row.get("downloads", []))
-        for notebook_name in downloads:
-            if notebook_name not in self.notebooks:
-                raise ConfigError(f"{where}: downloads: {unknown('notebook', notebook_name, self.order())}")
-        memory, gpu = row.get("memory_gb", 0), row.get("needs_gpu", False)
-        if isinstance(memory, bool) or not isinstance(memory, int | float) or not 0 <= memory < math.inf:
-            raise ConfigError(f"{where}: memory_gb is {memory!r}, expected GB, 0 or more")
-        if not isinstance(gpu, bool):
-            raise ConfigError(f"{where}: needs_gpu is {gpu!r}, expected true or false")
-        return Suite(
-            name,
-            _text(where, "about", row.get("about", "")),
-            tuple(ordered),
-            _text(where, "competition", row.get("competition", "")),
-            downloads,
-            float(memory),
-            gpu,
-        )
+            for model in row.get("models", []):
+                if not isinstance(model, str) or not MODEL.fullmatch(model):
+                    raise ConfigError(
+                        f"{where}: stage {stage}: model {model!r}, expected owner/model/framework/variation/version, "
+                        "for instance keras/mobilenetv3/keras/mobilenet_v3_large_imagenet/2"
+                    )
+            rows[stage] = row
+        stages = []
+        for stage, row in rows.items():
+            notebook = self.notebooks[row["notebook"]]
+            after = tuple(other for other, its in rows.items() if its["notebook"] in notebook.after)
+            models = tuple(row.get("models", []))
+            stages.append(Stage(stage, notebook, dict(row.get("parameters", {})), after, models))
+        stages.sort(key=lambda stage: self._ranks[stage.notebook.name])
+        return Suite(name, **_frozen({**content, "stages": stages}))
+
+
+def _frozen(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}

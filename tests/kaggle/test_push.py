@@ -59,7 +59,7 @@ def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Service
     monkeypatch.setattr(kaggle_api_extended.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(Retry, "sleep", lambda self, response=None: None)
     slept: list[float] = []
-    monkeypatch.setattr(pushing, "sleep", slept.append)
+    monkeypatch.setattr(clients, "sleep", slept.append)
     with serve() as service:
         service.slept = slept  # type: ignore[attr-defined]
         monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.LOCAL, service.url)
@@ -363,11 +363,11 @@ def test_interrupted_push_continues_without_a_second_start(
         if service.sent("GetKernelSessionStatus"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pushing, "sleep", interrupt)
+    monkeypatch.setattr(clients, "sleep", interrupt)
     result = hbac("push", tiny)
     assert result.exit_code == 130
     assert state(tiny)["11_first"]["status"] == "running"
-    monkeypatch.setattr(pushing, "sleep", lambda seconds: None)
+    monkeypatch.setattr(clients, "sleep", lambda seconds: None)
     assert hbac("push", tiny).exit_code == 0
     assert service.versions == {FIRST: 1, SECOND: 1}
 

@@ -117,7 +117,7 @@ def test_a_file_system_without_locks_is_told_and_used(
     monkeypatch.setattr("fcntl.flock", refuse)
     monkeypatch.setattr(locks, "_said", set())
     out = run_suite("tiny", root=project)
-    assert "no locks on this file system; going on without" in caplog.text
+    assert "no locks on this file system; continuing without" in caplog.text
     assert (out / "12_second" / "square.txt").read_text() == "9"
 
 
