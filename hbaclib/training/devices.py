@@ -17,18 +17,16 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.errors import PlatformError
 from hbaclib.locks import BusyError, hold
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -292,90 +290,6 @@ def current_precision() -> str:
     import keras
 
     return str(keras.config.dtype_policy().name)
-
-
-def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribute.Strategy:
-    """How one fit is spread: over nothing (default), one given device, or several with equal shares of every batch.
-
-    Args:
-        devices: TensorFlow's names, for instance ``("GPU:0", "GPU:1")``.
-        batch: rows of a step over all devices.
-
-    Raises:
-        ConfigError: the batch cannot be shared equally.
-        PlatformError: a device does not exist.
-    """
-    import tensorflow as tf
-
-    if not devices:
-        return tf.distribute.get_strategy()
-    known = {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
-    missing = [device for device in devices if device.removeprefix("/") not in known]
-    if missing:
-        raise PlatformError(f"devices {', '.join(missing)} do not exist; here are {', '.join(sorted(known))}")
-    if len(devices) == 1:
-        return tf.distribute.OneDeviceStrategy(devices[0])
-    if batch % len(devices):
-        raise ConfigError(f"batch is {batch}, expected a multiple of the {len(devices)} devices, so that none is idle")
-    # The default way of summing numbers its sums anew for each strategy, so that a second fit in the same process meets
-    # the first one's; summing on one device has no such state, and always the same order.
-    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=tf.distribute.ReductionToOneDevice())
-
-
-def uses_xla(strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA may compile the steps of a fit: on one GPU that no strategy spreads."""
-    import tensorflow as tf
-
-    spread = tf.distribute.has_strategy() or strategy is not tf.distribute.get_strategy()
-    names = tuple(strategy.extended.worker_devices) if spread else None
-    return choose_runtime(("0",) if _has_gpu() else (), devices=names, mirrored=spread).xla
-
-
-def _has_gpu() -> bool:
-    import tensorflow as tf
-
-    return bool(tf.config.list_logical_devices("GPU"))
-
-
-def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., Any]:
-    """A graph of a training step; one that XLA cannot compile runs without it, and the log says so.
-
-    Args:
-        function: takes and returns tensors, may change variables.
-        xla: try XLA first.
-
-    Returns:
-        The compiled function.
-    """
-    import tensorflow as tf
-
-    plain = tf.function(function, jit_compile=False)
-    if not xla:
-        return plain
-    refusals = (
-        tf.errors.InvalidArgumentError,
-        tf.errors.UnimplementedError,
-        tf.errors.InternalError,
-        tf.errors.NotFoundError,
-        tf.errors.FailedPreconditionError,
-    )
-    chosen: list[Callable[..., Any]] = []
-
-    def step(*given: Any) -> Any:
-        if not chosen:
-            fused = tf.function(function, jit_compile=True)
-            try:
-                # XLA writes the variables when all else is done: a step that fails has changed nothing.
-                result = fused(*given)
-            except refusals as error:
-                log.warning("XLA cannot compile this network, which runs without it: %s", str(error).partition("\n")[0])
-                chosen.append(plain)
-            else:
-                chosen.append(fused)
-                return result
-        return chosen[0](*given)
-
-    return step
 
 
 @contextmanager

@@ -270,9 +270,9 @@ def test_a_trial_that_fails_is_noted_and_the_search_goes_on(recipe, arrays, tmp_
 def test_a_network_that_does_not_fit_the_memory_is_noted_and_the_search_goes_on(recipe, arrays, tmp_path, monkeypatch):
     import tensorflow as tf
 
-    import hbaclib.training.fit as module
+    import hbaclib.training.trainer as module
 
-    real, tried = module._Trainer.run, []
+    real, tried = module.Trainer.run, []
 
     def short(trainer, *args, **kwargs):
         tried.append(trainer.recipe.batch)
@@ -282,7 +282,7 @@ def test_a_network_that_does_not_fit_the_memory_is_noted_and_the_search_goes_on(
             Limits(trainer.fit.name, 1, 1, 1, None, memory=2**60, at_once=1)._check_memory()
         return real(trainer, *args, **kwargs)
 
-    monkeypatch.setattr(module._Trainer, "run", short)
+    monkeypatch.setattr(module.Trainer, "run", short)
     space = {"batch": Choice((4, 8, 12))}
     found = tune(recipe, arrays, space, tmp_path, progress=False)
     states = found.trials.set_index("batch")

@@ -131,13 +131,13 @@ def test_weights_of_another_network_are_refused_while_the_trained_folder_is_whol
 
 
 def test_the_rows_of_a_fit_are_audited_and_not_the_table_alone(arrays, tmp_path, monkeypatch):
-    from hbaclib.training.fit import _Trainer
+    from hbaclib.training.trainer import Trainer
 
-    real = _Trainer.rows_of
+    real = Trainer.rows_of
     leak = np.flatnonzero(arrays.samples["patient_id"].map(arrays.folds).to_numpy() == 0)[:1]
     # In the second stage alone: what the first one used is in order.
     monkeypatch.setattr(
-        _Trainer,
+        Trainer,
         "rows_of",
         lambda self, stage: np.append(real(self, stage), leak) if stage.min_votes > 1 else real(self, stage),
     )

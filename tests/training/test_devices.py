@@ -18,15 +18,14 @@ from hbaclib.training.devices import (
     choose_runtime,
     claim_device,
     claim_for_this_process,
-    compile_step,
     configure,
     held_devices,
-    make_strategy,
     release_devices,
     seed_everything,
-    uses_xla,
     visible_gpus,
 )
+from hbaclib.training.replicas import make_strategy
+from hbaclib.training.steps import compile_step, uses_xla
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -223,7 +222,7 @@ def test_xla_is_for_one_gpu_alone(monkeypatch):
     import tensorflow as tf
 
     assert not uses_xla(make_strategy())  # a CPU
-    monkeypatch.setattr("hbaclib.training.devices._has_gpu", lambda: True)
+    monkeypatch.setattr("hbaclib.training.steps._has_gpu", lambda: True)
     assert uses_xla(make_strategy())
     one = make_strategy(("CPU:0",), 4)
     assert not uses_xla(one)
