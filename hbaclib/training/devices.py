@@ -1,8 +1,7 @@
 """Devices, threads, precision and seeds of a run. `choose_runtime` is the one place that chooses.
 
 Results are reproducible for one recipe on one kind of device: the seed, deterministic operations and the number of
-threads within an operation together fix them. XLA compiles the steps on a single GPU and nowhere else: it fails under
-`MirroredStrategy`, and on a CPU it makes an EfficientNet ten times slower.
+threads within an operation together fix them.
 
 A process that trains on a GPU claims it for its whole life, because TensorFlow cannot leave a GPU; the operating system
 frees the claim when the process ends, however it ends.
@@ -50,16 +49,12 @@ class Runtime:
         claim: devices of this host to claim: ``mirrored`` all of them, the others one for each process.
         devices: TensorFlow's names of the devices that a fit is put on; empty leaves it to TensorFlow, which takes the
             first GPU that it sees, or the CPU.
-        precision: numbers inside the network; ``auto`` where only the cluster's worker can tell.
-        xla: whether XLA compiles the training steps.
     """
 
     kind: Literal["cpu", "one device", "process per device", "mirrored", "cluster"]
     processes: int
     claim: tuple[str, ...]
     devices: tuple[str, ...]
-    precision: str
-    xla: bool
 
 
 def choose_runtime(
@@ -70,8 +65,6 @@ def choose_runtime(
     mirrored: bool = False,
     workers: int = 0,
     jobs: int = 1,
-    precision: str = "auto",
-    xla: bool = True,
 ) -> Runtime:
     """Choose between CPU, one GPU, several GPUs in one of two ways, and a cluster. Touches no device.
 
@@ -82,35 +75,28 @@ def choose_runtime(
         mirrored: let all devices share every batch, in place of one fit a device.
         workers: processes of a cluster; 0 where there is none.
         jobs: processes that joblib was told to use.
-        precision: the recipe's wish.
-        xla: the recipe's wish.
 
     Returns:
         The choice. Several devices get a process each where several fits are due, unless they are to be mirrored; one
         fit alone stays in this process, on the first device that is free.
     """
     chosen = gpus if devices is None else devices
-    on_gpu = bool(gpus)
-    wanted = ("mixed_float16" if on_gpu else "float32") if precision == "auto" else precision
     if mirrored and len(chosen) > 1:
         # TensorFlow numbers the GPUs that it sees from 0, whatever their numbers outside.
         names = tuple(
             name if ":" in name else f"GPU:{gpus.index(name) if name in gpus else place}"
             for place, name in enumerate(chosen)
         )
-        return Runtime("mirrored", 1, tuple(name for name in chosen if name in gpus), names, wanted, False)
+        return Runtime("mirrored", 1, tuple(name for name in chosen if name in gpus), names)
     if workers:
-        return Runtime("cluster", workers, HERE if devices is None else devices, (), precision, xla)
+        return Runtime("cluster", workers, HERE if devices is None else devices, ())
     if len(chosen) > 1 and n_fits > 1:
-        named = any(":" in name for name in chosen)
-        return Runtime("process per device", min(len(chosen), n_fits), chosen, (), wanted, xla and on_gpu and not named)
+        return Runtime("process per device", min(len(chosen), n_fits), chosen, ())
     if len(chosen) == 1 and ":" in chosen[0]:
-        return Runtime("one device", 1, (), chosen, wanted, False)
+        return Runtime("one device", 1, (), chosen)
     # Numbers that name no GPU of this host are no device to claim.
     free = tuple(name for name in chosen if name in gpus)
-    if free:
-        return Runtime("one device", 1, free, (), wanted, xla)
-    return Runtime("cpu", jobs, (), (), wanted, xla and on_gpu)
+    return Runtime("one device", 1, free, ()) if free else Runtime("cpu", jobs, (), ())
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -276,13 +262,14 @@ def configure(recipe: Recipe) -> dict[str, Any]:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:
             log.debug("TensorFlow had already started; memory growth of %s stays as it is", gpu.name)
-    precision = choose_runtime(tuple(str(place) for place in range(len(gpus))), precision=recipe.precision).precision
-    keras.config.set_dtype_policy(precision)
-    return {
-        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-        "precision": precision,
-        "gpus": len(gpus),
-    }
+    keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return {"threads": threads, "precision": current_precision(), "gpus": len(gpus)}
+
+
+def choose_precision(wish: str, *, on_gpu: bool) -> str:
+    """``float32`` or ``mixed_float16``: what the recipe wishes, which for ``auto`` the device decides."""
+    return ("mixed_float16" if on_gpu else "float32") if wish == "auto" else wish
 
 
 def current_precision() -> str:
