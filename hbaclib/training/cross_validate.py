@@ -21,13 +21,13 @@ import pandas as pd
 from hbaclib.artefacts import (
     MANIFEST,
     Manifest,
-    atomic_path,
     digest_file,
     digest_json,
     is_current,
     read_manifest,
     stage_lock,
     write_manifest,
+    write_table,
 )
 from hbaclib.conventions import OOF_COLUMNS, SAMPLE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
@@ -290,11 +290,8 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
     outputs = [folder / RECIPE, folder / HISTORY]
     if len(folds) == recipe.folds:
         # Only a whole table can be compared with other models' and enter an ensemble.
-        with atomic_path(folder / OOF) as partial:
-            read_oof(folder, recipe, folds)[list(OOF_COLUMNS)].to_parquet(partial, index=False)
-        outputs.append(folder / OOF)
-    with atomic_path(folder / HISTORY) as partial:
-        pd.concat(histories, ignore_index=True).to_csv(partial, index=False)
+        outputs.append(write_table(folder / OOF, read_oof(folder, recipe, folds)[list(OOF_COLUMNS)]))
+    write_table(folder / HISTORY, pd.concat(histories, ignore_index=True))
     outputs += [path for fit in whole for path in fit.outputs()]
     facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in finished.values()]
     return write_manifest(

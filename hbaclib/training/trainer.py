@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hbaclib.artefacts import atomic_path
+from hbaclib.artefacts import atomic_path, write_table
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import TrainingError, list_some
@@ -203,7 +203,7 @@ class Trainer:
                 "val_kl_many_votes": _kl(truth[many], predictions[many]),
             }
         )
-        self._write_history()
+        write_table(self.fit.path("history.csv"), pd.DataFrame(self.history))
 
     def _store(self, number: int, epochs: int, optimizer: Any) -> None:
         """Write the checkpoint of so many finished epochs of a stage."""
@@ -232,23 +232,16 @@ class Trainer:
             whole = partial.with_name(partial.name.removesuffix(".h5") + ".weights.h5")
             self.model.save_weights(whole)
             whole.replace(partial)
-        self._write_history()
+        write_table(self.fit.path("history.csv"), pd.DataFrame(self.history))
         table = self.inputs.samples.iloc[self.valid].reset_index(drop=True).assign(fold=self.fit.fold)
         table[list(PREDICTION_COLUMNS)] = self._predict(self.recipe.tta)
-        with atomic_path(self.fit.path("oof.parquet")) as partial:
-            table[list(OOF_COLUMNS)].to_parquet(partial, index=False)
-
-    def _write_history(self) -> None:
-        with atomic_path(self.fit.path("history.csv")) as partial:
-            pd.DataFrame(self.history).to_csv(partial, index=False)
+        write_table(self.fit.path("oof.parquet"), table[list(OOF_COLUMNS)])
 
     def _stop_at_nan(self, rows: np.ndarray, tensors: list[Any], number: int, epoch: int, step: int) -> None:
         parts = [tensor.numpy() for tensor in tensors]
         table = self.inputs.samples.iloc[rows][[*SAMPLE_ID, "patient_id"]].copy()
         table["finite_input"] = np.all([np.isfinite(part).reshape(len(part), -1).all(axis=1) for part in parts], axis=0)
-        path = self.fit.path("nan.csv")
-        with atomic_path(path) as partial:
-            table.to_csv(partial, index=False)
+        path = write_table(self.fit.path("nan.csv"), table)
         bad = table.loc[~table["finite_input"], "eeg_id"]
         cause = f"inputs that are not finite: eeg_id {list_some(bad)}" if len(bad) else "all inputs are finite"
         raise TrainingError(
