@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ class OutOfFold:
         patients: (n,) patient ids.
         n_votes: (n,) votes of each sample.
         folds: (n,) fold in which each sample was held out.
-        paths: m files that the predictions come from.
     """
 
     names: tuple[str, ...]
@@ -41,24 +40,11 @@ class OutOfFold:
     patients: np.ndarray
     n_votes: np.ndarray
     folds: np.ndarray
-    paths: tuple[Path, ...]
 
     @property
     def many_votes(self) -> np.ndarray:
         """Samples of the test set's kind, (n,) bool."""
         return self.n_votes >= MANY_VOTES
-
-    def take(self, rows: np.ndarray) -> OutOfFold:
-        """The same models on some of the samples (row numbers or a mask)."""
-        return replace(
-            self,
-            predictions=self.predictions[:, rows],
-            targets=self.targets[rows],
-            ids=self.ids.iloc[np.arange(len(self.ids))[rows]].reset_index(drop=True),
-            patients=self.patients[rows],
-            n_votes=self.n_votes[rows],
-            folds=self.folds[rows],
-        )
 
 
 def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) -> OutOfFold:
@@ -108,7 +94,6 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
         patients=first["patient_id"].to_numpy(),
         n_votes=first["n_votes"].to_numpy(),
         folds=first["fold"].to_numpy(),
-        paths=tuple(named.values()),
     )
 
 

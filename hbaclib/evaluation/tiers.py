@@ -30,9 +30,9 @@ def tier_mask(n_votes: np.ndarray, tier: str) -> np.ndarray:
     """Rows of a tier of VOTE_TIERS, (n,) bool."""
     if tier not in VOTE_TIERS:
         raise ConfigError(f"no vote tier {tier!r}; expected one of {', '.join(VOTE_TIERS)}")
-    least, greatest = VOTE_TIERS[tier]
+    lowest, highest = VOTE_TIERS[tier]
     votes = np.asarray(n_votes)
-    return (votes >= (least or 1)) & (votes <= (greatest if greatest is not None else np.inf))
+    return (votes >= (lowest or 1)) & (votes <= (np.inf if highest is None else highest))
 
 
 def score_by_tier(

@@ -30,19 +30,16 @@ def row_losses(table: pd.DataFrame) -> np.ndarray:
     return divergence(targets, predictions)
 
 
-def counted_rows(table: pd.DataFrame) -> np.ndarray:
+def counted_rows(n_votes: np.ndarray) -> np.ndarray:
     """Rows that count in a search, (n,) bool: those with at least MANY_VOTES votes where there are any, else all."""
-    return _counted(table["n_votes"].to_numpy())
-
-
-def _counted(n_votes: np.ndarray) -> np.ndarray:
     many = n_votes >= MANY_VOTES
     return many if many.any() else np.ones(len(many), bool)
 
 
 def tier_scores(table: pd.DataFrame) -> dict[str, float]:
     """Scores of an out-of-fold table: kl of the rows that count, n of these, kl of every vote tier (NaN if empty)."""
-    losses, counted, votes = row_losses(table), counted_rows(table), table["n_votes"].to_numpy()
+    losses, votes = row_losses(table), table["n_votes"].to_numpy()
+    counted = counted_rows(votes)
     scores = {"kl": float(losses[counted].mean()), "n": int(counted.sum())}
     for tier in VOTE_TIERS:
         mask = tier_mask(votes, tier)
@@ -62,7 +59,7 @@ def nested_choice(losses: np.ndarray, folds: np.ndarray, n_votes: np.ndarray) ->
         One row per outer fold: fold, chosen (row of ``losses``; the first of equals), kl_inner (by which it was
         chosen), kl_outer, n (rows behind kl_outer). A fold without a row that counts has kl_outer NaN and n 0.
     """
-    counted = _counted(n_votes)
+    counted = counted_rows(n_votes)
     rows = []
     for fold in np.unique(folds):
         outer, inner = counted & (folds == fold), folds != fold

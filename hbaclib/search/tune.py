@@ -320,8 +320,9 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
             f"all are in {runner.folder / TRIALS}"
         )
     scored = trials[trials["state"] == "finished"].reset_index(drop=True)
-    counted, losses = counted_rows(tables[0]), np.stack([row_losses(table) for table in tables])
-    nested = nested_choice(losses, tables[0]["fold"].to_numpy(), tables[0]["n_votes"].to_numpy())
+    folds, votes = (tables[0][name].to_numpy() for name in ("fold", "n_votes"))
+    counted, losses = counted_rows(votes), np.stack([row_losses(table) for table in tables])
+    nested = nested_choice(losses, folds, votes)
     nested["chosen"] = scored["trial"].to_numpy()[nested["chosen"]]
     best = int(losses[:, counted].mean(axis=1).argmin())
     write_table(runner.folder / TRIALS, trials)
@@ -337,7 +338,7 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
         nested=nested,
         score=float(scored["kl"].iloc[best]),
         nested_score=float(np.average(judged["kl_outer"], weights=judged["n"])),
-        tier=f">={MANY_VOTES}" if (tables[0]["n_votes"] >= MANY_VOTES).any() else "all",
+        tier=f">={MANY_VOTES}" if (votes >= MANY_VOTES).any() else "all",
         keys=tuple(runner.space),
     )
 

@@ -20,7 +20,6 @@ import pandas as pd
 
 from hbaclib.artefacts import (
     MANIFEST,
-    Manifest,
     digest_file,
     digest_json,
     is_current,
@@ -38,7 +37,7 @@ from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
-from hbaclib.training.progress import Watch
+from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
 from hbaclib.training.trained_folder import TrainedFolder, fit_name, read_oof
@@ -78,7 +77,7 @@ def train(
             ``CPU:1``. None takes the GPUs that are visible.
         mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
         pseudo_labels: folder of `hbaclib.prediction.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
-        on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.Watch`).
+        on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.watch`).
         kind: what the manifest says that the folder holds; networks that only serve the training of others are of
             another kind than those that ensembles and reports take.
 
@@ -155,8 +154,10 @@ def check_training(
     if recipe.reads_signals and recipe.augment_with == "albumentations":
         raise ConfigError(f"recipe {recipe.name!r}: albumentations changes images, not raw signals; use 'batched'")
     if bool(recipe.pseudo_weight) != (pseudo_labels is not None):
-        given = "no pseudo-labels" if pseudo_labels is None else f"the pseudo-labels {pseudo_labels}"
-        raise ConfigError(f"recipe {recipe.name!r} has pseudo_weight = {recipe.pseudo_weight}, but {given} given")
+        passed = "no pseudo-labels" if pseudo_labels is None else f"the pseudo-labels {pseudo_labels}"
+        raise ConfigError(
+            f"recipe {recipe.name!r} has pseudo_weight = {recipe.pseudo_weight}, but {passed} were passed"
+        )
     samples, table = inputs.samples, inputs.folds
     missing = [column for column in SAMPLE_COLUMNS if column not in samples.columns]
     if missing:
@@ -260,7 +261,7 @@ def _map_fits(
     elsewhere = runtime.kind in ("process per device", "cluster")
     at_once = runtime.processes
     rounds = [-(-(len(fits) - number) // at_once) for number in range(len(fits))]
-    with Watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch), warnings.catch_warnings():
+    with watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch), warnings.catch_warnings():
         # joblib replaces a process that has grown, as one does that has trained; that is no fault to tell anyone.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         # Said outright where devices are at stake: a setting of joblib's could put two processes on one.
@@ -281,11 +282,11 @@ def _map_fits(
         )
 
 
-def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str], kind: str) -> Manifest:
+def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str], kind: str) -> None:
     """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
-    finished = {fit.name: fit for fit in fits if fit.finished()}
-    folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if fit.name not in finished})
-    whole = [fit for fit in finished.values() if fit.fold in folds]
+    finished = {fit.name: fit.finished() for fit in fits}
+    folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if not finished[fit.name]})
+    whole = [fit for fit in fits if fit.fold in folds]
     histories = [pd.read_csv(fit.path("history.csv")).assign(fold=fit.fold, seed=fit.seed) for fit in whole]
     outputs = [folder / RECIPE, folder / HISTORY]
     if len(folds) == recipe.folds:
@@ -293,8 +294,8 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
         outputs.append(write_table(folder / OOF, read_oof(folder, recipe, folds)[list(OOF_COLUMNS)]))
     write_table(folder / HISTORY, pd.concat(histories, ignore_index=True))
     outputs += [path for fit in whole for path in fit.outputs()]
-    facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in finished.values()]
-    return write_manifest(
+    facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in fits if finished[fit.name]]
+    write_manifest(
         folder,
         kind,
         inputs=needed,

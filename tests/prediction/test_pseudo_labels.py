@@ -98,7 +98,7 @@ def test_out_of_fold_predictions_are_not_taken_for_pseudo_labels(member, arrays,
 
 
 def test_recipe_and_pseudo_labels_must_agree(arrays, pseudo):
-    with pytest.raises(ConfigError, match=r"pseudo_weight = 0\.5, but no pseudo-labels given"):
+    with pytest.raises(ConfigError, match=r"pseudo_weight = 0\.5, but no pseudo-labels were passed"):
         check_training(quick(pseudo_weight=0.5), arrays)
     with pytest.raises(ConfigError, match=r"pseudo_weight = 0\.0, but the pseudo-labels"):
         check_training(quick(), arrays, pseudo_labels=pseudo)

@@ -84,10 +84,10 @@ def test_what_a_key_may_take():
     assert isinstance(parse_domain("0..1", "dropout", current=0.0).low, float)
 
 
-@pytest.mark.parametrize("given", ["3..1", "log:0..1", "log:x", "1,1", []])
-def test_a_domain_that_is_none(given):
+@pytest.mark.parametrize("named", ["3..1", "log:0..1", "log:x", "1,1", []])
+def test_a_domain_that_is_none(named):
     with pytest.raises(ConfigError, match="batch"):
-        parse_domain(given, "batch")
+        parse_domain(named, "batch")
 
 
 def test_a_space_from_a_file_equals_the_one_from_the_command_line(recipe, tmp_path):
