@@ -32,7 +32,7 @@ from hbaclib.training.recipe import Stage
 from hbaclib.training.replicas import Replicas
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
 from hbaclib.training.steps import inference, make_optimizer, statistics_pass, training_step
-from hbaclib.training.targets import training_labels
+from hbaclib.training.targets import training_targets
 from hbaclib.training.warm_start import start_from
 
 if TYPE_CHECKING:
@@ -63,12 +63,13 @@ class Trainer:
         samples = inputs.samples
         self.folds = samples["patient_id"].map(inputs.folds).to_numpy()
         self.votes = samples["n_votes"].to_numpy()
-        self.targets = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
-        self.labels = training_labels(fit.recipe, samples, inputs.folds, fit.fold, fit.pseudo_labels)
+        self.truth = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
+        self.targets = training_targets(fit.recipe, samples, inputs.folds, fit.fold, fit.pseudo_labels)
         self.valid = np.flatnonzero(self.folds == fit.fold)
         self.precision = current_precision()
         self.replicas = Replicas(devices, fit.recipe.batch)
         self.model = self.replicas.build(self._build)
+        # Traced once: a stage has a new optimizer, but the same network.
         self.infer, self.look = inference(self.model), statistics_pass(self.model, self.replicas)
         self.history: list[dict[str, Any]] = []
 
@@ -96,15 +97,9 @@ class Trainer:
         resumed = (stored.stage, stored.epoch) if stored else (0, 0)
         self.history = list(stored.history) if stored else []
         limits = self._limits(plan, resumed, deadline, rounds, at_once)
-        bar = tqdm(
-            total=limits.total,
-            initial=limits.total - limits.left,
-            desc=fit.name,
-            unit="step",
-            disable=not progress,
-            mininterval=1,
-        )
-        with bar:
+        done = limits.total - limits.left
+        shown = {"desc": fit.name, "unit": "step", "disable": not progress, "mininterval": 1}
+        with tqdm(total=limits.total, initial=done, **shown) as bar:
             for number, (stage, rows, steps) in enumerate(plan):
                 if number < resumed[0]:
                     continue
@@ -123,7 +118,7 @@ class Trainer:
                     order = epoch_order(rows, steps, recipe.batch, key)
                     losses = np.zeros(steps)
                     begin = time.perf_counter()
-                    for place, *batch in self._batches(order, self.labels, weights, key):
+                    for place, *batch in self._batches(order, weights, key):
                         step = int(place)
                         optimizer.learning_rate.assign(rates[epoch, step])
                         losses[step] = float(train_step(*self.replicas.share(*batch)))
@@ -171,9 +166,9 @@ class Trainer:
             passes=each * len(epochs) + last,
         )
 
-    def _batches(self, order: np.ndarray, labels: np.ndarray, weights: np.ndarray, key: tuple[int, ...]) -> Any:
+    def _batches(self, order: np.ndarray, weights: np.ndarray, key: tuple[int, ...]) -> Any:
         shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
-        return training_batches(self.inputs, order, labels, weights, self.recipe, key, shapes)
+        return training_batches(self.inputs, order, self.targets, weights, self.recipe, key, shapes)
 
     def _finish_weights(self, optimizer: Any, rows: np.ndarray, key: tuple[int, ...]) -> None:
         """Make of the weights those that are judged and kept: averaged, with batch-norm statistics of their own."""
@@ -187,11 +182,11 @@ class Trainer:
         """Estimate the batch-norm statistics anew from training batches of some rows, drawn by a key of their own."""
         key = (*key, _BATCH_NORM)
         order = epoch_order(rows, self.recipe.batch_norm_batches, self.recipe.batch, key)
-        batches = self._batches(order, self.targets, np.zeros(len(self.votes), np.float32), key)
+        batches = self._batches(order, np.zeros(len(self.votes), np.float32), key)
         estimate_batch_norm(self.model, self.look, (parts for _, *parts, _, _ in batches))
 
     def _note_epoch(self, number: int, epoch: int, rate: float, losses: np.ndarray) -> None:
-        predictions, truth = self._predict(()), self.targets[self.valid]
+        predictions, truth = self._predict(()), self.truth[self.valid]
         many = self.votes[self.valid] >= MANY_VOTES
         self.history.append(
             {
