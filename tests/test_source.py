@@ -53,7 +53,7 @@ def copy(tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
         ("kaggle/push.py", "def push(", "def send("),
         ("platform.py", "def describe(", "def describes("),
         ("errors.py", "limit: int = 8", "limit: int = 9"),
-        ("training/fit.py", "# Over the global batch", "# Words over the global batch"),
+        ("training/steps.py", "# Over the global batch", "# Words over the global batch"),
         ("training/schedules.py", '"""Learning rate of every step of a stage.', '"""Rates.'),
         ("signal/mel.py", "\nimport numpy as np", "\n\n\nimport numpy as np"),
         ("models/wavenet.py", "def ", "def _unused() -> None:\n    pass\n\n\ndef "),
@@ -68,7 +68,7 @@ def test_what_makes_no_result_puts_nothing_out_of_date(copy, name: str, old: str
     ("name", "old", "new", "changed"),
     [
         ("training/losses.py", "FULL_WEIGHT_VOTES = 20", "FULL_WEIGHT_VOTES = 19", {TRAINING}),
-        ("training/fit.py", "_DROPOUT, _BATCH_NORM = 1_000_000", "_DROPOUT, _BATCH_NORM = 1_000_002", {TRAINING}),
+        ("training/trainer.py", "_DROPOUT, _BATCH_NORM = 1_000_000", "_DROPOUT, _BATCH_NORM = 1_000_002", {TRAINING}),
         ("ensemble/pooling.py", "_CURVATURE_ROWS = 5000", "_CURVATURE_ROWS = 400", set(STAGES[4:])),
         ("stages/port.py", "_PER_BLOCK = 16", "_PER_BLOCK = 8", {"hbaclib.stages.port"}),
         ("signal/multitaper.py", "import numpy as np", "import numpy as np\nx = 1", {STAGES[0], STAGES[5]}),
