@@ -134,6 +134,7 @@ class Trainer:
                     # Behind the last epoch what was finished stays: the next stage starts there, with a new optimizer.
                     if epoch + 1 < stage.epochs:
                         assign_values(model.variables, raw)
+                    del raw  # as large as the network
                     self._store(number, epoch + 1, optimizer)
         self._write()
 
