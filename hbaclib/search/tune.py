@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import digest_json, read_manifest, stage_lock, write_table
+from hbaclib.compat.optuna import reopened
 from hbaclib.conventions import MANY_VOTES
 from hbaclib.errors import ArtefactError, ConfigError, HbacError, MemoryShortage, PlatformError, TrainingError
 from hbaclib.inputs.pipeline import Arrays
@@ -221,7 +222,7 @@ class _Runner:
         optuna = _optuna()
         study.sampler = self._sampler(number)
         running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        trial = optuna.trial.Trial(study, running[0]._trial_id) if running else study.ask()
+        trial = reopened(study, running[0]) if running else study.ask()
         for key, domain in self.space.items():
             domain.suggest(trial, key)
         return trial

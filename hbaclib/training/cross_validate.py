@@ -28,6 +28,7 @@ from hbaclib.artefacts import (
     write_manifest,
     write_table,
 )
+from hbaclib.compat.joblib import active_backend
 from hbaclib.conventions import OOF_COLUMNS, SAMPLE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
@@ -247,7 +248,7 @@ def _map_fits(
 ) -> None:
     deadline = None if session_hours is None else time.time() + 3600 * session_hours
     fits = [fit for fit in fits if not fit.finished()]
-    backend, gpus = type(joblib.parallel.get_active_backend()[0]).__name__, visible_gpus()
+    (backend, _), gpus = active_backend(), visible_gpus()
     runtime = choose_runtime(
         gpus,
         len(fits),

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hbaclib.compat.joblib import end_idle_workers
+from hbaclib.compat.keras import layer_seeds_from
 from hbaclib.errors import PlatformError
 from hbaclib.locks import BusyError, hold
 
@@ -175,10 +177,7 @@ def claim_for_this_process(runtime: Runtime, gpus: tuple[str, ...], purpose: str
         release_devices()
         return ()
     if runtime.claim and not set(runtime.claim) & set(_claims):
-        from joblib.externals.loky import get_reusable_executor
-
-        # joblib keeps the processes of an earlier run for minutes, and each keeps its device.
-        get_reusable_executor().shutdown(wait=True)
+        end_idle_workers()  # each keeps its device
     if runtime.kind == "mirrored":
         for device in runtime.claim:
             claim_device((device,), purpose=purpose)
@@ -283,19 +282,13 @@ def current_precision() -> str:
 def own_initial_weights(*key: int) -> Iterator[None]:
     """Within the block, networks get initial weights that depend on these numbers alone.
 
-    Keras seeds each layer from Python's global generator. Other threads of the process draw from it as well (those of a
-    Dask worker do), so that seeding it once would not give the same network twice. The name that is replaced here is
-    not part of Keras' public interface; a test holds that it still works.
+    To seed Python's global generator would not give the same network twice: other threads of the process draw from it
+    as well.
     """
     import numpy as np
-    from keras.src.random import seed_generator
 
-    before = seed_generator.python_random
-    seed_generator.python_random = random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))
-    try:
+    with layer_seeds_from(random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))):
         yield
-    finally:
-        seed_generator.python_random = before
 
 
 def seed_everything(*key: int) -> None:
