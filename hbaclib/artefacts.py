@@ -17,10 +17,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ArtefactError, list_some
 from hbaclib.locks import hold
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -112,6 +115,16 @@ def write_text(path: str | Path, text: str) -> Path:
 def write_json(path: str | Path, value: Any) -> Path:
     """Write a JSON file atomically, with sorted keys."""
     return write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> Path:
+    """Write a table without its index atomically, as Parquet or CSV by the file's ending."""
+    with atomic_path(path) as partial:
+        if partial.suffix == ".parquet":
+            table.to_parquet(partial, index=False)
+        else:
+            table.to_csv(partial, index=False)
+    return Path(path)
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("dataset",),
     ("recordings",),
     ("signal",),
-    ("source", "artefacts", "digests", "locks", "platform", "processes"),
+    ("source", "artefacts", "compat", "digests", "locks", "platform", "processes"),
     ("conventions", "errors"),
 )
-"""From the top: a room may import from rooms further down. Those of the last two lines are single files."""
+"""From the top: a room may import from rooms further down. Those of the last two lines are files, but for compat."""
 BEGIN, END = "<!-- rooms: written by python -m tests.rooms -->\n", "<!-- end of the rooms -->\n"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ class OutOfFold:
         patients: (n,) patient ids.
         n_votes: (n,) votes of each sample.
         folds: (n,) fold in which each sample was held out.
-        paths: m files that the predictions come from.
     """
 
     names: tuple[str, ...]
@@ -40,24 +40,11 @@ class OutOfFold:
     patients: np.ndarray
     n_votes: np.ndarray
     folds: np.ndarray
-    paths: tuple[Path, ...]
 
     @property
     def many_votes(self) -> np.ndarray:
         """Samples of the test set's kind, (n,) bool."""
         return self.n_votes >= MANY_VOTES
-
-    def take(self, rows: np.ndarray) -> OutOfFold:
-        """The same models on some of the samples (row numbers or a mask)."""
-        return replace(
-            self,
-            predictions=self.predictions[:, rows],
-            targets=self.targets[rows],
-            ids=self.ids.iloc[np.arange(len(self.ids))[rows]].reset_index(drop=True),
-            patients=self.patients[rows],
-            n_votes=self.n_votes[rows],
-            folds=self.folds[rows],
-        )
 
 
 def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) -> OutOfFold:
@@ -107,7 +94,6 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
         patients=first["patient_id"].to_numpy(),
         n_votes=first["n_votes"].to_numpy(),
         folds=first["fold"].to_numpy(),
-        paths=tuple(named.values()),
     )
 
 
@@ -134,7 +120,7 @@ def _named(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) 
         files = [_file(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
         pairs = [(file.parent.name if file.name == OOF_FILE else file.stem, file) for file in files]
     if not pairs:
-        raise DataError("no out-of-fold tables were given; expected at least one file or stage folder")
+        raise DataError("no out-of-fold tables; expected at least one file or stage folder")
     names = [name for name, _ in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two models are called {list_some(twice)}; give names by a mapping name -> path")
@@ -163,29 +149,29 @@ def _table_faults(table: pd.DataFrame) -> list[str]:
 
 
 def _alignment_faults(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Path]) -> list[str]:
+    if not tables:
+        return []
     keys = {name: pd.MultiIndex.from_frame(table[list(SAMPLE_ID)]) for name, table in tables.items()}
-    everything = None
-    for index in keys.values():
-        everything = index if everything is None else everything.union(index)
+    everything = reduce(pd.MultiIndex.union, keys.values())
     faults = []
     for name, index in keys.items():
-        assert everything is not None
         if len(lacking := everything.difference(index)):
-            total = len(everything)
             ids = list_some((f"{eeg}/{start}" for eeg, start in lacking), 3)
             faults.append(
-                f"{named[name]}: no prediction for {len(lacking)} of {total} samples (eeg_id/eeg_start {ids})"
+                f"{named[name]}: no prediction for {len(lacking)} of {len(everything)} samples (eeg_id/eeg_start {ids})"
             )
-    if faults or not tables:
+    if faults:
         return faults
     first_name, first = next(iter(tables.items()))
     for name, table in tables.items():
-        for what in ("patient_id", "n_votes"):
-            if (different := table[what].to_numpy() != first[what].to_numpy()).any():
-                faults.append(f"{named[name]}: {what} of {int(different.sum())} samples differs from {first_name}'s")
-        gap = np.abs(table[list(VOTE_COLUMNS)].to_numpy(np.float64) - first[list(VOTE_COLUMNS)].to_numpy(np.float64))
-        if (different := gap.max(axis=1) > 1e-5).any():
-            faults.append(f"{named[name]}: votes of {int(different.sum())} samples differ from {first_name}'s")
+        differing = {what: table[what].to_numpy() != first[what].to_numpy() for what in ("patient_id", "n_votes")}
+        votes, expected = (one[list(VOTE_COLUMNS)].to_numpy(np.float64) for one in (table, first))
+        differing["votes"] = np.abs(votes - expected).max(axis=1) > 1e-5
+        faults += [
+            f"{named[name]}: {what} of {int(rows.sum())} samples differ from {first_name}'s"
+            for what, rows in differing.items()
+            if rows.any()
+        ]
     return faults
 
 

@@ -6,13 +6,13 @@ different tiers are numbers on different scales, and nothing here lets them be c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_bytes
 from hbaclib.conventions import CLASSES, VOTE_TIERS
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.evaluation.metric import Shares, apply_floor, check_shares, kl_per_sample
@@ -21,6 +21,7 @@ N_RESAMPLES = 2000
 FEW_PATIENTS = 100
 """With fewer patients than this an interval is marked as rough."""
 
+_TIERS = sorted(VOTE_TIERS, key=lambda tier: tier != ">=10")
 _FEWEST_FOR_ERRORS = 20
 _SEED = 20240408
 
@@ -29,69 +30,9 @@ def tier_mask(n_votes: np.ndarray, tier: str) -> np.ndarray:
     """Rows of a tier of VOTE_TIERS, (n,) bool."""
     if tier not in VOTE_TIERS:
         raise ConfigError(f"no vote tier {tier!r}; expected one of {', '.join(VOTE_TIERS)}")
-    least, greatest = VOTE_TIERS[tier]
+    lowest, highest = VOTE_TIERS[tier]
     votes = np.asarray(n_votes)
-    return (votes >= (least or 1)) & (votes <= (greatest if greatest is not None else np.inf))
-
-
-@dataclass(frozen=True)
-class TierScore:
-    """A score that remembers what it was measured on; it can be compared only with scores on the same samples.
-
-    Attributes:
-        tier: the vote tier.
-        n: number of samples.
-        patients: number of patients.
-        kl: score (NaN for an empty tier).
-        low, high: bounds of the 95 % patient-bootstrap interval.
-        note: a warning on the interval, or "".
-        samples: digest of targets and patients that were scored.
-    """
-
-    tier: str
-    n: int
-    patients: int
-    kl: float
-    low: float
-    high: float
-    note: str
-    samples: str = field(repr=False)
-
-    def __sub__(self, other: TierScore) -> float:
-        self._same_scale(other)
-        return self.kl - other.kl
-
-    def __lt__(self, other: TierScore) -> bool:
-        self._same_scale(other)
-        return self.kl < other.kl
-
-    def __gt__(self, other: TierScore) -> bool:
-        return other < self
-
-    def _same_scale(self, other: TierScore) -> None:
-        if self.tier != other.tier:
-            raise ConfigError(
-                f"a score of tier {self.tier} cannot be compared with one of tier {other.tier}: different annotators"
-            )
-        if self.samples != other.samples:
-            raise ConfigError(
-                f"two scores of tier {self.tier} on different samples ({self.n} and {other.n}) cannot be compared"
-            )
-
-
-def tier_score(
-    targets: Shares,
-    predictions: Shares,
-    n_votes: np.ndarray,
-    patients: np.ndarray,
-    tier: str,
-    *,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = _SEED,
-) -> TierScore:
-    """Score one tier; arguments as for `score_by_tier`."""
-    true, losses, votes, people = _validated(targets, predictions, n_votes, patients)
-    return _tier_score(true, losses, votes, people, tier, n_resamples, seed)
+    return (votes >= (lowest or 1)) & (votes <= (np.inf if highest is None else highest))
 
 
 def score_by_tier(
@@ -119,10 +60,8 @@ def score_by_tier(
     Raises:
         DataError: naming every fault of the arguments.
     """
-    true, losses, votes, people = _validated(targets, predictions, n_votes, patients)
-    order = sorted(VOTE_TIERS, key=lambda tier: tier != ">=10")
-    scores = [_tier_score(true, losses, votes, people, tier, n_resamples, seed) for tier in order]
-    return pd.DataFrame([{k: getattr(s, k) for k in _SCORE_COLUMNS} for s in scores], columns=list(_SCORE_COLUMNS))
+    _, losses, votes, patients = _validated(targets, predictions, n_votes, patients)
+    return pd.DataFrame([_score(losses, votes, patients, tier, n_resamples, seed) for tier in _TIERS])
 
 
 def compare_by_tier(
@@ -141,28 +80,17 @@ def compare_by_tier(
         One row per tier: tier, n, patients, first, second, difference (negative: the first is better), low, high,
         first_better (share of resamples), note.
     """
-    true, losses, votes, people = _validated(targets, first, n_votes, patients)
+    true, losses, votes, patients = _validated(targets, first, n_votes, patients)
     others = kl_per_sample(true, second)
     rows = []
-    for tier in sorted(VOTE_TIERS, key=lambda name: name != ">=10"):
+    for tier in _TIERS:
         chosen = tier_mask(votes, tier)
-        means = resampled_means((losses - others)[chosen], people[chosen], n_resamples=n_resamples, seed=seed)
-        score = _tier_score(true, losses - others, votes, people, tier, n_resamples, seed)
-        rows.append(
-            {
-                "tier": tier,
-                "n": score.n,
-                "patients": score.patients,
-                "first": float(losses[chosen].mean()) if chosen.any() else np.nan,
-                "second": float(others[chosen].mean()) if chosen.any() else np.nan,
-                "difference": score.kl,
-                "low": score.low,
-                "high": score.high,
-                "first_better": float(np.mean(means < 0)) if len(means) else np.nan,
-                "note": score.note,
-            }
-        )
-    return pd.DataFrame(rows)
+        means = resampled_means((losses - others)[chosen], patients[chosen], n_resamples=n_resamples, seed=seed)
+        score = _score(losses - others, votes, patients, tier, n_resamples, seed)
+        sides = {"first": _mean(losses[chosen]), "second": _mean(others[chosen]), "first_better": _mean(means < 0)}
+        rows.append(score | sides | {"difference": score["kl"]})
+    columns = "tier n patients first second difference low high first_better note"
+    return pd.DataFrame(rows)[columns.split()]
 
 
 def score_by_class(targets: Shares, predictions: Shares, n_votes: np.ndarray, tier: str = ">=10") -> pd.DataFrame:
@@ -177,9 +105,9 @@ def score_by_class(targets: Shares, predictions: Shares, n_votes: np.ndarray, ti
             {
                 "class": name,
                 "n": int(mask.sum()),
-                "kl": float(losses[mask].mean()) if mask.any() else np.nan,
-                "true_share": float(true[chosen, index].mean()) if chosen.any() else np.nan,
-                "predicted_share": float(predicted[chosen, index].mean()) if chosen.any() else np.nan,
+                "kl": _mean(losses[mask]),
+                "true_share": _mean(true[chosen, index]),
+                "predicted_share": _mean(predicted[chosen, index]),
             }
         )
     return pd.DataFrame(rows)
@@ -189,15 +117,14 @@ def score_by_fold(
     targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray
 ) -> pd.DataFrame:
     """Score every fold and tier: fold, tier, n, patients, kl."""
-    _, losses, votes, people = _validated(targets, predictions, n_votes, patients)
+    _, losses, votes, patients = _validated(targets, predictions, n_votes, patients)
     fold_of = np.asarray(folds)
     rows = []
     for fold in np.unique(fold_of):
         for tier in VOTE_TIERS:
             mask = (fold_of == fold) & tier_mask(votes, tier)
-            kl = float(losses[mask].mean()) if mask.any() else np.nan
-            n_patients = len(np.unique(people[mask]))
-            rows.append({"fold": int(fold), "tier": tier, "n": int(mask.sum()), "patients": n_patients, "kl": kl})
+            counts = {"n": int(mask.sum()), "patients": len(np.unique(patients[mask]))}
+            rows.append({"fold": int(fold), "tier": tier, **counts, "kl": _mean(losses[mask])})
     return pd.DataFrame(rows)
 
 
@@ -207,7 +134,7 @@ def class_mean_predictions(targets: Shares, folds: np.ndarray, n_votes: np.ndarr
     Args:
         targets: (n, 6) vote shares.
         folds: (n,) fold of each row; at least two.
-        n_votes: (n,) votes; if given, the mean is taken over rows of the same tier (1-2, 3-9, >=10) only, which makes
+        n_votes: (n,) votes; with them the mean is taken over rows of the same tier (1-2, 3-9, >=10) only, which makes
             the baseline as hard as it can be.
 
     Returns:
@@ -233,27 +160,25 @@ def baseline_by_tier(
     targets: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
 ) -> pd.DataFrame:
     """`score_by_tier` of the class-mean baseline of the training folds, each tier with its own mean."""
-    whole, own = (
-        score_by_tier(targets, predicted, n_votes, patients, **options)
-        for predicted in _baselines(targets, folds, n_votes)
-    )
-    return own.where(own["tier"] != "all", whole)
+    judge = partial(score_by_tier, targets, n_votes=n_votes, patients=patients, **options)
+    return _own_baseline(judge, targets, folds, n_votes)
 
 
 def gain_over_baseline(
     targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
 ) -> pd.DataFrame:
     """`compare_by_tier` of predictions with the class-mean baseline of the training folds."""
-    whole, own = (
-        compare_by_tier(targets, predictions, baseline, n_votes, patients, **options)
-        for baseline in _baselines(targets, folds, n_votes)
-    )
-    return own.where(own["tier"] != "all", whole)
+    judge = partial(compare_by_tier, targets, predictions, n_votes=n_votes, patients=patients, **options)
+    return _own_baseline(judge, targets, folds, n_votes)
 
 
-def _baselines(targets: Shares, folds: np.ndarray, n_votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _own_baseline(
+    judge: Callable[[np.ndarray], pd.DataFrame], targets: Shares, folds: np.ndarray, n_votes: np.ndarray
+) -> pd.DataFrame:
     # Over all rows one mean for all is the baseline: knowing a row's number of votes would be knowing too much.
-    return class_mean_predictions(targets, folds), class_mean_predictions(targets, folds, n_votes)
+    whole = judge(class_mean_predictions(targets, folds))
+    own = judge(class_mean_predictions(targets, folds, n_votes))
+    return own.where(own["tier"] != "all", whole)
 
 
 def resampled_means(
@@ -281,7 +206,7 @@ def mean_interval(
 
     Resampled means are measured in their own standard errors (bootstrap-t): with some hundred patients of unequal
     numbers of rows and skewed losses, plain quantiles of the means cover too seldom. Fewer than 20 groups have no
-    standard error worth the name; there the plain quantiles are given.
+    standard error worth the name; there the plain quantiles are taken.
 
     Args:
         values: (n,), or (n, k) columns.
@@ -348,51 +273,39 @@ def _ratio(sums: np.ndarray, counts: np.ndarray, drawn: np.ndarray) -> tuple[np.
     return overall + shift, errors
 
 
-_SCORE_COLUMNS = ("tier", "n", "patients", "kl", "low", "high", "note")
-
-
-def _tier_score(
-    targets: np.ndarray,
-    losses: np.ndarray,
-    votes: np.ndarray,
-    patients: np.ndarray,
-    tier: str,
-    n_resamples: int,
-    seed: int,
-) -> TierScore:
+def _score(
+    losses: np.ndarray, votes: np.ndarray, patients: np.ndarray, tier: str, n_resamples: int, seed: int
+) -> dict[str, Any]:
+    """A tier's row of `score_by_tier`."""
     chosen = tier_mask(votes, tier)
-    values, people = losses[chosen], patients[chosen]
-    n_patients = len(np.unique(people))
-    low, high = mean_interval(values, people, n_resamples=n_resamples, seed=seed)
+    values, patients = losses[chosen], patients[chosen]
+    n_patients = len(np.unique(patients))
+    low, high = mean_interval(values, patients, n_resamples=n_resamples, seed=seed)
     note = ""
     if not len(values):
         note = "no samples"
     elif n_patients < FEW_PATIENTS:
         note = f"only {n_patients} patients: the interval is rough and likely too narrow"
-    return TierScore(
-        tier=tier,
-        n=len(values),
-        patients=n_patients,
-        kl=float(values.mean()) if len(values) else np.nan,
-        low=low,
-        high=high,
-        note=note,
-        samples=digest_bytes(np.ascontiguousarray(targets[chosen]).tobytes() + repr(people.tolist()).encode()),
-    )
+    scores = {"n": len(values), "patients": n_patients, "kl": _mean(values), "low": low, "high": high}
+    return {"tier": tier, **scores, "note": note}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def _validated(
     targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     losses = kl_per_sample(targets, predictions)
-    votes, people = np.asarray(n_votes), np.asarray(patients)
+    votes, patients = np.asarray(n_votes), np.asarray(patients)
     faults = [
         f"{name}: shape {values.shape}; expected ({len(losses)},)"
-        for name, values in {"n_votes": votes, "patients": people}.items()
+        for name, values in {"n_votes": votes, "patients": patients}.items()
         if values.shape != losses.shape
     ]
     if votes.shape == losses.shape and (bad := ~(votes >= 1)).any():
         faults.append(f"n_votes: {int(bad.sum())} values below 1; every sample has at least one vote")
     if faults:
         raise DataError("; ".join(faults))
-    return check_shares(targets, "targets"), losses, votes, people
+    return check_shares(targets, "targets"), losses, votes, patients

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hbaclib.compat.kaggle import bounded_requests, seconds_to_wait, strict_client
 from hbaclib.errors import PlatformError
 
 INSTALL = "Kaggle's client is not installed: pip install 'hbaclib[kaggle]'"
@@ -46,22 +47,6 @@ def _modules() -> tuple[Any, Any]:
         raise PlatformError(f"Kaggle's client cannot use its settings folder ({error})") from None
 
 
-def _client(module: Any) -> Any:
-    """The client, with two of its ways mended."""
-
-    class Client(module.KaggleApi):
-        MAX_UPLOAD_RESUME_ATTEMPTS = 3
-
-        def _upload_file(self, file_name: str, *arguments: Any, **named: Any) -> Any:
-            # The client leaves a file out of the data set when its upload fails, and goes on.
-            uploaded = super()._upload_file(file_name, *arguments, **named)
-            if uploaded is None:
-                raise PlatformError(f"upload of {file_name} failed; the same command tries again where it stopped")
-            return uploaded
-
-    return Client()
-
-
 def _status(error: BaseException | None) -> int | None:
     """The server's answer behind an error, as a number of HTTP; None where there was none."""
     return getattr(getattr(error, "response", None), "status_code", None)
@@ -77,7 +62,7 @@ class Kaggle:
     def __init__(self) -> None:
         self._module, self._requests = _modules()
         self._secrets: list[str] = []
-        self._api = _client(self._module)
+        self._api = strict_client(self._module)
         with self._quiet():
             try:
                 self._api.authenticate()
@@ -104,23 +89,17 @@ class Kaggle:
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[io.StringIO]:
         """Keep what the client prints (it may hold request headers), and bound every request, which it does not."""
-        adapter = self._requests.adapters.HTTPAdapter
-        send = adapter.send
-
-        def bounded(this: Any, request: Any, stream: bool = False, timeout: Any = None, **named: Any) -> Any:
-            return send(this, request, stream=stream, timeout=timeout or SECONDS, **named)
-
         said = io.StringIO()
-        adapter.send = bounded
-        try:
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-                yield said
-        finally:
-            adapter.send = send
+        with (
+            bounded_requests(self._requests, SECONDS),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+        ):
+            yield said
 
     def _wait(self, error: Exception | None, attempt: int) -> None:
         response = getattr(error, "response", None)
-        asked = self._module.KaggleApi._get_retry_after_delay(response) if response is not None else None
+        asked = seconds_to_wait(self._module, response) if response is not None else None
         sleep(min(LONGEST_WAIT, asked if asked is not None else 2.0**attempt))
 
     def _retriable(self, error: Exception, *, twice_is_safe: bool) -> bool:

@@ -8,12 +8,13 @@ fusions can join features.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hbaclib.compat.keras import flat_layers
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.models.user_modules import import_all
@@ -281,9 +282,9 @@ def build_model(
     return keras.Model([given, *signal] if signal else given, shares, name=name)
 
 
-def all_layers(model: Any) -> Iterator[Any]:
+def all_layers(model: Any) -> list[Any]:
     """All layers of a model, in a fixed order: those of nested models and those that other layers are made of."""
-    yield from model._flatten_layers(include_self=False)  # the public list holds the outermost layers only
+    return flat_layers(model)
 
 
 def batch_norm_layers(model: Any) -> list[Any]:

@@ -5,7 +5,6 @@ A package announces a module that registers networks by an entry point of the gr
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -14,6 +13,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from hbaclib.compat.joblib import pickle_by_value
 from hbaclib.errors import ConfigError
 
 GROUP = "hbaclib.models"
@@ -86,11 +86,7 @@ def _import_file(path: Path) -> None:
     assert spec and spec.loader
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # Processes that train could not import it by this name. Newer versions of joblib take the installed cloudpickle,
-    # older ones carry a copy.
-    for name in ("cloudpickle", "joblib.externals.cloudpickle"):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name).register_pickle_by_value(module)
+    pickle_by_value(module)  # processes that train could not import it by this name
 
 
 def _told(what: str, error: BaseException) -> str:

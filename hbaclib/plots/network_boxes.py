@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Any
 
+from hbaclib.compat.keras_graph import calls_of, is_graph
+
 LONGEST = 20
 """Boxes of a chain beyond which neighbours that keep the size in space and time share one."""
 
@@ -60,16 +62,13 @@ def _layers(model: Any) -> list[Box]:
 
     def add(graph: Any, given: list[int] | None) -> list[int]:
         """Add a model's layers behind the boxes of its inputs; the boxes of its outputs."""
-        graph = getattr(graph, "_functional", None) or graph
-        # A layer can be called more than once and in other models too: only these calls belong to the model.
-        calls = [call for depth in sorted(graph._nodes_by_depth, reverse=True) for call in graph._nodes_by_depth[depth]]
         made = dict(zip(map(id, graph.inputs), given, strict=True)) if given else {}
-        for call in calls:
+        for call in calls_of(graph):
             layer = call.operation
             if given and call.is_input:
                 continue
             parents = list(dict.fromkeys(made[id(tensor)] for tensor in call.input_tensors))
-            if getattr(layer, "_nodes_by_depth", None) or getattr(layer, "_functional", None):
+            if is_graph(layer):
                 outputs = add(layer, [made[id(tensor)] for tensor in call.input_tensors])
             else:
                 parameters = 0 if id(layer) in counted or not hasattr(layer, "weights") else layer.count_params()

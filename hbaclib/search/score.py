@@ -16,37 +16,12 @@ Source: Cawley and Talbot, On over-fitting in model selection (2010).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import MANY_VOTES, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS, VOTE_TIERS
-from hbaclib.errors import ArtefactError
+from hbaclib.conventions import MANY_VOTES, PREDICTION_COLUMNS, VOTE_COLUMNS, VOTE_TIERS
 from hbaclib.evaluation.metric import divergence
 from hbaclib.evaluation.tiers import tier_mask
-from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained_folder import fit_name
-
-
-def read_folds(folder: str | Path, recipe: Recipe, folds: Iterable[int]) -> pd.DataFrame:
-    """Out-of-fold rows of some folds of a trained folder, the mean over its seeds, sorted by id.
-
-    Raises:
-        ArtefactError: a table is missing.
-    """
-    tables = []
-    for fold in folds:
-        paths = [Path(folder) / f"{fit_name(recipe, fold, seed)}.oof.parquet" for seed in recipe.seeds]
-        try:
-            parts = [pd.read_parquet(path) for path in paths]
-        except OSError as error:
-            raise ArtefactError(f"{folder}: fold {fold} cannot be read ({error}); train it again") from error
-        table = parts[0].copy()
-        table[list(PREDICTION_COLUMNS)] = np.mean([part[list(PREDICTION_COLUMNS)].to_numpy() for part in parts], axis=0)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True).sort_values(list(SAMPLE_ID), ignore_index=True)
 
 
 def row_losses(table: pd.DataFrame) -> np.ndarray:
@@ -55,19 +30,16 @@ def row_losses(table: pd.DataFrame) -> np.ndarray:
     return divergence(targets, predictions)
 
 
-def counted_rows(table: pd.DataFrame) -> np.ndarray:
+def counted_rows(n_votes: np.ndarray) -> np.ndarray:
     """Rows that count in a search, (n,) bool: those with at least MANY_VOTES votes where there are any, else all."""
-    return _counted(table["n_votes"].to_numpy())
-
-
-def _counted(n_votes: np.ndarray) -> np.ndarray:
     many = n_votes >= MANY_VOTES
     return many if many.any() else np.ones(len(many), bool)
 
 
 def tier_scores(table: pd.DataFrame) -> dict[str, float]:
     """Scores of an out-of-fold table: kl of the rows that count, n of these, kl of every vote tier (NaN if empty)."""
-    losses, counted, votes = row_losses(table), counted_rows(table), table["n_votes"].to_numpy()
+    losses, votes = row_losses(table), table["n_votes"].to_numpy()
+    counted = counted_rows(votes)
     scores = {"kl": float(losses[counted].mean()), "n": int(counted.sum())}
     for tier in VOTE_TIERS:
         mask = tier_mask(votes, tier)
@@ -87,7 +59,7 @@ def nested_choice(losses: np.ndarray, folds: np.ndarray, n_votes: np.ndarray) ->
         One row per outer fold: fold, chosen (row of ``losses``; the first of equals), kl_inner (by which it was
         chosen), kl_outer, n (rows behind kl_outer). A fold without a row that counts has kl_outer NaN and n 0.
     """
-    counted = _counted(n_votes)
+    counted = counted_rows(n_votes)
     rows = []
     for fold in np.unique(folds):
         outer, inner = counted & (folds == fold), folds != fold

@@ -10,10 +10,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.training.recipe import Recipe
+from hbaclib.training.recipe import Recipe, look_up
+
+if TYPE_CHECKING:
+    import optuna
 
 MOST_CORNERS = 1000
 """A larger space than this is not checked recipe by recipe before the search, and so it is refused."""
@@ -32,6 +35,11 @@ class Choice:
     def ends(self) -> tuple[Any, ...]:
         """Values that are checked before the search: all of them."""
         return self.values
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+        """A trial's value of the key, drawn where it has none yet."""
+        # As JSON, because Optuna stores no lists or tables.
+        return json.loads(trial.suggest_categorical(key, [json.dumps(value) for value in self.values]))
 
 
 @dataclass(frozen=True)
@@ -52,15 +60,21 @@ class Range:
         """Values that are checked before the search: the two ends."""
         return self.low, self.high
 
+    def suggest(self, trial: optuna.Trial, key: str) -> float:
+        """A trial's value of the key, drawn where it has none yet."""
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return int(trial.suggest_int(key, self.low, self.high, log=self.log))
+        return float(trial.suggest_float(key, self.low, self.high, log=self.log))
+
 
 Space = dict[str, Choice | Range]
 
 
-def parse_domain(given: Any, key: str, current: Any = None) -> Choice | Range:
+def parse_domain(named: Any, key: str, current: Any = None) -> Choice | Range:
     """What a key may take.
 
     Args:
-        given: a list of values; a text ``1e-4..3e-3`` (a range), ``log:1e-4..3e-3`` (along the logarithm) or ``a,b``
+        named: a list of values; a text ``1e-4..3e-3`` (a range), ``log:1e-4..3e-3`` (along the logarithm) or ``a,b``
             (values, each read as JSON where it is JSON); anything else is one value, which fixes the key.
         key: the recipe's key, for messages.
         current: the key's value in the recipe; where it has a fraction, so has a range between whole numbers.
@@ -68,15 +82,15 @@ def parse_domain(given: Any, key: str, current: Any = None) -> Choice | Range:
     Raises:
         ConfigError: an empty list, a value named twice, a range that is none.
     """
-    if isinstance(given, str):
-        found = _RANGE.fullmatch(given.strip())
+    if isinstance(named, str):
+        found = _RANGE.fullmatch(named.strip())
         if found:
-            return _range(given, key, current, *found.groups())
-        if given.startswith("log:"):
-            raise ConfigError(f"{key}={given}: expected two numbers behind log:, as in log:1e-4..3e-3")
-        values = _values(given)
+            return _range(named, key, current, *found.groups())
+        if named.startswith("log:"):
+            raise ConfigError(f"{key}={named}: expected two numbers behind log:, as in log:1e-4..3e-3")
+        values = _values(named)
     else:
-        values = list(given) if isinstance(given, list | tuple) else [given]
+        values = list(named) if isinstance(named, list | tuple) else [named]
     texts = [json.dumps(value, sort_keys=True) for value in values]
     if not texts:
         raise ConfigError(f"{key}: no values to choose from")
@@ -119,7 +133,7 @@ def read_space(path: str | Path, recipe: Recipe) -> Space:
     except ValueError as error:  # not TOML, or not UTF-8
         raise ConfigError(f"{path}: not TOML ({error})") from error
     try:
-        return {key: parse_domain(given, key, _current(recipe, key)) for key, given in _flat(content)}
+        return {key: parse_domain(named, key, _current(recipe, key)) for key, named in _flat(content)}
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
@@ -130,11 +144,12 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     Raises:
         ConfigError: an unknown key or a value that is not allowed.
     """
-    source = ", ".join(f"{key}={show(value)}" for key, value in changes.items())
-    try:
-        return recipe.override(changes, source)
-    except TypeError:  # a dot behind a plain value
-        raise ConfigError(f"{source}: a key leads into a value that is no table") from None
+    return recipe.override(changes, show_changes(changes))
+
+
+def show_changes(changes: Mapping[str, Any]) -> str:
+    """Changes as they are written in ``KEY=VALUES``."""
+    return ", ".join(f"{key}={show(value)}" for key, value in changes.items())
 
 
 def show(value: Any) -> str:
@@ -174,13 +189,10 @@ def corners(recipe: Recipe, space: Space) -> list[Recipe]:
 
 
 def _current(recipe: Recipe, key: str) -> Any:
-    place: Any = recipe.to_dict()
-    for part in key.split("."):
-        try:
-            place = place[int(part)] if isinstance(place, list) else place[part]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None
-    return place
+    try:
+        return look_up(recipe.to_dict(), key)
+    except ConfigError:
+        return None
 
 
 def _values(text: str) -> list[Any]:
@@ -197,13 +209,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def _range(given: str, key: str, current: Any, log: str | None, low_text: str, high_text: str) -> Range:
+def _range(named: str, key: str, current: Any, log: str | None, low_text: str, high_text: str) -> Range:
     whole = all(re.fullmatch(r"[+-]?\d+", text) for text in (low_text, high_text)) and not isinstance(current, float)
     low, high = (int(text) if whole else float(text) for text in (low_text, high_text))
     if not low < high or math.isinf(high) or math.isinf(low):
-        raise ConfigError(f"{key}={given}: expected LOW..HIGH with LOW below HIGH")
+        raise ConfigError(f"{key}={named}: expected LOW..HIGH with LOW below HIGH")
     if log and low <= 0:
-        raise ConfigError(f"{key}={given}: a range along the logarithm begins above 0")
+        raise ConfigError(f"{key}={named}: a range along the logarithm begins above 0")
     return Range(low, high, bool(log))
 
 

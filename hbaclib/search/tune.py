@@ -1,7 +1,7 @@
 """A small seeded search over recipe keys; what its best score is worth, `hbaclib.search.score` says.
 
 The search is Optuna's; what a trial is trained to lies in a folder named by its recipe, as training leaves it. So equal
-recipes are trained once, a trial that was stopped goes on, and the best recipe's networks are there in the end.
+recipes are trained once, a trial that was stopped is resumed, and the best recipe's networks are there in the end.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, digest_json, read_manifest, stage_lock
+from hbaclib.artefacts import digest_json, read_manifest, stage_lock, write_table
+from hbaclib.compat.optuna import reopened
 from hbaclib.conventions import MANY_VOTES
 from hbaclib.errors import ArtefactError, ConfigError, HbacError, MemoryShortage, PlatformError, TrainingError
 from hbaclib.inputs.pipeline import Arrays
-from hbaclib.models.registry import build_model
 from hbaclib.platform import session_hours_left
-from hbaclib.search.score import counted_rows, nested_choice, read_folds, row_losses, tier_scores
-from hbaclib.search.space import Choice, Space, change, corners, show
+from hbaclib.search.score import counted_rows, nested_choice, row_losses, tier_scores
+from hbaclib.search.space import Choice, Space, change, corners, show_changes
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.trained_folder import TrainedFolder
 
 if TYPE_CHECKING:
     import optuna
@@ -84,7 +85,7 @@ def tune(
 ) -> Search:
     """Search for the values of some recipe keys.
 
-    A search that was stopped goes on where it stopped: finished trials are read back, and of the trial that was under
+    A search that was stopped resumes where it stopped: finished trials are read back, and of the trial that was under
     way only what is missing is trained. A trial's values depend on the seed, its number and the trials before it, so a
     search in two parts makes the trials of one that was never stopped. Another question (recipe, space, method, seed,
     folds, data or code) in the same folder is another search; networks that both need are trained once.
@@ -111,7 +112,7 @@ def tune(
     Raises:
         ConfigError: any key, value or range end that a recipe does not take; a range in a grid; fewer than two folds.
             All of it before any training starts.
-        PlatformError: Optuna is not installed; a trial would not end in the session (the next one goes on with it).
+        PlatformError: Optuna is not installed; a trial would not end in the session (the next one resumes it).
         DataError, LeakError: as `hbaclib.training.cross_validate.train` says.
         TrainingError: no trial could be trained; their reasons are in ``trials.csv``.
 
@@ -161,15 +162,15 @@ class _Runner:
         for number in range(len(done), count):
             trial = self._next(study, number)
             changes = self.changes(trial.params)
-            shown = ", ".join(f"{key}={show(value)}" for key, value in changes.items())
+            shown = show_changes(changes)
             if self.progress:
                 print(f"trial {number + 1} of {count}: {shown}", flush=True)
             try:
                 table = self.attempt(changes, shown)
-            except HbacError as error:
-                if not _blames_values(error):
-                    raise
-                # An answer, not the end of the search: a trial left under way would be the first of every later run.
+            except (TrainingError, ConfigError, MemoryShortage) as error:
+                # The values' own fault, so that trying them again would fail again; of what the platform lacks only
+                # memory is one, as time is there again in the next session. An answer, not the end of the search: a
+                # trial left under way would be the first of every later run.
                 trial.set_user_attr("problem", str(error))
                 study.tell(trial, state=_optuna().trial.TrialState.FAIL)
                 result = f"failed: {error}"
@@ -210,28 +211,20 @@ class _Runner:
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         optuna = _optuna()
         if self.method == "grid":
-            return _grid_sampler({key: self._texts(key) for key in self.space}, self.seed)
-        # Seeded anew for every trial: a search that goes on after a stop does not draw its first numbers again.
+            grid = {key: [json.dumps(value) for value in domain.ends] for key, domain in self.space.items()}
+            return _grid_sampler(grid, self.seed)
+        # Seeded anew for every trial: a search that resumes after a stop does not draw its first numbers again.
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_FIRST)
-
-    def _texts(self, key: str) -> list[str]:
-        # As JSON, because Optuna stores no lists or tables.
-        return [json.dumps(value) for value in self.space[key].ends]
 
     def _next(self, study: optuna.Study, number: int) -> optuna.Trial:
         """The trial that a stopped run left under way, else a new one, with all its values drawn."""
         optuna = _optuna()
         study.sampler = self._sampler(number)
         running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        trial = optuna.trial.Trial(study, running[0]._trial_id) if running else study.ask()
+        trial = reopened(study, running[0]) if running else study.ask()
         for key, domain in self.space.items():
-            if isinstance(domain, Choice):
-                trial.suggest_categorical(key, self._texts(key))
-            elif isinstance(domain.low, int) and isinstance(domain.high, int):
-                trial.suggest_int(key, domain.low, domain.high, log=domain.log)
-            else:
-                trial.suggest_float(key, domain.low, domain.high, log=domain.log)
+            domain.suggest(trial, key)
         return trial
 
     def changes(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -254,10 +247,9 @@ class _Runner:
         recipe = change(self.recipe, changes)
         try:
             return self.train(recipe)
-        except HbacError:
-            raise
-        except (ValueError, TypeError, ArithmeticError):
-            _check_network(recipe, shown)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            if not isinstance(error, HbacError):
+                _check_network(recipe, shown)
             raise
 
     def train(self, recipe: Recipe) -> pd.DataFrame:
@@ -272,15 +264,7 @@ class _Runner:
             session_hours=session_hours_left(),
             pseudo_labels=self.pseudo_labels,
         )
-        return read_folds(folder, recipe, self.folds)
-
-
-def _blames_values(error: HbacError) -> bool:
-    """Whether a trial failed for its own values, so that trying them again would fail again.
-
-    Of what the platform lacks only memory is such a fault: time is there again in the next session.
-    """
-    return isinstance(error, TrainingError | ConfigError | MemoryShortage)
+        return TrainedFolder.open(folder).oof(self.folds)
 
 
 def _check_network(recipe: Recipe, shown: str) -> None:
@@ -289,7 +273,7 @@ def _check_network(recipe: Recipe, shown: str) -> None:
     Not before: building starts TensorFlow, which would keep this process on GPUs that the fits are to have.
     """
     try:
-        build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
+        recipe.build_network()
     except (ValueError, TypeError, ArithmeticError) as error:
         why = " ".join(str(error).split())[:200]
         raise ConfigError(f"{shown}: model {recipe.backbone!r} cannot be built ({why})") from error
@@ -331,18 +315,19 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
     scores = [*tier_scores(tables[0]), "seconds"] if tables else []
     trials = pd.DataFrame(rows)[["trial", "state", *runner.space, *scores, "digest", "folder", "problem"]]
     if not tables:
-        _write_table(trials, runner.folder / TRIALS)
+        write_table(runner.folder / TRIALS, trials)
         raise TrainingError(
             f"none of {len(rows)} trials could be trained; the last one: {rows[-1]['problem']}; "
             f"all are in {runner.folder / TRIALS}"
         )
     scored = trials[trials["state"] == "finished"].reset_index(drop=True)
-    counted, losses = counted_rows(tables[0]), np.stack([row_losses(table) for table in tables])
-    nested = nested_choice(losses, tables[0]["fold"].to_numpy(), tables[0]["n_votes"].to_numpy())
+    folds, votes = (tables[0][name].to_numpy() for name in ("fold", "n_votes"))
+    counted, losses = counted_rows(votes), np.stack([row_losses(table) for table in tables])
+    nested = nested_choice(losses, folds, votes)
     nested["chosen"] = scored["trial"].to_numpy()[nested["chosen"]]
     best = int(losses[:, counted].mean(axis=1).argmin())
-    _write_table(trials, runner.folder / TRIALS)
-    _write_table(nested, runner.folder / NESTED)
+    write_table(runner.folder / TRIALS, trials)
+    write_table(runner.folder / NESTED, nested)
     winner = recipes[best].override({"name": f"{runner.recipe.name}-tuned"})
     winner.save(runner.folder / BEST)
     judged = nested[nested["n"] > 0]
@@ -354,14 +339,9 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
         nested=nested,
         score=float(scored["kl"].iloc[best]),
         nested_score=float(np.average(judged["kl_outer"], weights=judged["n"])),
-        tier=f">={MANY_VOTES}" if (tables[0]["n_votes"] >= MANY_VOTES).any() else "all",
+        tier=f">={MANY_VOTES}" if (votes >= MANY_VOTES).any() else "all",
         keys=tuple(runner.space),
     )
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with atomic_path(path) as partial:
-        table.to_csv(partial, index=False)
 
 
 def _optuna() -> Any:

@@ -21,11 +21,11 @@ from typing import Any
 
 import joblib
 import numpy as np
-from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from hbaclib.artefacts import MANIFEST, digest_json
+from hbaclib.compat.joblib import active_backend
 from hbaclib.errors import ArtefactError
 from hbaclib.source import callable_digest
 
@@ -135,8 +135,8 @@ def _map(
     files: tuple[tuple[str, StoredArray], ...],
     n_jobs: int | None,
 ) -> Iterator[tuple[int, Any]]:
-    backend, configured = get_active_backend()
-    if n_jobs is None and configured in (None, 1) and type(backend).__name__ != "DaskDistributedBackend":
+    backend, configured = active_backend()
+    if n_jobs is None and configured in (None, 1) and backend != "DaskDistributedBackend":
         n_jobs = joblib.cpu_count()
     calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
     if n_jobs is not None:

@@ -51,7 +51,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: str | Path, key: str, precision: str) -> Checkpoint | None:
-    """The checkpoint of a fit, where there is one that the fit can go on from.
+    """The checkpoint of a fit, where there is one that the fit can resume.
 
     Args:
         path: the file.
@@ -69,20 +69,18 @@ def load_checkpoint(path: str | Path, key: str, precision: str) -> Checkpoint | 
                 return None
             if facts["precision"] != precision:
                 log.warning(
-                    "%s was made in %s, this device trains in %s: the fit starts anew; to go on with it, use the same "
+                    "%s was made in %s, this device trains in %s: the fit starts anew; to resume it, use the same "
                     "kind of device, or set the recipe's precision",
                     path,
                     facts["precision"],
                     precision,
                 )
                 return None
-            return Checkpoint(
-                **facts,
-                weights=[file[f"weight{i}"] for i in range(sum(name.startswith("weight") for name in file.files))],
-                optimizer=[
-                    file[f"optimizer{i}"] for i in range(sum(name.startswith("optimizer") for name in file.files))
-                ],
+            weights, optimizer = (
+                [file[f"{kind}{i}"] for i in range(sum(name.startswith(kind) for name in file.files))]
+                for kind in ("weight", "optimizer")
             )
+            return Checkpoint(**facts, weights=weights, optimizer=optimizer)
     except (FileNotFoundError, BadZipFile, KeyError, ValueError):
         return None
 

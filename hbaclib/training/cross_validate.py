@@ -20,16 +20,16 @@ import pandas as pd
 
 from hbaclib.artefacts import (
     MANIFEST,
-    Manifest,
-    atomic_path,
     digest_file,
     digest_json,
     is_current,
     read_manifest,
     stage_lock,
     write_manifest,
+    write_table,
 )
-from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
+from hbaclib.compat.joblib import active_backend
+from hbaclib.conventions import OOF_COLUMNS, SAMPLE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
@@ -38,14 +38,12 @@ from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
-from hbaclib.training.progress import Watch
+from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
-from hbaclib.training.trained_folder import audit_trained, fit_name, trained_recipe, weight_files
+from hbaclib.training.trained_folder import TrainedFolder, fit_name, read_oof
 
 log = logging.getLogger(__name__)
-
-__all__ = ["check_training", "train", "trained_recipe"]
 
 RECIPE, OOF, HISTORY = "recipe.toml", "oof.parquet", "history.csv"
 
@@ -80,7 +78,7 @@ def train(
             ``CPU:1``. None takes the GPUs that are visible.
         mirrored: let all devices share every batch of one fit after the other, in place of one fit a device.
         pseudo_labels: folder of `hbaclib.prediction.pseudo_labels.make_pseudo_labels`, for a recipe that mixes them in.
-        on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.Watch`).
+        on_epoch: called while the fits run, with the learning curves so far (see `hbaclib.training.progress.watch`).
         kind: what the manifest says that the folder holds; networks that only serve the training of others are of
             another kind than those that ensembles and reports take.
 
@@ -157,8 +155,10 @@ def check_training(
     if recipe.reads_signals and recipe.augment_with == "albumentations":
         raise ConfigError(f"recipe {recipe.name!r}: albumentations changes images, not raw signals; use 'batched'")
     if bool(recipe.pseudo_weight) != (pseudo_labels is not None):
-        given = "no pseudo-labels" if pseudo_labels is None else f"the pseudo-labels {pseudo_labels}"
-        raise ConfigError(f"recipe {recipe.name!r} has pseudo_weight = {recipe.pseudo_weight}, but {given} given")
+        passed = "no pseudo-labels" if pseudo_labels is None else f"the pseudo-labels {pseudo_labels}"
+        raise ConfigError(
+            f"recipe {recipe.name!r} has pseudo_weight = {recipe.pseudo_weight}, but {passed} were passed"
+        )
     samples, table = inputs.samples, inputs.folds
     missing = [column for column in SAMPLE_COLUMNS if column not in samples.columns]
     if missing:
@@ -188,7 +188,7 @@ def check_training(
         inputs.gather(np.zeros(1, int), kind)  # raises where the recipe reads what is not stored
     for fold in chosen:
         for path in recipe.start_from:
-            audit_trained(path, fold, samples, table)
+            TrainedFolder.open(path).audit(fold, samples, table)
         if pseudo_labels is not None:
             load_pseudo_labels(pseudo_labels, samples, table, fold)
         if not (fold_of == fold).any():
@@ -212,7 +212,7 @@ def _data_of(fold: int, recipe: Recipe, inputs: Arrays, weights: str, pseudo_lab
         used["weights"] = weights
     try:
         for path in recipe.start_from:
-            used[f"from {path}"] = [digest_file(file) for file in weight_files(path, fold)]
+            used[f"from {path}"] = [digest_file(file) for file in TrainedFolder.open(path).weights(fold)]
         if pseudo_labels is not None:
             labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
             used["pseudo_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
@@ -248,7 +248,7 @@ def _map_fits(
 ) -> None:
     deadline = None if session_hours is None else time.time() + 3600 * session_hours
     fits = [fit for fit in fits if not fit.finished()]
-    backend, gpus = type(joblib.parallel.get_active_backend()[0]).__name__, visible_gpus()
+    (backend, _), gpus = active_backend(), visible_gpus()
     runtime = choose_runtime(
         gpus,
         len(fits),
@@ -262,7 +262,7 @@ def _map_fits(
     elsewhere = runtime.kind in ("process per device", "cluster")
     at_once = runtime.processes
     rounds = [-(-(len(fits) - number) // at_once) for number in range(len(fits))]
-    with Watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch), warnings.catch_warnings():
+    with watch(fits, bar=progress and at_once > 1, on_epoch=on_epoch), warnings.catch_warnings():
         # joblib replaces a process that has grown, as one does that has trained; that is no fault to tell anyone.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         # Said outright where devices are at stake: a setting of joblib's could put two processes on one.
@@ -283,30 +283,20 @@ def _map_fits(
         )
 
 
-def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str], kind: str) -> Manifest:
+def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, str], kind: str) -> None:
     """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
-    finished = {fit.name: fit for fit in fits if fit.finished()}
-    folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if fit.name not in finished})
-    tables, histories = [], []
-    for fold in folds:
-        members = [fit for fit in finished.values() if fit.fold == fold]
-        parts = [pd.read_parquet(fit.path("oof.parquet")) for fit in members]
-        table = parts[0].copy()
-        table[list(PREDICTION_COLUMNS)] = np.mean([part[list(PREDICTION_COLUMNS)].to_numpy() for part in parts], axis=0)
-        tables.append(table)
-        histories += [pd.read_csv(fit.path("history.csv")).assign(fold=fold, seed=fit.seed) for fit in members]
+    finished = {fit.name: fit.finished() for fit in fits}
+    folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if not finished[fit.name]})
+    whole = [fit for fit in fits if fit.fold in folds]
+    histories = [pd.read_csv(fit.path("history.csv")).assign(fold=fit.fold, seed=fit.seed) for fit in whole]
     outputs = [folder / RECIPE, folder / HISTORY]
     if len(folds) == recipe.folds:
         # Only a whole table can be compared with other models' and enter an ensemble.
-        oof = pd.concat(tables, ignore_index=True).sort_values(list(SAMPLE_ID), ignore_index=True)
-        with atomic_path(folder / OOF) as partial:
-            oof[list(OOF_COLUMNS)].to_parquet(partial, index=False)
-        outputs.append(folder / OOF)
-    with atomic_path(folder / HISTORY) as partial:
-        pd.concat(histories, ignore_index=True).to_csv(partial, index=False)
-    outputs += [path for fit in finished.values() if fit.fold in folds for path in fit.outputs()]
-    facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in finished.values()]
-    return write_manifest(
+        outputs.append(write_table(folder / OOF, read_oof(folder, recipe, folds)[list(OOF_COLUMNS)]))
+    write_table(folder / HISTORY, pd.concat(histories, ignore_index=True))
+    outputs += [path for fit in whole for path in fit.outputs()]
+    facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in fits if finished[fit.name]]
+    write_manifest(
         folder,
         kind,
         inputs=needed,

@@ -1,8 +1,7 @@
 """Devices, threads, precision and seeds of a run. `choose_runtime` is the one place that chooses.
 
 Results are reproducible for one recipe on one kind of device: the seed, deterministic operations and the number of
-threads within an operation together fix them. XLA compiles the steps on a single GPU and nowhere else: it fails under
-`MirroredStrategy`, and on a CPU it makes an EfficientNet ten times slower.
+threads within an operation together fix them.
 
 A process that trains on a GPU claims it for its whole life, because TensorFlow cannot leave a GPU; the operating system
 frees the claim when the process ends, however it ends.
@@ -17,18 +16,18 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.compat.joblib import end_idle_workers
+from hbaclib.compat.keras import layer_seeds_from
+from hbaclib.errors import PlatformError
 from hbaclib.locks import BusyError, hold
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -52,16 +51,12 @@ class Runtime:
         claim: devices of this host to claim: ``mirrored`` all of them, the others one for each process.
         devices: TensorFlow's names of the devices that a fit is put on; empty leaves it to TensorFlow, which takes the
             first GPU that it sees, or the CPU.
-        precision: numbers inside the network; ``auto`` where only the cluster's worker can tell.
-        xla: whether XLA compiles the training steps.
     """
 
     kind: Literal["cpu", "one device", "process per device", "mirrored", "cluster"]
     processes: int
     claim: tuple[str, ...]
     devices: tuple[str, ...]
-    precision: str
-    xla: bool
 
 
 def choose_runtime(
@@ -72,8 +67,6 @@ def choose_runtime(
     mirrored: bool = False,
     workers: int = 0,
     jobs: int = 1,
-    precision: str = "auto",
-    xla: bool = True,
 ) -> Runtime:
     """Choose between CPU, one GPU, several GPUs in one of two ways, and a cluster. Touches no device.
 
@@ -84,35 +77,28 @@ def choose_runtime(
         mirrored: let all devices share every batch, in place of one fit a device.
         workers: processes of a cluster; 0 where there is none.
         jobs: processes that joblib was told to use.
-        precision: the recipe's wish.
-        xla: the recipe's wish.
 
     Returns:
         The choice. Several devices get a process each where several fits are due, unless they are to be mirrored; one
         fit alone stays in this process, on the first device that is free.
     """
     chosen = gpus if devices is None else devices
-    on_gpu = bool(gpus)
-    wanted = ("mixed_float16" if on_gpu else "float32") if precision == "auto" else precision
     if mirrored and len(chosen) > 1:
         # TensorFlow numbers the GPUs that it sees from 0, whatever their numbers outside.
         names = tuple(
             name if ":" in name else f"GPU:{gpus.index(name) if name in gpus else place}"
             for place, name in enumerate(chosen)
         )
-        return Runtime("mirrored", 1, tuple(name for name in chosen if name in gpus), names, wanted, False)
+        return Runtime("mirrored", 1, tuple(name for name in chosen if name in gpus), names)
     if workers:
-        return Runtime("cluster", workers, HERE if devices is None else devices, (), precision, xla)
+        return Runtime("cluster", workers, HERE if devices is None else devices, ())
     if len(chosen) > 1 and n_fits > 1:
-        named = any(":" in name for name in chosen)
-        return Runtime("process per device", min(len(chosen), n_fits), chosen, (), wanted, xla and on_gpu and not named)
+        return Runtime("process per device", min(len(chosen), n_fits), chosen, ())
     if len(chosen) == 1 and ":" in chosen[0]:
-        return Runtime("one device", 1, (), chosen, wanted, False)
+        return Runtime("one device", 1, (), chosen)
     # Numbers that name no GPU of this host are no device to claim.
     free = tuple(name for name in chosen if name in gpus)
-    if free:
-        return Runtime("one device", 1, free, (), wanted, xla)
-    return Runtime("cpu", jobs, (), (), wanted, xla and on_gpu)
+    return Runtime("one device", 1, free, ()) if free else Runtime("cpu", jobs, (), ())
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -191,10 +177,7 @@ def claim_for_this_process(runtime: Runtime, gpus: tuple[str, ...], purpose: str
         release_devices()
         return ()
     if runtime.claim and not set(runtime.claim) & set(_claims):
-        from joblib.externals.loky import get_reusable_executor
-
-        # joblib keeps the processes of an earlier run for minutes, and each keeps its device.
-        get_reusable_executor().shutdown(wait=True)
+        end_idle_workers()  # each keeps its device
     if runtime.kind == "mirrored":
         for device in runtime.claim:
             claim_device((device,), purpose=purpose)
@@ -278,13 +261,14 @@ def configure(recipe: Recipe) -> dict[str, Any]:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:
             log.debug("TensorFlow had already started; memory growth of %s stays as it is", gpu.name)
-    precision = choose_runtime(tuple(str(place) for place in range(len(gpus))), precision=recipe.precision).precision
-    keras.config.set_dtype_policy(precision)
-    return {
-        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-        "precision": precision,
-        "gpus": len(gpus),
-    }
+    keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return {"threads": threads, "precision": current_precision(), "gpus": len(gpus)}
+
+
+def choose_precision(wish: str, *, on_gpu: bool) -> str:
+    """``float32`` or ``mixed_float16``: what the recipe wishes, which for ``auto`` the device decides."""
+    return ("mixed_float16" if on_gpu else "float32") if wish == "auto" else wish
 
 
 def current_precision() -> str:
@@ -294,107 +278,17 @@ def current_precision() -> str:
     return str(keras.config.dtype_policy().name)
 
 
-def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribute.Strategy:
-    """How one fit is spread: over nothing (default), one given device, or several with equal shares of every batch.
-
-    Args:
-        devices: TensorFlow's names, for instance ``("GPU:0", "GPU:1")``.
-        batch: rows of a step over all devices.
-
-    Raises:
-        ConfigError: the batch cannot be shared equally.
-        PlatformError: a device does not exist.
-    """
-    import tensorflow as tf
-
-    if not devices:
-        return tf.distribute.get_strategy()
-    known = {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
-    missing = [device for device in devices if device.removeprefix("/") not in known]
-    if missing:
-        raise PlatformError(f"devices {', '.join(missing)} do not exist; here are {', '.join(sorted(known))}")
-    if len(devices) == 1:
-        return tf.distribute.OneDeviceStrategy(devices[0])
-    if batch % len(devices):
-        raise ConfigError(f"batch is {batch}, expected a multiple of the {len(devices)} devices, so that none is idle")
-    # The default way of summing numbers its sums anew for each strategy, so that a second fit in the same process meets
-    # the first one's; summing on one device has no such state, and always the same order.
-    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=tf.distribute.ReductionToOneDevice())
-
-
-def uses_xla(strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA may compile the steps of a fit: on one GPU that no strategy spreads."""
-    import tensorflow as tf
-
-    spread = tf.distribute.has_strategy() or strategy is not tf.distribute.get_strategy()
-    names = tuple(strategy.extended.worker_devices) if spread else None
-    return choose_runtime(("0",) if _has_gpu() else (), devices=names, mirrored=spread).xla
-
-
-def _has_gpu() -> bool:
-    import tensorflow as tf
-
-    return bool(tf.config.list_logical_devices("GPU"))
-
-
-def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., Any]:
-    """A graph of a training step; one that XLA cannot compile runs without it, and the log says so.
-
-    Args:
-        function: takes and returns tensors, may change variables.
-        xla: try XLA first.
-
-    Returns:
-        The compiled function.
-    """
-    import tensorflow as tf
-
-    plain = tf.function(function, jit_compile=False)
-    if not xla:
-        return plain
-    refusals = (
-        tf.errors.InvalidArgumentError,
-        tf.errors.UnimplementedError,
-        tf.errors.InternalError,
-        tf.errors.NotFoundError,
-        tf.errors.FailedPreconditionError,
-    )
-    chosen: list[Callable[..., Any]] = []
-
-    def step(*given: Any) -> Any:
-        if not chosen:
-            fused = tf.function(function, jit_compile=True)
-            try:
-                # XLA writes the variables when all else is done: a step that fails has changed nothing.
-                result = fused(*given)
-            except refusals as error:
-                log.warning("XLA cannot compile this network, which runs without it: %s", str(error).partition("\n")[0])
-                chosen.append(plain)
-            else:
-                chosen.append(fused)
-                return result
-        return chosen[0](*given)
-
-    return step
-
-
 @contextmanager
 def own_initial_weights(*key: int) -> Iterator[None]:
     """Within the block, networks get initial weights that depend on these numbers alone.
 
-    Keras seeds each layer from Python's global generator. Other threads of the process draw from it as well (those of a
-    Dask worker do), so that seeding it once would not give the same network twice. The name that is replaced here is
-    not part of Keras' public interface; a test holds that it still works.
+    To seed Python's global generator would not give the same network twice: other threads of the process draw from it
+    as well.
     """
     import numpy as np
-    from keras.src.random import seed_generator
 
-    before = seed_generator.python_random
-    seed_generator.python_random = random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))
-    try:
+    with layer_seeds_from(random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))):
         yield
-    finally:
-        seed_generator.python_random = before
 
 
 def seed_everything(*key: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def forward_passes(recipe: Recipe, n_valid: int, *, batch_norm: bool) -> tuple[i
     return validation + (recipe.batch_norm_batches if batch_norm else 0), validation * (1 + len(recipe.tta))
 
 
+@dataclass
 class Limits:
     """Looks after the first steps whether the run will end in time and within memory, and refuses it if not.
 
@@ -59,25 +61,19 @@ class Limits:
         passes: forward passes of a whole fit.
     """
 
-    def __init__(
-        self,
-        name: str,
-        left: int,
-        total: int,
-        rounds: int,
-        deadline: float | None,
-        memory: int,
-        at_once: int,
-        passes_left: int = 0,
-        passes: int = 0,
-    ) -> None:
-        self.name, self.left, self.total, self.rounds, self.deadline = name, left, total, rounds, deadline
-        self.memory, self.at_once = memory, at_once
-        self.passes_left, self.passes = passes_left, passes
-        self.seen = 0
-        self.seconds = 0.0
-        self.says = ""
-        """How long all fits will take, for a progress bar; empty until that is known."""
+    name: str
+    left: int
+    total: int
+    rounds: int
+    deadline: float | None
+    memory: int
+    at_once: int
+    passes_left: int = 0
+    passes: int = 0
+    seen: int = field(default=0, init=False)
+    seconds: float = field(default=0.0, init=False)
+    says: str = field(default="", init=False)
+    """How long all fits will take, for a progress bar; empty until that is known."""
 
     def step(self, seconds: float) -> None:
         """Count a step; the first ones trace and warm up, so the time counts from there.
@@ -107,7 +103,7 @@ class Limits:
             raise PlatformError(
                 f"{self.name}: about {needed / 3600:.2f} h are needed ({seconds:.2f} s a step), "
                 f"{max(self.deadline - time.time(), 0) / 3600:.2f} h are left of the session; "
-                "train fewer folds now (the next session goes on), or choose a smaller model or fewer epochs"
+                "train fewer folds now (the next session resumes), or choose a smaller model or fewer epochs"
             )
 
     def _check_memory(self) -> None:

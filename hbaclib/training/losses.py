@@ -12,8 +12,8 @@ FULL_WEIGHT_VOTES = 20
 """Number of votes from which a row has its full weight (the expert group that labelled the test set has 20 members)."""
 
 
-def smooth_labels(targets: np.ndarray, amount: float) -> np.ndarray:
-    """Spread a share of every label evenly over the classes.
+def smooth_targets(targets: np.ndarray, amount: float) -> np.ndarray:
+    """Spread a share of every target evenly over the classes.
 
     Args:
         targets: (n, 6) shares that sum to 1.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -20,75 +21,68 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_EVERY = 2.0  # seconds between two looks
 
-class Watch:
-    """Follows fits through their learning curves, in a thread of its own, as long as the block lasts.
+
+@contextmanager
+def watch(
+    fits: Sequence[Fit], *, bar: bool = False, on_epoch: Callable[[pd.DataFrame], None] | None = None
+) -> Iterator[None]:
+    """Follow fits through their learning curves, in a thread of its own, as long as the block lasts.
 
     Args:
         fits: that are about to run.
         bar: show one bar over the epochs of all fits, with the time left; a single process has a bar of its steps.
         on_epoch: called whenever epochs have ended, with one table of the curves so far: columns ``fold``, ``stage``,
-            ``epoch``, ``learning_rate``, ``loss``, ``val_kl``, ``val_kl_many_votes``. If it fails, training goes on
+            ``epoch``, ``learning_rate``, ``loss``, ``val_kl``, ``val_kl_many_votes``. If it fails, training continues
             without it.
-        every: seconds between two looks.
     """
+    if on_epoch is None and not bar:
+        yield
+        return
+    files = {fit.name: fit.path("history.csv") for fit in fits}
+    # Curves of an earlier run in the same folder do not count: they stay until the first epoch ends.
+    before = {name: _changed(path) for name, path in files.items()}
+    ended = threading.Event()
 
-    def __init__(
-        self,
-        fits: Sequence[Fit],
-        *,
-        bar: bool = False,
-        on_epoch: Callable[[pd.DataFrame], None] | None = None,
-        every: float = 2.0,
-    ) -> None:
-        self._files = {fit.name: fit.path("history.csv") for fit in fits}
-        self._on_epoch = on_epoch
-        self._every = every
-        self._seen = 0
-        total = sum(stage.epochs for fit in fits for stage in fit.recipe.stages)
-        self._bar = tqdm(total=total, desc=f"{len(fits)} fits", unit="epoch", disable=not bar)
-        # Curves of an earlier run in the same folder do not count: they stay until the first epoch ends.
-        self._before = {name: _changed(path) for name, path in self._files.items()}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin to look."""
-        if self._on_epoch is not None or not self._bar.disable:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Look for the last time."""
-        self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._bar.close()
-
-    def _follow(self) -> None:
-        while not self._ended.wait(self._every):
-            self._look()
-        self._look()
-
-    def _look(self) -> None:
-        tables = {}
-        for name, path in self._files.items():
-            if _changed(path) != self._before[name]:
+    def follow() -> None:
+        seen, show, last = 0, on_epoch, False
+        while not last:
+            last = ended.wait(_EVERY)
+            curves = _curves(files, before)
+            epochs = sum(map(len, curves))
+            if epochs <= seen:
+                continue
+            shown.update(epochs - seen)
+            seen = epochs
+            if show is not None:
                 try:
-                    tables[name] = pd.read_csv(path).assign(fold=name)
-                except (OSError, ValueError):
-                    log.debug("%s cannot be read at this moment", path)
-        epochs = sum(map(len, tables.values()))
-        if epochs <= self._seen:
-            return
-        self._bar.update(epochs - self._seen)
-        self._seen = epochs
-        if self._on_epoch is not None:
+                    show(pd.concat(curves, ignore_index=True))
+                except Exception:  # whatever a notebook draws must not cost hours of training
+                    log.warning("the learning curves cannot be shown; training continues without", exc_info=True)
+                    show = None
+
+    total = sum(stage.epochs for fit in fits for stage in fit.recipe.stages)
+    with tqdm(total=total, desc=f"{len(fits)} fits", unit="epoch", disable=not bar) as shown:
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _curves(files: Mapping[str, Path], before: Mapping[str, int]) -> list[pd.DataFrame]:
+    """Learning curves of the files that have changed, with their fit's name as ``fold``."""
+    curves = []
+    for name, path in files.items():
+        if _changed(path) != before[name]:
             try:
-                self._on_epoch(pd.concat(tables.values(), ignore_index=True))
-            except Exception:  # whatever a notebook draws must not cost hours of training
-                log.warning("the learning curves cannot be shown; training goes on without", exc_info=True)
-                self._on_epoch = None
+                curves.append(pd.read_csv(path).assign(fold=name))
+            except (OSError, ValueError):
+                log.debug("%s cannot be read at this moment", path)
+    return curves
 
 
 def _changed(path: Path) -> int:

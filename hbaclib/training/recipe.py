@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 
@@ -19,8 +17,9 @@ from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
 from hbaclib.signal.raw import FILTER_ORDER
+from hbaclib.training.checked import check_types, expect, expect_least, make, plain
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     from hbaclib.models.registry import Family
 
 Layout = Literal["stem", "tiled", "starter", "raw"]
@@ -31,34 +30,6 @@ _AUGMENTED = {"stem": _ASSEMBLED, "tiled": _ASSEMBLED, "starter": (400, 300), "r
 """Layout -> size of the images that are augmented; planes are stacked as tiles after that."""
 LEAST_CROP = 1.0
 """Shortest stretch of the raw signals that a network gets, s: a wave of the slow rhythms takes about as long."""
-
-
-class FrozenTable(Mapping[str, Any]):
-    """A table that cannot be changed, equal to a dict of the same content; it can be hashed, pickled and copied.
-
-    Args:
-        values: its content; only what can be hashed makes a table that can.
-    """
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-
-    def __getitem__(self, key: str) -> Any:
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._values.items()))
-
-    def __repr__(self) -> str:
-        return repr(self._values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +65,12 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        _check_types(self)
-        _check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _check(self.min_votes >= 1, "min_votes", self.min_votes, "at least 1")
-        _check(self.steps >= 0, "steps", self.steps, "0 (one pass) or more")
-        _check(bool(self.rates) and all(rate > 0 for rate in self.rates), "rates", self.rates, "positive numbers")
-        _check(0 <= self.warmup <= self.epochs, "warmup", self.warmup, f"0 to the {self.epochs} epochs")
-        _check(self.peak > 0 and 0 <= self.floor <= self.peak, "floor", self.floor, "0 <= floor <= peak, peak > 0")
-        _check(0 <= self.start <= self.peak, "start", self.start, "0 <= start <= peak")
+        check_types(self)
+        expect_least(self, {"epochs": 1, "min_votes": 1, "steps": 0})
+        expect(self, "rates", bool(self.rates) and min(self.rates) > 0, "positive numbers")
+        expect(self, "warmup", 0 <= self.warmup <= self.epochs, f"0 to the {self.epochs} epochs")
+        expect(self, "floor", self.peak > 0 and 0 <= self.floor <= self.peak, "0 <= floor <= peak, peak > 0")
+        expect(self, "start", 0 <= self.start <= self.peak, "0 <= start <= peak")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,71 +155,48 @@ class Recipe:
         """Check every value."""
         if isinstance(self.downsample, int):
             object.__setattr__(self, "downsample", (self.downsample,))
-        _check_types(self)
-        _check(bool(self.name), "name", self.name, "a name")
-        _check(bool(self.stages), "stages", self.stages, "at least one stage")
-        _check(
-            len(self.downsample) in (1, 2) and min(self.downsample) >= 1,
-            "downsample",
-            self.downsample,
-            "one or two numbers of at least 1",
-        )
-        _check(self.batch >= 1, "batch", self.batch, "at least 1")
-        _check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 <= value < 1")
-        _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        _check(0 <= self.dropout < 1, "dropout", self.dropout, "0 <= value < 1")
-        _check(0 <= self.ema < 1, "ema", self.ema, "0 <= value < 1")
-        _check(0 < self.batch_norm_momentum < 1, "batch_norm_momentum", self.batch_norm_momentum, "0 < value < 1")
-        _check(self.batch_norm_batches >= 0, "batch_norm_batches", self.batch_norm_batches, "0 or more")
-        _check(
-            bool(self.seeds) and len(set(self.seeds)) == len(self.seeds) and min(self.seeds) >= 0,
-            "seeds",
-            self.seeds,
-            "different numbers, 0 or more",
-        )
-        _check(self.folds >= 2, "folds", self.folds, "at least 2")
-        _check(self.threads >= 1, "threads", self.threads, "at least 1")
-        _check(
-            not (self.ema and not self.batch_norm_batches),
+        check_types(self)
+        expect(self, "name", bool(self.name), "a name")
+        expect(self, "stages", bool(self.stages), "at least one stage")
+        expect_least(self, {"batch": 1, "folds": 2, "threads": 1, "weight_decay": 0, "batch_norm_batches": 0})
+        expect_least(self, {"label_smoothing_votes": 0, "label_smoothing_up_to": 0})
+        for key in ("label_smoothing", "dropout", "ema"):
+            expect(self, key, 0 <= getattr(self, key) < 1, "0 <= value < 1")
+        expect(self, "batch_norm_momentum", 0 < self.batch_norm_momentum < 1, "0 < value < 1")
+        expect(self, "pseudo_weight", 0 <= self.pseudo_weight <= 1, "0 to 1")
+        one_or_two = len(self.downsample) in (1, 2) and min(self.downsample) >= 1
+        expect(self, "downsample", one_or_two, "one or two numbers of at least 1")
+        different = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds) and min(self.seeds) >= 0
+        expect(self, "seeds", different, "different numbers, 0 or more")
+        expect(
+            self,
             "batch_norm_batches",
-            self.batch_norm_batches,
+            not self.ema or self.batch_norm_batches > 0,
             "at least 1 with ema, because the averaged weights have no batch-norm statistics of their own",
         )
-        for key in ("label_smoothing_votes", "label_smoothing_up_to"):
-            _check(getattr(self, key) >= 0, key, getattr(self, key), "0 or more")
-        _check(0 <= self.pseudo_weight <= 1, "pseudo_weight", self.pseudo_weight, "0 to 1")
-        _check(
-            self.crop_seconds == 0 or self.crop_seconds >= LEAST_CROP,
-            "crop_seconds",
-            self.crop_seconds,
-            f"0 (the whole window) or at least {LEAST_CROP:g} s",
-        )
-        _check(self.crop_seconds <= EEG_WINDOW / EEG_RATE, "crop_seconds", self.crop_seconds, "at most the 50 s window")
-        self._check_band()
-        _check(1 <= self.filter_order <= 10, "filter_order", self.filter_order, "1 to 10")
-        _check(
-            0 < self.low_pass < EEG_RATE / 2,
-            "low_pass",
-            self.low_pass,
-            f"0 < value < {EEG_RATE / 2:g} Hz, the Nyquist frequency of the signals at {EEG_RATE} Hz",
-        )
-        _check(
-            self.low_pass == LOW_PASS or self.crop_seconds > 0,
-            "low_pass",
-            self.low_pass,
-            f"{LOW_PASS:g} without crop_seconds, as the signals at 40 Hz are stored; band filters those",
-        )
+        self._check_signals()
         check_augmentation(self.augmentation, _AUGMENTED[self.layout])
         slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))
-        _check(
-            self.augment_with == "batched" or not slow,
-            "augmentation",
-            ", ".join(slow),
-            f"only {', '.join(sorted(ALBUMENTATIONS))} with augment_with = 'albumentations'",
-        )
+        if slow and self.augment_with == "albumentations":
+            raise ConfigError(
+                f"augmentation is {', '.join(slow)!r}, expected only {', '.join(sorted(ALBUMENTATIONS))} with "
+                "augment_with = 'albumentations'"
+            )
 
-    def _check_band(self) -> None:
-        """Check that the network can see the band: below its own Nyquist frequency, and not where nothing is stored."""
+    def _check_signals(self) -> None:
+        """Check crop and filters: the network must see the band, below its own Nyquist frequency and where it is."""
+        window = EEG_WINDOW / EEG_RATE
+        lengths = f"0 (the whole window) or at least {LEAST_CROP:g} s, at most the {window:g} s window"
+        expect(self, "crop_seconds", self.crop_seconds == 0 or LEAST_CROP <= self.crop_seconds <= window, lengths)
+        expect(self, "filter_order", 1 <= self.filter_order <= 10, "1 to 10")
+        fastest = f"{EEG_RATE / 2:g} Hz, the Nyquist frequency of the signals at {EEG_RATE} Hz"
+        expect(self, "low_pass", 0 < self.low_pass < EEG_RATE / 2, f"0 < value < {fastest}")
+        expect(
+            self,
+            "low_pass",
+            self.low_pass == LOW_PASS or self.crop_seconds > 0,
+            f"{LOW_PASS:g} without crop_seconds, as the signals at 40 Hz are stored; band filters those",
+        )
         if not self.band:
             return
         rate, averaged = self.signal_rate, self.signal_downsample
@@ -258,16 +204,12 @@ class Recipe:
         reason = "the Nyquist frequency of the signals"
         if averaged > 1:
             reason += f" behind downsample = {averaged}, which leaves {rate / averaged:g} of their {rate:g} Hz"
-        _check(
-            len(self.band) == 2 and 0 <= self.band[0] < self.band[1] < nyquist,
+        seen = len(self.band) == 2 and 0 <= self.band[0] < self.band[1] < nyquist
+        expect(self, "band", seen, f"[low, high] with 0 <= low < high < {nyquist:g} Hz, {reason}")
+        expect(
+            self,
             "band",
-            self.band,
-            f"[low, high] with 0 <= low < high < {nyquist:g} Hz, {reason}",
-        )
-        _check(
             self.crop_seconds > 0 or self.band[0] < LOW_PASS,
-            "band",
-            self.band,
             f"low below {LOW_PASS:g} Hz without crop_seconds, because the signals at {NARROW_RATE:g} Hz end there",
         )
 
@@ -318,9 +260,20 @@ class Recipe:
             options["shape" if self.inputs == "raw" else "signal_shape"] = shape
         return options
 
+    def build_network(self, weights: str | None = None, **options: Any) -> Any:
+        """The recipe's uncompiled network.
+
+        Args:
+            weights: see `hbaclib.build_model`; None for random ones.
+            options: further keyword arguments of the network's builder.
+        """
+        from hbaclib.models.registry import build_model
+
+        return build_model(self.backbone, self.layout, self.inputs, weights, **self.network_options(), **options)
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values (JSON and TOML know all of them)."""
-        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return dict(plain(self))
 
     def to_toml(self) -> str:
         """The recipe as TOML; `Recipe.from_toml` reads it back to an equal one."""
@@ -349,17 +302,8 @@ class Recipe:
         stages = values.get("stages", [])
         if not isinstance(stages, list | tuple) or not all(isinstance(stage, Mapping) for stage in stages):
             raise ConfigError(f"{source}: stages is {stages!r}, expected a list of tables ([[stages]])")
-        return typing.cast(
-            "Recipe",
-            _make(
-                cls,
-                {
-                    **values,
-                    "stages": [_make(Stage, stage, f"{source}, stage {i + 1}") for i, stage in enumerate(stages)],
-                },
-                source,
-            ),
-        )
+        made = [make(Stage, stage, f"{source}, stage {i + 1}") for i, stage in enumerate(stages)]
+        return make(cls, {**values, "stages": made}, source)
 
     @classmethod
     def from_toml(cls, text: str, source: str = "recipe") -> Recipe:
@@ -382,17 +326,29 @@ class Recipe:
         """
         values = self.to_dict()
         for key, value in changes.items():
-            *path, last = key.split(".")
-            place: Any = values
-            for part in path:
-                try:
-                    place = place[int(part)] if isinstance(place, list) else place[part]
-                except (KeyError, IndexError, ValueError, TypeError):
-                    raise ConfigError(f"{source}: {key!r} leads nowhere, because {part!r} does not exist") from None
+            path, _, last = key.rpartition(".")
+            try:
+                place = look_up(values, path) if path else values
+            except ConfigError as error:
+                raise ConfigError(f"{source}: {key!r} {error}") from None
             if not isinstance(place, dict):
                 raise ConfigError(f"{source}: {key!r} leads into no table; expected a key inside one")
-            place[last] = _plain(value)
+            place[last] = plain(value)
         return Recipe.from_dict(values, source)
+
+
+def look_up(values: Any, key: str) -> Any:
+    """The value to which a key leads in plain tables and lists; a dot leads into one (``stages.0.epochs``).
+
+    Raises:
+        ConfigError: a part of the key does not exist.
+    """
+    for part in key.split("."):
+        try:
+            values = values[int(part)] if isinstance(values, list) else values[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise ConfigError(f"leads nowhere, because {part!r} does not exist") from None
+    return values
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -425,7 +381,7 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
     recipe = Recipe.from_toml(text, str(name_or_path))
     if path.is_file():
         recipe = _places_beside(recipe, path.resolve().parent)
-    return recipe.override(overrides, str(name_or_path)) if overrides else recipe
+    return recipe.override(overrides, str(name_or_path))
 
 
 def _places_beside(recipe: Recipe, folder: Path) -> Recipe:
@@ -434,71 +390,5 @@ def _places_beside(recipe: Recipe, folder: Path) -> Recipe:
     def whole(place: str) -> str:
         return str(folder / place) if place and (folder / place).exists() else place
 
-    found = {"weights": whole(recipe.weights), "start_from": [whole(place) for place in recipe.start_from]}
-    same = found == {"weights": recipe.weights, "start_from": list(recipe.start_from)}
-    return recipe if same else recipe.override(found)
-
-
-def _make(cls: type, values: Mapping[str, Any], source: str) -> object:
-    fields = {item.name: item for item in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            raise ConfigError(f"{source}: {unknown_name('key', key, fields)}")
-    for name, item in fields.items():
-        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if needed and name not in values:
-            raise ConfigError(f"{source}: key {name!r} is missing")
-    try:
-        return cls(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from None
-
-
-def _check(good: bool, key: str, found: object, expected: str) -> None:
-    if not good:
-        raise ConfigError(f"{key} is {found!r}, expected {expected}")
-
-
-def _check_types(instance: Any) -> None:
-    """Check each field against its annotation; lists become tuples, whole numbers become floats where due."""
-    hints = typing.get_type_hints(type(instance))
-    for item in dataclasses.fields(instance):
-        value = _as_type(getattr(instance, item.name), hints[item.name], item.name)
-        object.__setattr__(instance, item.name, value)
-
-
-def _as_type(value: Any, hint: Any, key: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        _check(value in args, key, value, f"one of {', '.join(map(str, args))}")
-        return value
-    if origin is tuple:
-        _check(isinstance(value, list | tuple), key, value, "a list")
-        return tuple(_as_type(entry, args[0], key) for entry in value)
-    if origin is not None and issubclass(origin, Mapping):
-        _check(isinstance(value, Mapping), key, value, "a table")
-        return _frozen(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    _check(
-        isinstance(value, hint) and (hint is bool or not isinstance(value, bool)),
-        key,
-        value,
-        f"a value of type {hint.__name__}",
-    )
-    return value
-
-
-def _frozen(value: Any) -> Any:
-    # Lists and tuples of equal content must make equal recipes; what lies inside must not change behind the digest.
-    if isinstance(value, Mapping):
-        return FrozenTable({str(name): _frozen(entry) for name, entry in value.items()})
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+    places = {"weights": whole(recipe.weights), "start_from": [whole(place) for place in recipe.start_from]}
+    return recipe.override(places)

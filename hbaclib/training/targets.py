@@ -1,4 +1,4 @@
-"""The labels that a fit trains on: votes, smoothed, mixed with pseudo-labels."""
+"""The targets that a fit trains on: votes, smoothed, mixed with pseudo-labels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError
 from hbaclib.stages.names import PSEUDO_LABELS
-from hbaclib.training.losses import smooth_labels, smooth_votes
+from hbaclib.training.losses import smooth_targets, smooth_votes
 from hbaclib.training.recipe import Recipe
 
 LABELS, HELD_OUT = "pseudo_labels.parquet", "held_out.parquet"
 
 
-def training_labels(
+def training_targets(
     recipe: Recipe, samples: pd.DataFrame, folds: pd.Series, fold: int, pseudo_folder: Path | None = None
 ) -> np.ndarray:
-    """Labels of all samples for the fit that leaves a fold out.
+    """Targets of all samples for the fit that leaves a fold out.
 
     Votes are smoothed as votes, then mixed with the fold's pseudo-labels, then smoothed as shares.
 
@@ -39,16 +39,16 @@ def training_labels(
         LeakError: the pseudo-labels of this fold come from networks that saw one of its patients.
         ArtefactError: the folder does not hold pseudo-labels of this fold, or they were changed.
     """
-    labels = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
+    targets = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
     votes = samples["n_votes"].to_numpy()
     if recipe.label_smoothing_votes:
-        labels = smooth_votes(labels, votes, recipe.label_smoothing_votes, recipe.label_smoothing_up_to)
+        targets = smooth_votes(targets, votes, recipe.label_smoothing_votes, recipe.label_smoothing_up_to)
     if recipe.pseudo_weight and pseudo_folder is not None:
         pseudo = load_pseudo_labels(pseudo_folder, samples, folds, fold)
         there = np.isfinite(pseudo[:, 0]) & (votes <= recipe.pseudo_up_to)
-        mixed = (1 - recipe.pseudo_weight) * labels + recipe.pseudo_weight * pseudo
-        labels = np.where(there[:, None], mixed, labels)
-    return smooth_labels(labels, recipe.label_smoothing)
+        mixed = (1 - recipe.pseudo_weight) * targets + recipe.pseudo_weight * pseudo
+        targets = np.where(there[:, None], mixed, targets)
+    return smooth_targets(targets, recipe.label_smoothing)
 
 
 def load_pseudo_labels(folder: str | Path, samples: pd.DataFrame, folds: pd.Series, fold: int) -> np.ndarray:

@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.registry import build_model
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained_folder import audit_trained, trained_recipe, weight_files
+from hbaclib.training.trained_folder import TrainedFolder
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +49,11 @@ def start_from(
     """
     target = _parts(model)
     for folder in map(Path, folders):
-        audit_trained(folder, fold, samples, folds)
-        there = trained_recipe(folder)
-        path = weight_files(folder, fold)[there.seeds.index(seed) if seed in there.seeds else 0]
-        network = build_model(there.backbone, there.layout, there.inputs, **there.network_options())
-        network.load_weights(path)
+        trained = TrainedFolder.open(folder)
+        trained.audit(fold, samples, folds)
+        there = trained.recipe
+        path = trained.weights(fold)[there.seeds.index(seed) if seed in there.seeds else 0]
+        network = trained.network(path)
         source = _parts(network)
         names = [name for name in target if name in source]
         if not names:
@@ -111,28 +110,25 @@ def _sees(recipe: Recipe, part: Any) -> set[str]:
     """What a part of a recipe's network reads: the image, the signals, or both."""
     if not recipe.reads_signals or recipe.inputs == "raw":
         return {"signal" if recipe.inputs == "raw" else "image"}
-    given = getattr(part, "inputs", None)
-    return {"image" if len(one.shape) == 4 else "signal" for one in given} if given else {"image", "signal"}
+    inputs = getattr(part, "inputs", None)
+    return {"image" if len(one.shape) == 4 else "signal" for one in inputs} if inputs else {"image", "signal"}
 
 
 def _check_inputs(folder: Path, name: str, seen: set[str], there: Recipe, here: Recipe) -> None:
-    for kind, settings in {"image": _image_settings, "signal": _signal_settings}.items():
-        if kind in seen:
-            expected = settings(here)
-            for key, found in settings(there).items():
-                if found != expected[key]:
-                    raise ConfigError(
-                        f"{folder}: part {name!r} was trained with {key} = {found!r}, expected {expected[key]!r} as "
-                        f"recipe {here.name!r} has"
-                    )
+    for kind in sorted(seen):
+        expected = _settings(here, kind)
+        for key, found in _settings(there, kind).items():
+            if found != expected[key]:
+                raise ConfigError(
+                    f"{folder}: part {name!r} was trained with {key} = {found!r}, expected {expected[key]!r} as "
+                    f"recipe {here.name!r} has"
+                )
 
 
-def _image_settings(recipe: Recipe) -> dict[str, object]:
-    return {"layout": recipe.layout, "inputs": recipe.inputs}
-
-
-def _signal_settings(recipe: Recipe) -> dict[str, object]:
-    """Rate, band and downsampling of the signals as they reach the network, named by the keys that decide them."""
+def _settings(recipe: Recipe, kind: str) -> dict[str, object]:
+    """What decides how images or signals reach the network, named by the keys that decide it."""
+    if kind == "image":
+        return {"layout": recipe.layout, "inputs": recipe.inputs}
     return {
         "crop_seconds (rate of the signals)": f"{recipe.signal_rate:g} Hz",
         "band (or low_pass)": list(recipe.band or (0.0, recipe.low_pass)),

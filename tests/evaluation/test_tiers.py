@@ -17,7 +17,6 @@ from hbaclib.evaluation.tiers import (
     score_by_class,
     score_by_fold,
     tier_mask,
-    tier_score,
 )
 from tests.report.fake_run import fake_model, fake_votes
 
@@ -107,21 +106,6 @@ def test_few_patients_and_empty_tiers_are_said(scored):
     assert "patients: the interval is rough" in table.loc[">=10", "note"]
     assert table.loc["1-2", "note"] == "no samples"
     assert np.isnan(table.loc["1-2", "kl"])
-
-
-def test_scores_of_different_tiers_or_samples_cannot_be_compared(scored):
-    many, few = tier_score(**scored, tier=">=10"), tier_score(**scored, tier="3-9")
-    with pytest.raises(ConfigError, match="different annotators"):
-        _ = many < few
-    with pytest.raises(ConfigError, match="different annotators"):
-        _ = many - few
-    part = {name: values[100:] for name, values in scored.items()}
-    with pytest.raises(ConfigError, match="different samples"):
-        _ = many - tier_score(**part, tier=">=10")
-    worse = tier_score(**scored | {"predictions": np.full((900, 6), 1 / 6)}, tier=">=10")
-    assert many < worse
-    assert worse > many
-    assert many - worse == pytest.approx(many.kl - worse.kl)
 
 
 def test_paired_comparison(scored):

@@ -14,10 +14,10 @@ from hbaclib.prediction.predictor import Predictor
 from hbaclib.prediction.pseudo_labels import make_pseudo_labels
 from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.devices import configure
-from hbaclib.training.losses import smooth_labels
+from hbaclib.training.losses import smooth_targets
 from hbaclib.training.recipe import load_recipe
-from hbaclib.training.targets import LABELS, load_pseudo_labels, training_labels
-from hbaclib.training.trained_folder import held_out_patients
+from hbaclib.training.targets import LABELS, load_pseudo_labels, training_targets
+from hbaclib.training.trained_folder import TrainedFolder
 from hbaclib.training.warm_start import start_from
 from tests.training.tiny import TinyArrays
 from tests.training.tiny_signals import RAW, STARTER, SWAPPED, SignalArrays, quick
@@ -40,7 +40,7 @@ def pseudo(member, arrays, tmp_path_factory):
 
 def test_held_out_patients_are_those_of_the_fold(member, arrays):
     for fold in (0, 1):
-        assert set(held_out_patients(member, fold)) == set(arrays.folds.index[arrays.folds == fold])
+        assert set(TrainedFolder.open(member).held_out(fold)) == set(arrays.folds.index[arrays.folds == fold])
 
 
 def test_each_fold_gets_its_labels_from_the_networks_that_left_it_out(member, arrays, pseudo):
@@ -60,15 +60,15 @@ def test_each_fold_gets_its_labels_from_the_networks_that_left_it_out(member, ar
 
 def test_labels_are_mixed_by_the_stated_weight(arrays, pseudo):
     recipe = quick(pseudo_weight=0.25, pseudo_up_to=9, label_smoothing=0.0)
-    labels = training_labels(recipe, arrays.samples, arrays.folds, 0, pseudo)
+    labels = training_targets(recipe, arrays.samples, arrays.folds, 0, pseudo)
     given = load_pseudo_labels(pseudo, arrays.samples, arrays.folds, 0)
     votes = arrays.samples[list(VOTE_COLUMNS)].to_numpy()
     there = np.isfinite(given[:, 0])
     np.testing.assert_allclose(labels[there], 0.75 * votes[there] + 0.25 * given[there], atol=1e-6)
     np.testing.assert_allclose(labels[~there], votes[~there], atol=1e-6)
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
-    plain = training_labels(quick(), arrays.samples, arrays.folds, 0)
-    np.testing.assert_allclose(plain, smooth_labels(votes, 0.02), atol=1e-6)
+    plain = training_targets(quick(), arrays.samples, arrays.folds, 0)
+    np.testing.assert_allclose(plain, smooth_targets(votes, 0.02), atol=1e-6)
 
 
 def test_a_planted_leak_is_refused(member, arrays, pseudo, tmp_path):
@@ -100,7 +100,7 @@ def test_out_of_fold_predictions_are_not_taken_for_pseudo_labels(member, arrays,
 
 
 def test_recipe_and_pseudo_labels_must_agree(arrays, pseudo):
-    with pytest.raises(ConfigError, match=r"pseudo_weight = 0\.5, but no pseudo-labels given"):
+    with pytest.raises(ConfigError, match=r"pseudo_weight = 0\.5, but no pseudo-labels were passed"):
         check_training(quick(pseudo_weight=0.5), arrays)
     with pytest.raises(ConfigError, match=r"pseudo_weight = 0\.0, but the pseudo-labels"):
         check_training(quick(), arrays, pseudo_labels=pseudo)

@@ -52,7 +52,8 @@ def invent_training(monkeypatch):
             table[list(PREDICTION_COLUMNS)] = share * right + (1 - share) / 6
             folder.mkdir(parents=True, exist_ok=True)
             table[list(OOF_COLUMNS)].to_parquet(folder / f"fold-{fold}.oof.parquet")
-        write_manifest(folder, "train", inputs={}, parameters={}, outputs=[], facts={"seconds": 1.0})
+        parameters, facts = {"recipe": recipe.to_dict()}, {"folds": list(folds), "seconds": 1.0}
+        write_manifest(folder, "train", inputs={}, parameters=parameters, outputs=[], facts=facts)
         return folder
 
     monkeypatch.setattr(module, "train", invented)
@@ -83,10 +84,10 @@ def test_what_a_key_may_take():
     assert isinstance(parse_domain("0..1", "dropout", current=0.0).low, float)
 
 
-@pytest.mark.parametrize("given", ["3..1", "log:0..1", "log:x", "1,1", []])
-def test_a_domain_that_is_none(given):
+@pytest.mark.parametrize("named", ["3..1", "log:0..1", "log:x", "1,1", []])
+def test_a_domain_that_is_none(named):
     with pytest.raises(ConfigError, match="batch"):
-        parse_domain(given, "batch")
+        parse_domain(named, "batch")
 
 
 def test_a_space_from_a_file_equals_the_one_from_the_command_line(recipe, tmp_path):
@@ -269,9 +270,9 @@ def test_a_trial_that_fails_is_noted_and_the_search_goes_on(recipe, arrays, tmp_
 def test_a_network_that_does_not_fit_the_memory_is_noted_and_the_search_goes_on(recipe, arrays, tmp_path, monkeypatch):
     import tensorflow as tf
 
-    import hbaclib.training.fit as module
+    import hbaclib.training.trainer as module
 
-    real, tried = module._Trainer.run, []
+    real, tried = module.Trainer.run, []
 
     def short(trainer, *args, **kwargs):
         tried.append(trainer.recipe.batch)
@@ -281,7 +282,7 @@ def test_a_network_that_does_not_fit_the_memory_is_noted_and_the_search_goes_on(
             Limits(trainer.fit.name, 1, 1, 1, None, memory=2**60, at_once=1)._check_memory()
         return real(trainer, *args, **kwargs)
 
-    monkeypatch.setattr(module._Trainer, "run", short)
+    monkeypatch.setattr(module.Trainer, "run", short)
     space = {"batch": Choice((4, 8, 12))}
     found = tune(recipe, arrays, space, tmp_path, progress=False)
     states = found.trials.set_index("batch")

@@ -13,8 +13,9 @@ from hbaclib.artefacts import read_manifest, verify
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError, PlatformError, TrainingError
 from hbaclib.prediction.predictor import Predictor
-from hbaclib.training.cross_validate import train, trained_recipe
+from hbaclib.training.cross_validate import train
 from hbaclib.training.fit import Fit
+from hbaclib.training.trained_folder import TrainedFolder
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -43,7 +44,7 @@ def trained(arrays, tmp_path_factory):
 
 def test_folder_holds_what_the_next_stages_read(trained, arrays):
     recipe = tiny_recipe()
-    assert trained_recipe(trained) == recipe
+    assert TrainedFolder.open(trained).recipe == recipe
     manifest = verify(trained)
     assert manifest.inputs.keys() == {"arrays", "network"} and manifest.inputs["arrays"] == arrays.digest
     assert manifest.code and manifest.facts["folds"] == [0, 1]
@@ -146,13 +147,13 @@ def test_weights_of_another_network_are_refused_while_the_trained_folder_is_whol
 
 
 def test_the_rows_of_a_fit_are_audited_and_not_the_table_alone(arrays, tmp_path, monkeypatch):
-    from hbaclib.training.fit import _Trainer
+    from hbaclib.training.trainer import Trainer
 
-    real = _Trainer.rows_of
+    real = Trainer.rows_of
     leak = np.flatnonzero(arrays.samples["patient_id"].map(arrays.folds).to_numpy() == 0)[:1]
     # In the second stage alone: what the first one used is in order.
     monkeypatch.setattr(
-        _Trainer,
+        Trainer,
         "rows_of",
         lambda self, stage: np.append(real(self, stage), leak) if stage.min_votes > 1 else real(self, stage),
     )

@@ -15,18 +15,18 @@ from hbaclib.training.cross_validate import train
 from hbaclib.training.devices import (
     HERE,
     Runtime,
+    choose_precision,
     choose_runtime,
     claim_device,
     claim_for_this_process,
-    compile_step,
     configure,
     held_devices,
-    make_strategy,
     release_devices,
     seed_everything,
-    uses_xla,
     visible_gpus,
 )
+from hbaclib.training.replicas import make_strategy
+from hbaclib.training.steps import compile_step, uses_xla
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -77,51 +77,46 @@ def test_no_device_is_given_twice_and_a_killed_process_gives_its_own_back(claims
     assert claim_device((theirs,), patience=10) == theirs
 
 
-CPU, HALF = "float32", "mixed_float16"
-
-
 @pytest.mark.parametrize(
     ("gpus", "n_fits", "options", "expected"),
     [
         # A CPU, in as many processes as joblib was told.
-        ((), 5, {}, Runtime("cpu", 1, (), (), CPU, False)),
-        ((), 5, {"jobs": 2}, Runtime("cpu", 2, (), (), CPU, False)),
-        ((), 1, {"precision": HALF}, Runtime("cpu", 1, (), (), HALF, False)),
-        ((), 5, {"devices": ("CPU:1",)}, Runtime("one device", 1, (), ("CPU:1",), CPU, False)),
+        ((), 5, {}, Runtime("cpu", 1, (), ())),
+        ((), 5, {"jobs": 2}, Runtime("cpu", 2, (), ())),
+        ((), 5, {"devices": ("CPU:1",)}, Runtime("one device", 1, (), ("CPU:1",))),
         # One GPU takes one fit at a time, whatever joblib was told.
-        (("0",), 5, {}, Runtime("one device", 1, ("0",), (), HALF, True)),
-        (("0",), 5, {"jobs": 2}, Runtime("one device", 1, ("0",), (), HALF, True)),
-        (("0",), 5, {"mirrored": True}, Runtime("one device", 1, ("0",), (), HALF, True)),
-        (("0",), 5, {"xla": False, "precision": CPU}, Runtime("one device", 1, ("0",), (), CPU, False)),
+        (("0",), 5, {}, Runtime("one device", 1, ("0",), ())),
+        (("0",), 5, {"jobs": 2}, Runtime("one device", 1, ("0",), ())),
+        (("0",), 5, {"mirrored": True}, Runtime("one device", 1, ("0",), ())),
         # Two GPUs: one fit on each where several are due, and one alone on the first that is free.
-        (("0", "1"), 5, {}, Runtime("process per device", 2, ("0", "1"), (), HALF, True)),
-        (("0", "1"), 5, {"jobs": 7}, Runtime("process per device", 2, ("0", "1"), (), HALF, True)),
-        (("0", "1"), 1, {}, Runtime("one device", 1, ("0", "1"), (), HALF, True)),
-        (("0", "1"), 5, {"devices": ("1",)}, Runtime("one device", 1, ("1",), (), HALF, True)),
-        (("0", "1", "2"), 2, {}, Runtime("process per device", 2, ("0", "1", "2"), (), HALF, True)),
+        (("0", "1"), 5, {}, Runtime("process per device", 2, ("0", "1"), ())),
+        (("0", "1"), 5, {"jobs": 7}, Runtime("process per device", 2, ("0", "1"), ())),
+        (("0", "1"), 1, {}, Runtime("one device", 1, ("0", "1"), ())),
+        (("0", "1"), 5, {"devices": ("1",)}, Runtime("one device", 1, ("1",), ())),
+        (("0", "1", "2"), 2, {}, Runtime("process per device", 2, ("0", "1", "2"), ())),
         (
             ("0", "1"),
             5,
             {"devices": ("GPU:0", "GPU:1")},
-            Runtime("process per device", 2, ("GPU:0", "GPU:1"), (), HALF, False),
+            Runtime("process per device", 2, ("GPU:0", "GPU:1"), ()),
         ),
         # Two that share every batch; TensorFlow counts the GPUs that are visible.
-        (("0", "1"), 5, {"mirrored": True}, Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"), HALF, False)),
-        (("2", "3"), 1, {"mirrored": True}, Runtime("mirrored", 1, ("2", "3"), ("GPU:0", "GPU:1"), HALF, False)),
+        (("0", "1"), 5, {"mirrored": True}, Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"))),
+        (("2", "3"), 1, {"mirrored": True}, Runtime("mirrored", 1, ("2", "3"), ("GPU:0", "GPU:1"))),
         (
             (),
             5,
             {"mirrored": True, "devices": ("CPU:0", "CPU:1")},
-            Runtime("mirrored", 1, (), ("CPU:0", "CPU:1"), CPU, False),
+            Runtime("mirrored", 1, (), ("CPU:0", "CPU:1")),
         ),
         # On a cluster a fit finds out where it runs.
-        ((), 5, {"workers": 4}, Runtime("cluster", 4, HERE, (), "auto", True)),
-        ((), 5, {"workers": 4, "devices": ("0", "1")}, Runtime("cluster", 4, ("0", "1"), (), "auto", True)),
+        ((), 5, {"workers": 4}, Runtime("cluster", 4, HERE, ())),
+        ((), 5, {"workers": 4, "devices": ("0", "1")}, Runtime("cluster", 4, ("0", "1"), ())),
         (
             ("0", "1"),
             5,
             {"workers": 4, "mirrored": True},
-            Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1"), HALF, False),
+            Runtime("mirrored", 1, ("0", "1"), ("GPU:0", "GPU:1")),
         ),
     ],
 )
@@ -176,6 +171,13 @@ def test_gpus_as_nvidia_smi_lists_them(tmp_path, monkeypatch):
     assert visible_gpus() == ("0", "1")
 
 
+def test_precision_is_the_recipes_or_the_devices():
+    assert choose_precision("auto", on_gpu=True) == "mixed_float16"
+    assert choose_precision("auto", on_gpu=False) == "float32"
+    assert choose_precision("mixed_float16", on_gpu=False) == "mixed_float16"
+    assert choose_precision("float32", on_gpu=True) == "float32"
+
+
 def test_precision_of_the_recipe_is_in_force():
     try:
         assert configure(tiny_recipe(precision="mixed_float16"))["precision"] == "mixed_float16"
@@ -223,7 +225,7 @@ def test_xla_is_for_one_gpu_alone(monkeypatch):
     import tensorflow as tf
 
     assert not uses_xla(make_strategy())  # a CPU
-    monkeypatch.setattr("hbaclib.training.devices._has_gpu", lambda: True)
+    monkeypatch.setattr("hbaclib.training.steps._has_gpu", lambda: True)
     assert uses_xla(make_strategy())
     one = make_strategy(("CPU:0",), 4)
     assert not uses_xla(one)

@@ -3,17 +3,21 @@ import random
 import numpy as np
 import pandas as pd
 
-from hbaclib.training import fit as module
+from hbaclib.models import registry
+from hbaclib.training import steps
 from hbaclib.training.cross_validate import train
+from hbaclib.training.devices import configure
+from hbaclib.training.dropout import seed_dropout
 from hbaclib.training.fit import Fit
+from hbaclib.training.trainer import Trainer
 from tests.training.tiny import TinyArrays, batch_norm_of, tiny_recipe
 
 
 def trainer(tmp_path, **changes):
     recipe = tiny_recipe(**changes)
     arrays = TinyArrays()
-    module.configure(recipe)
-    return module._Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=tmp_path, data="x"), arrays, ())
+    configure(recipe)
+    return Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=tmp_path, data="x"), arrays, ())
 
 
 def test_batch_norm_statistics_are_those_of_the_training_batches(tmp_path):
@@ -28,7 +32,7 @@ def test_dropout_draws_are_set_by_the_epoch(tmp_path):
     images = np.ones((4, 128, 256, 8), np.float32)
 
     def look(*key):
-        made._seed_dropout(key)
+        seed_dropout(made.model, key)
         return [made.model(images, training=True).numpy() for _ in range(2)]
 
     first, again, other = look(0, 0, 0, 1), look(0, 0, 0, 1), look(0, 0, 0, 2)
@@ -47,13 +51,13 @@ def test_stage_two_sees_rows_of_many_votes_and_other_folds_only(tmp_path):
 def test_initial_weights_do_not_depend_on_who_else_draws_random_numbers(tmp_path, monkeypatch):
     """A thread of a cluster's worker may draw from Python's generator in the middle of building."""
     alone = trainer(tmp_path).model.get_weights()
-    build = module.build_model
+    build = registry.build_model
 
     def disturbed(*args, **options):
         random.seed()
         return build(*args, **options)
 
-    monkeypatch.setattr(module, "build_model", disturbed)
+    monkeypatch.setattr(registry, "build_model", disturbed)
     again = trainer(tmp_path).model.get_weights()
     assert all((first == second).all() for first, second in zip(alone, again, strict=True))
 
@@ -63,7 +67,7 @@ def test_a_fit_by_xla_learns_the_same(tmp_path, monkeypatch, caplog):
     recipe = tiny_recipe(model_options={"drop": 0.0})
     losses = {}
     for way, xla in (("plain", False), ("xla", True), ("xla again", True)):
-        monkeypatch.setattr(module, "uses_xla", lambda strategy, xla=xla: xla)
+        monkeypatch.setattr(steps, "uses_xla", lambda strategy, xla=xla: xla)
         folder = train(recipe, TinyArrays(), tmp_path / way, folds=[0], progress=False)
         losses[way] = pd.read_csv(folder / "fold-0.history.csv")["loss"].to_numpy()
     np.testing.assert_allclose(losses["xla"], losses["plain"], rtol=1e-3)

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from hbaclib.errors import PlatformError
-from hbaclib.training import fit
 from hbaclib.training.cross_validate import train
 from hbaclib.training.limits import Limits, forward_passes
+from hbaclib.training.trainer import Trainer
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -43,13 +43,13 @@ def test_too_little_time():
 
 
 def test_the_end_of_an_epoch_is_no_part_of_a_step(tmp_path, monkeypatch, caplog):
-    end = fit._Trainer._end_epoch
+    end = Trainer._note_epoch
 
-    def slow(*given):
+    def slow(*arguments):
         time.sleep(1)
-        end(*given)
+        end(*arguments)
 
-    monkeypatch.setattr(fit._Trainer, "_end_epoch", slow)
+    monkeypatch.setattr(Trainer, "_note_epoch", slow)
     recipe = tiny_recipe(stages=[{"epochs": 5, "steps": 2}])
     with caplog.at_level(logging.INFO, "hbaclib"):
         train(recipe, TinyArrays(), tmp_path, folds=[0], progress=False)

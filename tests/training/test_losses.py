@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from hbaclib.training.losses import kl_loss, smooth_labels, vote_weights
+from hbaclib.training.losses import kl_loss, smooth_targets, vote_weights
 
 
 @pytest.fixture
@@ -25,10 +25,10 @@ def test_loss_is_float32_for_float16_predictions(shares):
 
 
 def test_smoothing_keeps_a_distribution(shares):
-    smooth = smooth_labels(shares[0], 0.06)
+    smooth = smooth_targets(shares[0], 0.06)
     np.testing.assert_allclose(smooth.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(smooth[0], [0.95, 0.01, 0.01, 0.01, 0.01, 0.01], atol=1e-6)
-    assert (smooth_labels(shares[0], 0.0) == shares[0]).all()
+    assert (smooth_targets(shares[0], 0.0) == shares[0]).all()
 
 
 def test_vote_weights():

@@ -7,7 +7,7 @@ import pytest
 from hbaclib.artefacts import write_manifest
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.stages.names import PSEUDO_LABELS
-from hbaclib.training.targets import HELD_OUT, LABELS, training_labels
+from hbaclib.training.targets import HELD_OUT, LABELS, training_targets
 from tests.training.tiny import tiny_recipe
 
 # Votes of 2, 3, 4 and 12 experts, and one row of the fold that is left out.
@@ -62,23 +62,23 @@ PLAIN = VOTES / VOTES.sum(axis=1, keepdims=True)
 def test_votes_are_smoothed_then_mixed_each_up_to_its_number_of_voters(table, pseudo, up_to, pseudo_up_to, expected):
     smoothing = {"label_smoothing": 0.0, "label_smoothing_votes": 0.5, "label_smoothing_up_to": up_to}
     recipe = tiny_recipe(**smoothing, pseudo_weight=0.25, pseudo_up_to=pseudo_up_to)
-    labels = training_labels(recipe, *table, 0, pseudo)
+    labels = training_targets(recipe, *table, 0, pseudo)
     assert labels.shape == (5, 6) and labels.dtype == np.float32
     np.testing.assert_allclose(labels, expected, atol=1e-6)
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
     # A share of every label is spread evenly last, over what is mixed in as well.
-    spread = training_labels(recipe.override({"label_smoothing": 0.06}), *table, 0, pseudo)
+    spread = training_targets(recipe.override({"label_smoothing": 0.06}), *table, 0, pseudo)
     np.testing.assert_allclose(spread, 0.94 * np.array(expected) + 0.01, atol=1e-6)
 
 
 def test_numbers_of_the_first_row(table, pseudo):
     """(2 + 1/2) of 5 votes is 0.5, three quarters of it 0.375; smoothed after the mixing it would be 0.4."""
     recipe = tiny_recipe(label_smoothing=0.0, label_smoothing_votes=0.5, label_smoothing_up_to=3, pseudo_weight=0.25)
-    labels = training_labels(recipe, *table, 0, pseudo)
+    labels = training_targets(recipe, *table, 0, pseudo)
     np.testing.assert_allclose(labels[0], [0.375, 0.325, 0.075, 0.075, 0.075, 0.075], atol=1e-6)
 
 
 def test_votes_alone_stay_as_they_are(table):
     samples, folds = table
-    labels = training_labels(tiny_recipe(label_smoothing=0.0), samples, folds, 0)
+    labels = training_targets(tiny_recipe(label_smoothing=0.0), samples, folds, 0)
     np.testing.assert_allclose(labels, PLAIN, atol=1e-6)

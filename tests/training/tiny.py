@@ -45,7 +45,7 @@ def batch_norm_of(trainer, batches: int) -> dict[str, np.ndarray]:
     import keras
 
     rows, key = trainer.rows_of(trainer.recipe.stages[0]), (0, 0, 0, 0)
-    trainer._estimate_batch_norm(rows, key)
+    trainer.estimate_batch_norm(rows, key)
     (layer,) = batch_norm_layers(trainer.model)
     order = epoch_order(rows, batches, trainer.recipe.batch, (*key, 1_000_001))
     seen = [training_batch(trainer.inputs, order[i], trainer.recipe, (*key, 1_000_001, i))[0] for i in range(batches)]

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from hbaclib import build_model
-from hbaclib.training import devices
+from hbaclib.training import devices, steps
 from hbaclib.training.checkpoint import values_of
 from hbaclib.training.cross_validate import train
-from hbaclib.training.fit import Fit, _Trainer
+from hbaclib.training.fit import Fit
+from hbaclib.training.replicas import make_strategy
+from hbaclib.training.trainer import Trainer
 from tests.training.tiny import TinyArrays, batch_norm_of, tiny_recipe
 
 TWO = ("CPU:0", "CPU:1")
@@ -34,21 +36,21 @@ def estimate_batch_norm(folder):
     """The statistics that a fit over two devices estimates, beside those of the same batches computed directly."""
     recipe = tiny_recipe(batch_norm_batches=5)
     devices.configure(recipe)
-    made = _Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=folder, data="x"), TinyArrays(), TWO)
+    made = Trainer(Fit(recipe=recipe, fold=0, seed=0, folder=folder, data="x"), TinyArrays(), TWO)
     np.savez(folder / "result.npz", **batch_norm_of(made, 5))
 
 
 def choose_xla(folder):
     """Whether XLA would compile the steps if these devices were GPUs: with no strategy, outside and inside of one."""
-    real, devices._has_gpu = devices._has_gpu, lambda: True
+    real, steps._has_gpu = steps._has_gpu, lambda: True
     try:
-        strategy = devices.make_strategy(TWO, 4)
-        outside = devices.uses_xla(strategy)
+        strategy = make_strategy(TWO, 4)
+        outside = steps.uses_xla(strategy)
         with strategy.scope():
-            inside = devices.uses_xla(strategy)
-        np.savez(folder / "result.npz", alone=devices.uses_xla(devices.make_strategy()), two=[outside, inside])
+            inside = steps.uses_xla(strategy)
+        np.savez(folder / "result.npz", alone=steps.uses_xla(make_strategy()), two=[outside, inside])
     finally:
-        devices._has_gpu = real
+        steps._has_gpu = real
 
 
 if __name__ == "__main__":

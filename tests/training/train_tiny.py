@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hbaclib.training import fit
+from hbaclib.training import trainer
 from hbaclib.training.cross_validate import train
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -22,7 +22,7 @@ class SlowArrays(TinyArrays):
 
 def note_epochs(path):
     """Append a line "stage epoch" to a file whenever an epoch's training batches are made."""
-    batches = fit.training_batches
+    batches = trainer.training_batches
 
     def noted(inputs, order, targets, weights, recipe, key, shapes):
         if len(key) == 4:  # those that estimate batch-norm statistics have a longer one
@@ -30,7 +30,7 @@ def note_epochs(path):
                 print(*key[2:], file=file)
         return batches(inputs, order, targets, weights, recipe, key, shapes)
 
-    fit.training_batches = noted
+    trainer.training_batches = noted
 
 
 if __name__ == "__main__":

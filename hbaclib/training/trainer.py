@@ -1,0 +1,250 @@
+"""The training loop, the only one of the library: stage by stage, epoch by epoch, step by step.
+
+It can be killed at any moment. At the end of every epoch its whole state is stored; what happens between two such
+points depends on nothing but that state and numbers drawn from (seed, fold, stage, epoch, batch), so a fit that resumes
+after a kill ends with the same weights as one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from hbaclib.artefacts import atomic_path, write_table
+from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.dataset.folds import audit_folds
+from hbaclib.errors import TrainingError, list_some
+from hbaclib.evaluation.metric import kl_divergence
+from hbaclib.inputs.pipeline import Arrays, epoch_order, mean_prediction, training_batches
+from hbaclib.models.registry import batch_norm_layers
+from hbaclib.training.batch_norm import estimate_batch_norm
+from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
+from hbaclib.training.devices import current_precision, own_initial_weights, seed_everything
+from hbaclib.training.dropout import seed_dropout
+from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
+from hbaclib.training.losses import vote_weights
+from hbaclib.training.recipe import Stage
+from hbaclib.training.replicas import Replicas
+from hbaclib.training.schedules import learning_rates, steps_per_epoch
+from hbaclib.training.steps import inference, make_optimizer, statistics_pass, training_step
+from hbaclib.training.targets import training_targets
+from hbaclib.training.warm_start import start_from
+
+if TYPE_CHECKING:
+    from hbaclib.training.fit import Fit
+
+_DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
+
+
+class _Part(NamedTuple):
+    """A stage of the fit, the rows that it trains on, and the steps of one of its epochs."""
+
+    stage: Stage
+    rows: np.ndarray
+    steps: int
+
+
+class Trainer:
+    """The network of one fit, and the loop that trains it.
+
+    Args:
+        fit: which one.
+        inputs: the stored arrays.
+        devices: TensorFlow's names of the devices that share every batch; empty leaves the choice to TensorFlow.
+    """
+
+    def __init__(self, fit: Fit, inputs: Arrays, devices: tuple[str, ...]) -> None:
+        self.fit, self.recipe, self.inputs = fit, fit.recipe, inputs
+        samples = inputs.samples
+        self.folds = samples["patient_id"].map(inputs.folds).to_numpy()
+        self.votes = samples["n_votes"].to_numpy()
+        self.truth = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
+        self.targets = training_targets(fit.recipe, samples, inputs.folds, fit.fold, fit.pseudo_labels)
+        self.valid = np.flatnonzero(self.folds == fit.fold)
+        self.precision = current_precision()
+        self.replicas = Replicas(devices, fit.recipe.batch)
+        self.model = self.replicas.build(self._build)
+        # Traced once: a stage has a new optimizer, but the same network.
+        self.infer, self.look = inference(self.model), statistics_pass(self.model, self.replicas)
+        self.history: list[dict[str, Any]] = []
+
+    def _build(self) -> Any:
+        fit, recipe = self.fit, self.recipe
+        seed_everything(fit.seed, fit.fold)
+        with own_initial_weights(fit.seed, fit.fold):
+            model = recipe.build_network(fit.place(recipe.weights) or None, bn_momentum=recipe.batch_norm_momentum)
+        data, folders = self.inputs, [fit.place(path) for path in recipe.start_from]
+        start_from(model, folders, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)
+        return model
+
+    def rows_of(self, stage: Stage) -> np.ndarray:
+        """Rows that a stage trains on."""
+        return np.flatnonzero((self.folds != self.fit.fold) & (self.votes >= stage.min_votes))
+
+    def run(self, progress: bool, deadline: float | None, rounds: int, at_once: int) -> None:
+        """Train all stages, from where a stopped run left them, then write the fit's files.
+
+        Arguments and errors as for `hbaclib.training.fit.run_fit`.
+        """
+        fit, recipe, model = self.fit, self.recipe, self.model
+        plan = self._plan()
+        stored = load_checkpoint(fit.path("checkpoint.npz"), fit.key, self.precision)
+        resumed = (stored.stage, stored.epoch) if stored else (0, 0)
+        self.history = list(stored.history) if stored else []
+        limits = self._limits(plan, resumed, deadline, rounds, at_once)
+        done = limits.total - limits.left
+        shown = {"desc": fit.name, "unit": "step", "disable": not progress, "mininterval": 1}
+        with tqdm(total=limits.total, initial=done, **shown) as bar:
+            for number, (stage, rows, steps) in enumerate(plan):
+                if number < resumed[0]:
+                    continue
+                with self.replicas.strategy.scope():
+                    optimizer = make_optimizer(recipe, model)
+                    train_step = training_step(recipe, model, optimizer, self.replicas)
+                if stored and number == resumed[0]:
+                    assign_values(model.variables, stored.weights)
+                    assign_values(optimizer.variables, stored.optimizer)
+                rates = learning_rates(stage, steps)
+                weights = np.zeros(len(self.votes), np.float32)
+                weights[rows] = vote_weights(self.votes[rows], stage.vote_weights)
+                for epoch in range(resumed[1] if number == resumed[0] else 0, stage.epochs):
+                    key = (fit.seed, fit.fold, number, epoch)
+                    seed_dropout(model, (*key, _DROPOUT))
+                    order = epoch_order(rows, steps, recipe.batch, key)
+                    losses = np.zeros(steps)
+                    begin = time.perf_counter()
+                    for place, *batch in self._batches(order, weights, key):
+                        step = int(place)
+                        optimizer.learning_rate.assign(rates[epoch, step])
+                        losses[step] = float(train_step(*self.replicas.share(*batch)))
+                        if not np.isfinite(losses[step]):
+                            self._stop_at_nan(order[step], batch[:-2], number, epoch, step)
+                        limits.step(time.perf_counter() - begin)
+                        bar.update()
+                        bar.set_postfix_str(f"loss {losses[step]:.3f}{limits.says}", refresh=False)
+                        begin = time.perf_counter()
+                    raw = values_of(model.variables)
+                    self._finish_weights(optimizer, rows, key)
+                    self._note_epoch(number, epoch, rates[epoch, -1], losses)
+                    # Behind the last epoch what was finished stays: the next stage starts there, with a new optimizer.
+                    if epoch + 1 < stage.epochs:
+                        assign_values(model.variables, raw)
+                    del raw  # as large as the network
+                    self._store(number, epoch + 1, optimizer)
+        self._write()
+
+    def _plan(self) -> list[_Part]:
+        plan = []
+        for stage in self.recipe.stages:
+            rows = self.rows_of(stage)
+            plan.append(_Part(stage, rows, steps_per_epoch(stage, len(rows), self.recipe.batch)))
+        # Asked of the rows themselves that are about to be trained on, not of the table that they should come from.
+        patients = self.inputs.samples["patient_id"].to_numpy()
+        trained = np.unique(np.concatenate([patients[part.rows] for part in plan]))
+        audit_folds(self.inputs.samples, self.inputs.folds, {self.fit.fold: trained})
+        return plan
+
+    def _limits(
+        self, plan: list[_Part], resumed: tuple[int, int], deadline: float | None, rounds: int, at_once: int
+    ) -> Limits:
+        epochs = [(number, epoch) for number, part in enumerate(plan) for epoch in range(part.stage.epochs)]
+        left = [place for place in epochs if place >= resumed]
+        each, last = forward_passes(self.recipe, len(self.valid), batch_norm=bool(batch_norm_layers(self.model)))
+        return Limits(
+            self.fit.name,
+            sum(plan[number].steps for number, _ in left),
+            sum(plan[number].steps for number, _ in epochs),
+            rounds,
+            deadline,
+            memory_of_epoch_end(self.model, self.recipe),
+            at_once,
+            passes_left=each * len(left) + last,
+            passes=each * len(epochs) + last,
+        )
+
+    def _batches(self, order: np.ndarray, weights: np.ndarray, key: tuple[int, ...]) -> Any:
+        shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
+        return training_batches(self.inputs, order, self.targets, weights, self.recipe, key, shapes)
+
+    def _finish_weights(self, optimizer: Any, rows: np.ndarray, key: tuple[int, ...]) -> None:
+        """Make of the weights those that are judged and kept: averaged, with batch-norm statistics of their own."""
+        recipe = self.recipe
+        if recipe.ema:
+            optimizer.finalize_variable_values(self.model.trainable_variables)
+        if recipe.batch_norm_batches:
+            self.estimate_batch_norm(rows, key)
+
+    def estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
+        """Estimate the batch-norm statistics anew from training batches of some rows, drawn by a key of their own."""
+        key = (*key, _BATCH_NORM)
+        order = epoch_order(rows, self.recipe.batch_norm_batches, self.recipe.batch, key)
+        batches = self._batches(order, np.zeros(len(self.votes), np.float32), key)
+        estimate_batch_norm(self.model, self.look, (parts for _, *parts, _, _ in batches))
+
+    def _note_epoch(self, number: int, epoch: int, rate: float, losses: np.ndarray) -> None:
+        predictions, truth = self._predict(()), self.truth[self.valid]
+        many = self.votes[self.valid] >= MANY_VOTES
+        self.history.append(
+            {
+                "stage": number + 1,
+                "epoch": epoch + 1,
+                "learning_rate": float(rate),
+                "loss": float(losses.mean()),
+                "val_kl": _kl(truth, predictions),
+                "val_kl_many_votes": _kl(truth[many], predictions[many]),
+            }
+        )
+        write_table(self.fit.path("history.csv"), pd.DataFrame(self.history))
+
+    def _store(self, number: int, epochs: int, optimizer: Any) -> None:
+        """Write the checkpoint of so many finished epochs of a stage."""
+        Checkpoint(
+            key=self.fit.key,
+            precision=self.precision,
+            stage=number,
+            epoch=epochs,
+            history=self.history,
+            weights=values_of(self.model.variables),
+            optimizer=values_of(optimizer.variables),
+        ).save(self.fit.path("checkpoint.npz"))
+
+    def _predict(self, views: tuple[Any, ...]) -> np.ndarray:
+        """Shares of the rows that were left out, the mean over the plain view and these."""
+        rows, recipe = self.valid, dataclasses.replace(self.recipe, tta=views)
+        shares = mean_prediction(
+            lambda places, kind: self.inputs.gather(rows[places], kind), len(rows), recipe, [self.infer]
+        )
+        return shares.astype(np.float32)
+
+    def _write(self) -> None:
+        """Write the final weights, the learning curve and the out-of-fold predictions."""
+        with atomic_path(self.fit.path("weights.h5")) as partial:
+            # Keras goes by the ending.
+            whole = partial.with_name(partial.name.removesuffix(".h5") + ".weights.h5")
+            self.model.save_weights(whole)
+            whole.replace(partial)
+        write_table(self.fit.path("history.csv"), pd.DataFrame(self.history))
+        table = self.inputs.samples.iloc[self.valid].reset_index(drop=True).assign(fold=self.fit.fold)
+        table[list(PREDICTION_COLUMNS)] = self._predict(self.recipe.tta)
+        write_table(self.fit.path("oof.parquet"), table[list(OOF_COLUMNS)])
+
+    def _stop_at_nan(self, rows: np.ndarray, tensors: list[Any], number: int, epoch: int, step: int) -> None:
+        parts = [tensor.numpy() for tensor in tensors]
+        table = self.inputs.samples.iloc[rows][[*SAMPLE_ID, "patient_id"]].copy()
+        table["finite_input"] = np.all([np.isfinite(part).reshape(len(part), -1).all(axis=1) for part in parts], axis=0)
+        path = write_table(self.fit.path("nan.csv"), table)
+        bad = table.loc[~table["finite_input"], "eeg_id"]
+        cause = f"inputs that are not finite: eeg_id {list_some(bad)}" if len(bad) else "all inputs are finite"
+        raise TrainingError(
+            f"{self.fit.name}: the loss is not a number at stage {number + 1}, epoch {epoch + 1}, step {step + 1} "
+            f"({cause}); the batch's ids are in {path}"
+        )
+
+
+def _kl(targets: np.ndarray, predictions: np.ndarray) -> float:
+    return float(kl_divergence(targets, predictions)) if len(targets) else float("nan")
