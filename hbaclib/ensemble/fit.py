@@ -51,7 +51,7 @@ class Ensemble:
 
         Raises:
             DataError: naming every model whose shares are faulty.
-            ConfigError: a name is not in the ensemble, or the models given have no weight.
+            ConfigError: a name is not in the ensemble, or the named models have no weight.
         """
         names = self.names if names is None else tuple(names)
         if unknown := [name for name in names if name not in self.names]:
