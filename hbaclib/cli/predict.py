@@ -139,10 +139,10 @@ def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.nd
     from hbaclib.models.registry import model_names
     from hbaclib.prediction.members import TrainedNetwork
     from hbaclib.prediction.predictor import WITH_SPECTROGRAMS
-    from hbaclib.training.trained_folder import trained_recipe
+    from hbaclib.training.trained_folder import TrainedFolder
 
     ensemble, folders = open_members(artefacts)
-    recipes = {name: trained_recipe(path) for name, path in folders.items()}
+    recipes = {name: TrainedFolder.open(path).recipe for name, path in folders.items()}
     for name, recipe in recipes.items():
         if recipe.backbone not in model_names():
             raise ConfigError(

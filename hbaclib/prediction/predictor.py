@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from hbaclib.artefacts import read_manifest
 from hbaclib.conventions import (
     CLASSES,
     EEG_COLUMNS,
@@ -25,9 +24,9 @@ from hbaclib.conventions import (
 from hbaclib.ensemble.store import open_members
 from hbaclib.errors import DataError, list_some
 from hbaclib.inputs.pipeline import input_kinds, mean_prediction
-from hbaclib.models.registry import INPUT_SHAPES, build_model
+from hbaclib.models.registry import INPUT_SHAPES
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained_folder import trained_recipe, weight_files
+from hbaclib.training.trained_folder import TrainedFolder
 
 WITH_SPECTROGRAMS = {"both", "kaggle", "starter"}
 """Kinds of inputs that need the ten-minute spectrograms."""
@@ -64,20 +63,9 @@ class Predictor:
         Raises:
             ArtefactError: the folder holds no finished training run, or a weight file is missing.
         """
-        folder = Path(folder)
-        recipe = trained_recipe(folder)
-        models = []
-        for fold in read_manifest(folder).facts["folds"] if folds is None else folds:
-            for path in weight_files(folder, fold):
-                model = build_model(
-                    recipe.backbone,
-                    recipe.layout,
-                    recipe.inputs,
-                    **recipe.network_options(),
-                )
-                model.load_weights(path)
-                models.append(_compiled(model))
-        return cls(recipe, models)
+        trained = TrainedFolder.open(folder)
+        paths = [path for fold in (trained.folds if folds is None else folds) for path in trained.weights(fold)]
+        return cls(trained.recipe, [_compiled(trained.network(path)) for path in paths])
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -153,7 +141,7 @@ def predict_members(
     """
     predictors = {}
     for name, folder in folders.items():
-        if spectrogram is not None or not WITH_SPECTROGRAMS & set(input_kinds(trained_recipe(folder))):
+        if spectrogram is not None or not WITH_SPECTROGRAMS & set(input_kinds(TrainedFolder.open(folder).recipe)):
             predictors[name] = Predictor.load(folder)
     if not predictors:
         raise DataError(

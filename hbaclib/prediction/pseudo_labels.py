@@ -8,6 +8,7 @@ carry its labels into the fit that is scored on it.)
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from hbaclib.source import code_digest
 from hbaclib.stages.names import PSEUDO_LABELS
 from hbaclib.training.devices import configure
 from hbaclib.training.targets import HELD_OUT, LABELS
-from hbaclib.training.trained_folder import audit_trained, held_out_patients, trained_manifest, trained_recipe
+from hbaclib.training.trained_folder import TrainedFolder
 
 _CHUNK = 256
 
@@ -47,16 +48,15 @@ def make_pseudo_labels(
         ConfigError: no members, or no fold that all of them have.
         ArtefactError: a member is not a finished training run.
     """
-    folders, folder = [Path(member).resolve() for member in members], Path(out_folder).resolve()
+    trained, folder = [TrainedFolder.open(Path(member).resolve()) for member in members], Path(out_folder).resolve()
     samples = inputs.samples
-    manifests = [trained_manifest(member) for member in folders]
-    numbers = sorted(set.intersection(*(set(manifest.facts["folds"]) for manifest in manifests))) if manifests else []
+    numbers = sorted(set.intersection(*(set(member.folds) for member in trained))) if trained else []
     if not numbers:
-        raise ConfigError(f"pseudo-labels from {[str(path) for path in folders]}: no fold that all of them have")
-    for member in folders:
+        raise ConfigError(f"pseudo-labels from {[str(member.path) for member in trained]}: no fold that all have")
+    for member in trained:
         for fold in numbers:
-            audit_trained(member, fold, samples, inputs.folds)
-    needed = {"arrays": inputs.digest} | {f"member {k}": manifest.digest for k, manifest in enumerate(manifests)}
+            member.audit(fold, samples, inputs.folds)
+    needed = {"arrays": inputs.digest} | {f"member {k}": member.manifest.digest for k, member in enumerate(trained)}
     if is_current(folder, inputs=needed, parameters={"up_to": up_to}, code=code_digest(__name__)):
         return folder
     fold_of = samples["patient_id"].map(inputs.folds).to_numpy()
@@ -65,11 +65,9 @@ def make_pseudo_labels(
         rows = np.flatnonzero((fold_of != fold) & (samples["n_votes"].to_numpy() <= up_to))
         table = samples.iloc[rows][list(SAMPLE_ID)].reset_index(drop=True)
         table.insert(0, "fold", fold)
-        table[list(PREDICTION_COLUMNS)] = np.mean([_predict(member, fold, inputs, rows) for member in folders], axis=0)
+        table[list(PREDICTION_COLUMNS)] = np.mean([_predict(member, fold, inputs, rows) for member in trained], axis=0)
         tables.append(table)
-        unseen = held_out_patients(folders[0], fold)
-        for member in folders[1:]:
-            unseen = np.intersect1d(unseen, held_out_patients(member, fold))
+        unseen = reduce(np.intersect1d, [member.held_out(fold) for member in trained])
         held_out.append(pd.DataFrame({"fold": fold, "patient_id": unseen}))
     for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
         with atomic_path(folder / name) as partial:
@@ -86,11 +84,11 @@ def make_pseudo_labels(
     return folder
 
 
-def _predict(member: Path, fold: int, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
+def _predict(member: TrainedFolder, fold: int, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
     # The fits may have run in processes of their own: here the networks would get this process's precision, and
     # TensorFlow all memory of all GPUs, which the next fits need.
-    configure(trained_recipe(member))
-    predictor = Predictor.load(member, folds=[fold])
+    configure(member.recipe)
+    predictor = Predictor.load(member.path, folds=[fold])
     parts = [np.zeros((0, len(PREDICTION_COLUMNS)), np.float32)]
     for start in range(0, len(rows), _CHUNK):
         chosen = rows[start : start + _CHUNK]

@@ -16,37 +16,12 @@ Source: Cawley and Talbot, On over-fitting in model selection (2010).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import MANY_VOTES, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS, VOTE_TIERS
-from hbaclib.errors import ArtefactError
+from hbaclib.conventions import MANY_VOTES, PREDICTION_COLUMNS, VOTE_COLUMNS, VOTE_TIERS
 from hbaclib.evaluation.metric import divergence
 from hbaclib.evaluation.tiers import tier_mask
-from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained_folder import fit_name
-
-
-def read_folds(folder: str | Path, recipe: Recipe, folds: Iterable[int]) -> pd.DataFrame:
-    """Out-of-fold rows of some folds of a trained folder, the mean over its seeds, sorted by id.
-
-    Raises:
-        ArtefactError: a table is missing.
-    """
-    tables = []
-    for fold in folds:
-        paths = [Path(folder) / f"{fit_name(recipe, fold, seed)}.oof.parquet" for seed in recipe.seeds]
-        try:
-            parts = [pd.read_parquet(path) for path in paths]
-        except OSError as error:
-            raise ArtefactError(f"{folder}: fold {fold} cannot be read ({error}); train it again") from error
-        table = parts[0].copy()
-        table[list(PREDICTION_COLUMNS)] = np.mean([part[list(PREDICTION_COLUMNS)].to_numpy() for part in parts], axis=0)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True).sort_values(list(SAMPLE_ID), ignore_index=True)
 
 
 def row_losses(table: pd.DataFrame) -> np.ndarray:

@@ -19,13 +19,13 @@ from hbaclib.artefacts import atomic_path, digest_json, read_manifest, stage_loc
 from hbaclib.conventions import MANY_VOTES
 from hbaclib.errors import ArtefactError, ConfigError, HbacError, MemoryShortage, PlatformError, TrainingError
 from hbaclib.inputs.pipeline import Arrays
-from hbaclib.models.registry import build_model
 from hbaclib.platform import session_hours_left
-from hbaclib.search.score import counted_rows, nested_choice, read_folds, row_losses, tier_scores
+from hbaclib.search.score import counted_rows, nested_choice, row_losses, tier_scores
 from hbaclib.search.space import Choice, Space, change, corners, show
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.cross_validate import check_training, train
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.trained_folder import TrainedFolder
 
 if TYPE_CHECKING:
     import optuna
@@ -272,7 +272,7 @@ class _Runner:
             session_hours=session_hours_left(),
             pseudo_labels=self.pseudo_labels,
         )
-        return read_folds(folder, recipe, self.folds)
+        return TrainedFolder.open(folder).oof(self.folds)
 
 
 def _blames_values(error: HbacError) -> bool:
@@ -289,7 +289,7 @@ def _check_network(recipe: Recipe, shown: str) -> None:
     Not before: building starts TensorFlow, which would keep this process on GPUs that the fits are to have.
     """
     try:
-        build_model(recipe.backbone, recipe.layout, recipe.inputs, **recipe.network_options())
+        recipe.build_network()
     except (ValueError, TypeError, ArithmeticError) as error:
         why = " ".join(str(error).split())[:200]
         raise ConfigError(f"{shown}: model {recipe.backbone!r} cannot be built ({why})") from error

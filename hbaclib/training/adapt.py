@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained_folder import trained_recipe
+from hbaclib.training.trained_folder import TrainedFolder
 
 _WAVENET = "wavenet"
 
@@ -74,15 +74,16 @@ def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
     fusions = {name for name, plan in plans.items() if plan.family.with_signal}
     fitting, used = {}, set()
     for name, plan in plans.items():
-        own = [path for path in plan.start_from if name in fusions and _parts(trained_recipe(path)) & _parts(plan)]
+        folders = plan.start_from if name in fusions else ()
+        own = [path for path in folders if _parts(TrainedFolder.open(path).recipe) & _parts(plan)]
         fitting[name] = plan.override({"start_from": own})
         used |= set(own)
     for name in fusions:
         for path in plans[name].start_from:
             if path not in used:
                 raise ConfigError(
-                    f"start_from: {path} holds {trained_recipe(path).backbone!r}, which is a part of none of "
-                    f"{', '.join(sorted(fusions))}"
+                    f"start_from: {path} holds {TrainedFolder.open(path).recipe.backbone!r}, which is a part of none "
+                    f"of {', '.join(sorted(fusions))}"
                 )
     return fitting
 

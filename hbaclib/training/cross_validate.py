@@ -29,7 +29,7 @@ from hbaclib.artefacts import (
     stage_lock,
     write_manifest,
 )
-from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_ID
+from hbaclib.conventions import OOF_COLUMNS, SAMPLE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import Arrays, input_kinds
@@ -41,11 +41,9 @@ from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.progress import Watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
-from hbaclib.training.trained_folder import audit_trained, fit_name, trained_recipe, weight_files
+from hbaclib.training.trained_folder import TrainedFolder, fit_name, read_oof
 
 log = logging.getLogger(__name__)
-
-__all__ = ["check_training", "train", "trained_recipe"]
 
 RECIPE, OOF, HISTORY = "recipe.toml", "oof.parquet", "history.csv"
 
@@ -188,7 +186,7 @@ def check_training(
         inputs.gather(np.zeros(1, int), kind)  # raises where the recipe reads what is not stored
     for fold in chosen:
         for path in recipe.start_from:
-            audit_trained(path, fold, samples, table)
+            TrainedFolder.open(path).audit(fold, samples, table)
         if pseudo_labels is not None:
             load_pseudo_labels(pseudo_labels, samples, table, fold)
         if not (fold_of == fold).any():
@@ -212,7 +210,7 @@ def _data_of(fold: int, recipe: Recipe, inputs: Arrays, weights: str, pseudo_lab
         used["weights"] = weights
     try:
         for path in recipe.start_from:
-            used[f"from {path}"] = [digest_file(file) for file in weight_files(path, fold)]
+            used[f"from {path}"] = [digest_file(file) for file in TrainedFolder.open(path).weights(fold)]
         if pseudo_labels is not None:
             labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
             used["pseudo_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
@@ -287,24 +285,17 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
     """Join what the finished fits left: one out-of-fold table (mean over the seeds), one learning curve."""
     finished = {fit.name: fit for fit in fits if fit.finished()}
     folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if fit.name not in finished})
-    tables, histories = [], []
-    for fold in folds:
-        members = [fit for fit in finished.values() if fit.fold == fold]
-        parts = [pd.read_parquet(fit.path("oof.parquet")) for fit in members]
-        table = parts[0].copy()
-        table[list(PREDICTION_COLUMNS)] = np.mean([part[list(PREDICTION_COLUMNS)].to_numpy() for part in parts], axis=0)
-        tables.append(table)
-        histories += [pd.read_csv(fit.path("history.csv")).assign(fold=fold, seed=fit.seed) for fit in members]
+    whole = [fit for fit in finished.values() if fit.fold in folds]
+    histories = [pd.read_csv(fit.path("history.csv")).assign(fold=fit.fold, seed=fit.seed) for fit in whole]
     outputs = [folder / RECIPE, folder / HISTORY]
     if len(folds) == recipe.folds:
         # Only a whole table can be compared with other models' and enter an ensemble.
-        oof = pd.concat(tables, ignore_index=True).sort_values(list(SAMPLE_ID), ignore_index=True)
         with atomic_path(folder / OOF) as partial:
-            oof[list(OOF_COLUMNS)].to_parquet(partial, index=False)
+            read_oof(folder, recipe, folds)[list(OOF_COLUMNS)].to_parquet(partial, index=False)
         outputs.append(folder / OOF)
     with atomic_path(folder / HISTORY) as partial:
         pd.concat(histories, ignore_index=True).to_csv(partial, index=False)
-    outputs += [path for fit in finished.values() if fit.fold in folds for path in fit.outputs()]
+    outputs += [path for fit in whole for path in fit.outputs()]
     facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in finished.values()]
     return write_manifest(
         folder,

@@ -32,7 +32,7 @@ from hbaclib.inputs.pipeline import (
     mean_prediction,
     training_batches,
 )
-from hbaclib.models.registry import all_layers, batch_norm_layers, build_model, register_model
+from hbaclib.models.registry import all_layers, batch_norm_layers, register_model
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.devices import (
@@ -231,14 +231,7 @@ class _Trainer:
         fit, recipe = self.fit, self.recipe
         seed_everything(fit.seed, fit.fold)
         with own_initial_weights(fit.seed, fit.fold):
-            model = build_model(
-                recipe.backbone,
-                recipe.layout,
-                recipe.inputs,
-                fit.place(recipe.weights) or None,
-                bn_momentum=recipe.batch_norm_momentum,
-                **recipe.network_options(),
-            )
+            model = recipe.build_network(fit.place(recipe.weights) or None, bn_momentum=recipe.batch_norm_momentum)
         if recipe.start_from:
             data, folders = self.inputs, [fit.place(path) for path in recipe.start_from]
             start_from(model, folders, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)

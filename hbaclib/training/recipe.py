@@ -318,6 +318,17 @@ class Recipe:
             options["shape" if self.inputs == "raw" else "signal_shape"] = shape
         return options
 
+    def build_network(self, weights: str | None = None, **options: Any) -> Any:
+        """The recipe's uncompiled network.
+
+        Args:
+            weights: see `hbaclib.build_model`; None for random ones.
+            options: further keyword arguments of the network's builder.
+        """
+        from hbaclib.models.registry import build_model
+
+        return build_model(self.backbone, self.layout, self.inputs, weights, **self.network_options(), **options)
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values (JSON and TOML know all of them)."""
         return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}

@@ -1,35 +1,22 @@
-"""What a trained folder tells about itself: its recipe, its files' names, and whom its networks never saw."""
+"""A trained folder, opened: its recipe, its networks' weights, whom they never saw, and what they predicted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hbaclib.artefacts import Manifest, check_kind
+from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.stages.names import FIRST_ROUND, TRAINED
 from hbaclib.training.recipe import Recipe
-
-
-def trained_manifest(folder: str | Path) -> Manifest:
-    """The manifest of a trained folder.
-
-    Raises:
-        ArtefactError: the folder does not hold a finished training run.
-    """
-    return check_kind(folder, TRAINED, FIRST_ROUND)
-
-
-def trained_recipe(folder: str | Path) -> Recipe:
-    """The recipe of a trained folder.
-
-    Raises:
-        ArtefactError: the folder does not hold a finished training run.
-    """
-    return Recipe.from_dict(trained_manifest(folder).parameters["recipe"], str(folder))
 
 
 def fit_name(recipe: Recipe, fold: int, seed: int) -> str:
@@ -37,51 +24,109 @@ def fit_name(recipe: Recipe, fold: int, seed: int) -> str:
     return f"fold-{fold}" if len(recipe.seeds) == 1 else f"fold-{fold}-seed-{seed}"
 
 
-def weight_files(folder: str | Path, fold: int) -> list[Path]:
-    """Weight files of a fold's trained networks, one for each seed.
+@dataclass(frozen=True)
+class TrainedFolder:
+    """A finished training run.
+
+    Attributes:
+        path: its folder.
+        manifest: the folder's manifest.
+        recipe: what was trained, and how.
+    """
+
+    path: Path
+    manifest: Manifest
+    recipe: Recipe
+
+    @classmethod
+    def open(cls, path: str | Path) -> TrainedFolder:
+        """Open a folder that `hbaclib.training.cross_validate.train` wrote.
+
+        Raises:
+            ArtefactError: the folder does not hold a finished training run.
+        """
+        manifest = check_kind(path, TRAINED, FIRST_ROUND)
+        return cls(Path(path), manifest, Recipe.from_dict(manifest.parameters["recipe"], str(path)))
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds that were left out in turn; not all of the recipe's where others are still to be trained."""
+        return tuple(self.manifest.facts["folds"])
+
+    def weights(self, fold: int) -> list[Path]:
+        """Weight files of a fold's networks, one for each of the recipe's seeds.
+
+        Raises:
+            ArtefactError: a file is missing.
+        """
+        files = [self.path / f"{fit_name(self.recipe, fold, seed)}.weights.h5" for seed in self.recipe.seeds]
+        for path in files:
+            if not path.is_file():
+                raise ArtefactError(f"{path}: missing; train fold {fold} again")
+        return files
+
+    def network(self, weights: Path) -> Any:
+        """The uncompiled network with one of its `weights`."""
+        network = self.recipe.build_network()
+        network.load_weights(weights)
+        return network
+
+    def oof(self, folds: Iterable[int] | None = None) -> pd.DataFrame:
+        """Out-of-fold rows of some folds, the mean over the seeds, sorted by id.
+
+        Args:
+            folds: which ones; None takes all that are trained.
+
+        Raises:
+            ArtefactError: a table is missing.
+        """
+        return read_oof(self.path, self.recipe, self.folds if folds is None else folds)
+
+    def held_out(self, fold: int) -> np.ndarray:
+        """Patients that no network of a fold has seen, sorted, from the fold's own out-of-fold tables.
+
+        Raises:
+            ArtefactError: a table is missing.
+            ConfigError: the fold was not trained there.
+        """
+        if fold not in self.folds:
+            raise ConfigError(f"{self.path}: fold {fold} was not trained there; it has {list(self.folds)}")
+        patients = [table["patient_id"].to_numpy() for table in _seed_tables(self.path, self.recipe, fold)]
+        return reduce(np.intersect1d, patients, patients[0])
+
+    def audit(self, fold: int, samples: pd.DataFrame, folds: pd.Series) -> None:
+        """Check that the networks of a fold never saw the patients that this fold has now.
+
+        Args:
+            fold: one of the folds.
+            samples: the samples table.
+            folds: fold of every patient.
+
+        Raises:
+            LeakError: naming a patient that they were trained on.
+            ArtefactError, ConfigError: as `held_out` says.
+        """
+        audit_folds(samples, folds, {fold: np.setdiff1d(samples["patient_id"].unique(), self.held_out(fold))})
+
+
+def read_oof(folder: Path, recipe: Recipe, folds: Iterable[int]) -> pd.DataFrame:
+    """`TrainedFolder.oof` of a folder whose run has not ended.
 
     Raises:
-        ArtefactError: the folder is not a finished training run, or a file is missing.
+        ArtefactError: a table is missing.
     """
-    recipe = trained_recipe(folder)
-    files = [Path(folder) / f"{fit_name(recipe, fold, seed)}.weights.h5" for seed in recipe.seeds]
-    for path in files:
-        if not path.is_file():
-            raise ArtefactError(f"{path}: missing; train fold {fold} again")
-    return files
+    means = []
+    for fold in folds:
+        tables = _seed_tables(folder, recipe, fold)
+        mean = tables[0].copy()
+        mean[list(PREDICTION_COLUMNS)] = np.mean([t[list(PREDICTION_COLUMNS)].to_numpy() for t in tables], axis=0)
+        means.append(mean)
+    return pd.concat(means, ignore_index=True).sort_values(list(SAMPLE_ID), ignore_index=True)
 
 
-def held_out_patients(folder: str | Path, fold: int) -> np.ndarray:
-    """Patients that no network of a trained folder's fold has seen, from its own out-of-fold tables.
-
-    Args:
-        folder: a trained folder.
-        fold: one of its folds.
-
-    Raises:
-        ArtefactError: the folder does not hold a finished training run, or a table is missing.
-        ConfigError: the fold was not trained there.
-    """
-    folder, manifest = Path(folder), trained_manifest(folder)
-    if fold not in manifest.facts["folds"]:
-        raise ConfigError(f"{folder}: fold {fold} was not trained there; it has {manifest.facts['folds']}")
-    recipe = trained_recipe(folder)
-    held_out: np.ndarray | None = None
-    for seed in recipe.seeds:
-        path = folder / f"{fit_name(recipe, fold, seed)}.oof.parquet"
-        try:
-            patients = pd.read_parquet(path, columns=["patient_id"])["patient_id"].unique()
-        except OSError as error:
-            raise ArtefactError(f"{path}: cannot be read ({error}); train the fold again") from error
-        held_out = patients if held_out is None else np.intersect1d(held_out, patients)
-    assert held_out is not None
-    return np.sort(held_out)
-
-
-def audit_trained(folder: str | Path, fold: int, samples: pd.DataFrame, folds: pd.Series) -> None:
-    """Check that a trained folder's networks of a fold never saw the patients that this fold has now.
-
-    Raises:
-        LeakError: naming a patient that they were trained on.
-    """
-    audit_folds(samples, folds, {fold: np.setdiff1d(samples["patient_id"].unique(), held_out_patients(folder, fold))})
+def _seed_tables(folder: Path, recipe: Recipe, fold: int) -> list[pd.DataFrame]:
+    """A fold's out-of-fold tables, one for each seed."""
+    try:
+        return [pd.read_parquet(folder / f"{fit_name(recipe, fold, seed)}.oof.parquet") for seed in recipe.seeds]
+    except OSError as error:
+        raise ArtefactError(f"{folder}: fold {fold} cannot be read ({error}); train it again") from error

@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hbaclib.errors import ConfigError
-from hbaclib.models.registry import build_model
 from hbaclib.training.recipe import Recipe
-from hbaclib.training.trained_folder import audit_trained, trained_recipe, weight_files
+from hbaclib.training.trained_folder import TrainedFolder
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +49,11 @@ def start_from(
     """
     target = _parts(model)
     for folder in map(Path, folders):
-        audit_trained(folder, fold, samples, folds)
-        there = trained_recipe(folder)
-        path = weight_files(folder, fold)[there.seeds.index(seed) if seed in there.seeds else 0]
-        network = build_model(there.backbone, there.layout, there.inputs, **there.network_options())
-        network.load_weights(path)
+        trained = TrainedFolder.open(folder)
+        trained.audit(fold, samples, folds)
+        there = trained.recipe
+        path = trained.weights(fold)[there.seeds.index(seed) if seed in there.seeds else 0]
+        network = trained.network(path)
         source = _parts(network)
         names = [name for name in target if name in source]
         if not names:

@@ -17,7 +17,7 @@ from hbaclib.training.devices import configure
 from hbaclib.training.losses import smooth_labels
 from hbaclib.training.recipe import load_recipe
 from hbaclib.training.targets import LABELS, load_pseudo_labels, training_labels
-from hbaclib.training.trained_folder import held_out_patients
+from hbaclib.training.trained_folder import TrainedFolder
 from hbaclib.training.warm_start import start_from
 from tests.training.tiny import TinyArrays
 from tests.training.tiny_signals import RAW, STARTER, SWAPPED, SignalArrays, quick
@@ -40,7 +40,7 @@ def pseudo(member, arrays, tmp_path_factory):
 
 def test_held_out_patients_are_those_of_the_fold(member, arrays):
     for fold in (0, 1):
-        assert set(held_out_patients(member, fold)) == set(arrays.folds.index[arrays.folds == fold])
+        assert set(TrainedFolder.open(member).held_out(fold)) == set(arrays.folds.index[arrays.folds == fold])
 
 
 def test_each_fold_gets_its_labels_from_the_networks_that_left_it_out(member, arrays, pseudo):

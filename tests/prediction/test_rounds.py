@@ -9,7 +9,7 @@ from hbaclib.prediction.pseudo_labels import make_pseudo_labels
 from hbaclib.prediction.rounds import round_folders, train_in_rounds
 from hbaclib.training.cross_validate import train
 from hbaclib.training.targets import LABELS
-from hbaclib.training.trained_folder import trained_recipe
+from hbaclib.training.trained_folder import TrainedFolder
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -36,8 +36,8 @@ def test_two_rounds_are_those_made_by_hand(arrays, tmp_path, monkeypatch):
     assert given == [7.5, 5.0], "what is left of a session is asked anew"
     before, labels = round_folders(folder)
     assert (before.name, labels.name) == ("06_first_round_tiny", "06_pseudo_labels_tiny")
-    assert trained_recipe(folder) == recipe
-    assert trained_recipe(before) == recipe.override({"pseudo_weight": 0.0})
+    assert TrainedFolder.open(folder).recipe == recipe
+    assert TrainedFolder.open(before).recipe == recipe.override({"pseudo_weight": 0.0})
 
     first = train(quick(), arrays, tmp_path / "first", progress=False)
     made = make_pseudo_labels([first], arrays, tmp_path / "labels", up_to=5)
@@ -59,7 +59,7 @@ def test_one_round_where_no_pseudo_labels_are_wanted(arrays, tmp_path, weight, w
     )
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["06_train_tiny"]
     assert read_manifest(folder).facts["folds"] == [1]
-    assert trained_recipe(folder).pseudo_weight == 0
+    assert TrainedFolder.open(folder).recipe.pseudo_weight == 0
 
 
 def test_names_of_any_folder(tmp_path):

@@ -52,7 +52,8 @@ def invent_training(monkeypatch):
             table[list(PREDICTION_COLUMNS)] = share * right + (1 - share) / 6
             folder.mkdir(parents=True, exist_ok=True)
             table[list(OOF_COLUMNS)].to_parquet(folder / f"fold-{fold}.oof.parquet")
-        write_manifest(folder, "train", inputs={}, parameters={}, outputs=[], facts={"seconds": 1.0})
+        parameters, facts = {"recipe": recipe.to_dict()}, {"folds": list(folds), "seconds": 1.0}
+        write_manifest(folder, "train", inputs={}, parameters=parameters, outputs=[], facts=facts)
         return folder
 
     monkeypatch.setattr(module, "train", invented)

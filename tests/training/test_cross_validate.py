@@ -12,7 +12,8 @@ from hbaclib.artefacts import read_manifest, verify
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError, PlatformError, TrainingError
 from hbaclib.prediction.predictor import Predictor
-from hbaclib.training.cross_validate import train, trained_recipe
+from hbaclib.training.cross_validate import train
+from hbaclib.training.trained_folder import TrainedFolder
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 
@@ -41,7 +42,7 @@ def trained(arrays, tmp_path_factory):
 
 def test_folder_holds_what_the_next_stages_read(trained, arrays):
     recipe = tiny_recipe()
-    assert trained_recipe(trained) == recipe
+    assert TrainedFolder.open(trained).recipe == recipe
     manifest = verify(trained)
     assert manifest.inputs.keys() == {"arrays", "network"} and manifest.inputs["arrays"] == arrays.digest
     assert manifest.code and manifest.facts["folds"] == [0, 1]
