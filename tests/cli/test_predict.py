@@ -93,13 +93,13 @@ def test_rows_do_not_depend_on_each_other_nor_on_chunks(trained, data, monkeypat
 
 
 def test_the_networks_are_loaded_once_and_recordings_read_once(trained, data, monkeypatch):
+    from hbaclib.prediction import windows
     from hbaclib.prediction.predictor import Predictor
-    from hbaclib.recordings import parquet as recordings
 
     loaded, read = [], []
-    load, load_eeg = Predictor.load, recordings.load_eeg
+    load, load_eeg = Predictor.load, windows.load_eeg
     monkeypatch.setattr(Predictor, "load", lambda folder: loaded.append(folder.name) or load(folder))
-    monkeypatch.setattr(recordings, "load_eeg", lambda path: read.append(path.stem) or load_eeg(path))
+    monkeypatch.setattr(windows, "load_eeg", lambda path: read.append(path.stem) or load_eeg(path))
     monkeypatch.setattr(cli_predict, "_CHUNK", 2)
     table(trained["ensemble"], data / "eegs", "--spectrogram", data / "spectrograms")
     assert sorted(loaded) == ["both", "eeg"] and read == list("abcde")
@@ -197,7 +197,10 @@ def test_a_mistake_is_one_line_and_leaves_no_file(trained, data, tmp_path):
         ((trained["eeg"], tmp_path / "empty"), "empty: found nothing; expected *.parquet"),
         ((trained["eeg"], tmp_path / "torn.parquet"), "torn.parquet: not a whole Parquet file"),
         ((trained["eeg"], eeg, "--window", "0.5"), "a.parquet: 10000 samples; expected at least 10100"),
-        ((trained["both"], eeg, "--spectrogram", "none"), "see spectrograms; expected networks of the EEG alone"),
+        (
+            (trained["both"], eeg, "--spectrogram", "none"),
+            "see Kaggle spectrograms; expected networks of the EEG alone",
+        ),
         ((trained["both"], eeg, "--spectrogram", data / "nowhere"), "nowhere: no such file or folder"),
         ((trained["both"], eeg, "--spectrogram", eeg), "column time, LL_0.59"),
         ((trained["both"], data / "eegs", "--spectrogram", eeg), "one spectrogram for 5 EEG files"),
@@ -293,12 +296,12 @@ def test_wrong_usage(data, words):
 
 
 def test_interrupted(trained, data, tmp_path, monkeypatch):
-    from hbaclib.prediction.members import TrainedNetwork
+    from hbaclib.prediction.predictor import Predictor
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainedNetwork, "__init__", stop)
+    monkeypatch.setattr(Predictor, "load", stop)
     answer = call(trained["eeg"], data / "eegs", "--out", tmp_path / "shares.csv")
     assert answer.exit_code == 130 and "shares.csv was not written" in answer.stderr
     assert not list(tmp_path.iterdir())
