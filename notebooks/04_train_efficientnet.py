@@ -66,28 +66,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import build_model, plots, score_by_tier
+from hbaclib import plots, score_by_tier
 from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.inputs.augment import augment
-from hbaclib.inputs.store import open_inputs
-from hbaclib.platform import output_root, session_hours_left
+from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
-from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, stage_name
-from hbaclib.training.adapt import on_folds_of
-from hbaclib.training.cross_validate import train
-from hbaclib.training.devices import configure
+from hbaclib.suite.prerequisites import stage_name
 
-plans = efficientnet_plans(recipe, backbone, weights)
-plan = plans.first
-configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
-plans.find_weights()  # what is missing is told now, not after the earlier stages are computed
-
-out = output_root(out)
-inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-plan = on_folds_of(plan, inputs)
-stage = stage or stage_name(plan.backbone)
-adopt_fits(stage, out)  # folds that other Kaggle kernels have trained, where they are split over several
-print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
+chosen = efficientnet_plans(recipe, backbone, weights)
+family = open_family(chosen, out, data, stage=stage or stage_name(chosen.first.backbone), folds=folds)
+plan = family.plans.first
 plan
 
 # %% [markdown]
@@ -97,7 +85,7 @@ plan
 # may change nothing.
 
 # %%
-stored = inputs.gather(np.array([0]))
+stored = family.inputs.gather(np.array([0]))
 plots.plot_input(stored[0], title="as stored")
 plt.show()
 for draw in range(2):
@@ -113,16 +101,7 @@ for draw in range(2):
 # learning curves grow below while the fits run.
 
 # %%
-with plots.live_learning_curves() as draw:
-    folder = train(
-        plan,
-        inputs,
-        out / stage,
-        folds=folds or None,
-        session_hours=session_hours_left(),
-        mirrored=mirrored,
-        on_epoch=draw,
-    )
+folder = family.train(mirrored=mirrored)[plan.backbone]
 
 # %% [markdown]
 # ## The network
@@ -130,7 +109,7 @@ with plots.live_learning_curves() as draw:
 # Built here and not before: where several GPUs train one fit each, this process must leave them alone till then.
 
 # %%
-network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, **plan.network_options())
+network = plan.build_network()
 print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
 del network
 
