@@ -54,7 +54,7 @@ sampling = "vote_groups"  # or "non_overlapping": one sample per recording
 n_folds = 5
 seed = 0
 spectrograms = "files"  # "from_eeg": compute the ten-minute spectrograms instead of reading them
-on_bad_file = "error"  # "skip": go on without faulty files
+on_bad_file = "error"  # "skip": leave faulty files out
 synthetic_patients = 40  # size and seed of the synthetic set, where one is made
 synthetic_recordings = 2.5  # its mean number of ten-minute recordings per patient
 synthetic_seed = 1
@@ -85,7 +85,7 @@ source = data_folder(
 # ## Check and port
 #
 # Every file is opened. Faults are listed all at once, with what was found and what was expected; with
-# `on_bad_file="skip"` the run goes on without the faulty ones. A second run with the same files returns at once.
+# `on_bad_file="skip"` the run leaves out the faulty ones. A second run with the same files returns at once.
 
 # %%
 folder = port_data(

@@ -135,18 +135,18 @@ else:
 if rows is None:
     print("this data set has no spectrogram files: all of them are computed from the EEG")
 else:
-    computed, given = kaggle_spectrogram(eeg, first_centre=2.0), rows[138:162]
+    computed, stored = kaggle_spectrogram(eeg, first_centre=2.0), rows[138:162]
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", sharey=True)
     extent = (276, 324, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
-    for axis, name, power in zip(axes, ("file", "computed from the EEG"), (given, computed), strict=True):
-        log_power = 10 * np.log10(np.maximum(power[: len(given), :100].T, 1e-2))
+    for axis, name, power in zip(axes, ("file", "computed from the EEG"), (stored, computed), strict=True):
+        log_power = 10 * np.log10(np.maximum(power[: len(stored), :100].T, 1e-2))
         shown = axis.imshow(log_power, origin="lower", aspect="auto", extent=extent, vmin=-10, vmax=40)
         axis.set(title=f"{name}, chain {REGIONS[0]}", xlabel="time in the ten minutes (s)")
     axes[0].set_ylabel("frequency (Hz)")
     figure.colorbar(shown, ax=axes, label="power density (dB re 1 µV²/Hz)")
     plt.show()
     inner = slice(3, 21)
-    difference = np.abs(computed[inner] - given[inner]) / np.maximum(given[inner], 1)
+    difference = np.abs(computed[inner] - stored[inner]) / np.maximum(stored[inner], 1)
     print(f"median relative difference away from the ends: {np.nanmedian(difference):.2%}")
 
 # %% [markdown]

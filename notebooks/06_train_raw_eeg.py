@@ -154,7 +154,7 @@ for name in shown:
 # ## The ensemble of the bands, and S3's two halves
 #
 # The ensemble of the bands joins ResNet1D-GRU on the whole signal and on each band. S3 averages the mean of these
-# networks (with the weights of the bands where they are given) and the image network. Weights are given above, or
+# networks (with the weights of the bands where they are set) and the image network. Weights are set above, or
 # fitted on the other folds, so that no fold is scored with weights that saw it; those shown are fitted to all folds.
 
 # %%

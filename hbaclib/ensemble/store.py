@@ -122,7 +122,7 @@ def save_ensemble(ensemble: EnsembleFit, folder: str | Path, members: Mapping[st
     folder = Path(folder)
     used = [name for name in ensemble.table["name"] if ensemble.weights[name] > 0]
     if missing := [name for name in used if name not in members]:
-        raise ArtefactError(f"{folder}: no folder given for the models {list_some(missing)}")
+        raise ArtefactError(f"{folder}: no folder named for the models {list_some(missing)}")
     parent = folder.resolve().parent
     alone = ensemble.table.set_index("name")["kl"]
     return write_json(

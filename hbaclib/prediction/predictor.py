@@ -70,7 +70,7 @@ class Predictor:
         except HbacError:
             raise
         except (OSError, ValueError) as error:
-            reason = (str(error) or "no reason given").splitlines()[0]
+            reason = (str(error) or "no reason told").splitlines()[0]
             raise ArtefactError(f"{folder}: weights cannot be loaded ({reason})") from error
         # The first prediction traces the networks; done here, it does not count as a recording's time.
         predictor.predict({kind: np.zeros((1, *SHAPES[kind]), np.float32) for kind in predictor.kinds})
