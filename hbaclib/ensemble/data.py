@@ -105,17 +105,11 @@ def _fold_faults(folds: np.ndarray) -> list[str]:
 def without_duplicates(data: EnsembleData) -> list[int]:
     """Numbers of the models that differ from every earlier one."""
     flat = data.shares.reshape(len(data.shares), -1)
-    centred = flat - flat.mean(axis=1, keepdims=True)
-    norms = np.sqrt(np.sum(centred**2, axis=1))
-    scale = np.where(norms > 0, norms, 1.0)
-    correlation = centred @ centred.T / np.outer(scale, scale)
+    with np.errstate(invalid="ignore"):  # what is the same everywhere correlates with nothing
+        same = np.atleast_2d(np.corrcoef(flat)) > _SAME
     kept: list[int] = []
     for model in range(len(flat)):
-        same = any(
-            np.array_equal(flat[model], flat[other]) or (norms[model] > 0 and correlation[model, other] > _SAME)
-            for other in kept
-        )
-        if not same:
+        if not any(same[model, other] or np.array_equal(flat[model], flat[other]) for other in kept):
             kept.append(model)
     return kept
 

@@ -135,24 +135,16 @@ class Family:
             return {}
         oof, grus, image = load_oof(self.folders), self.plans.grus, self.plans.image
         shares = dict(zip(oof.names, oof.predictions, strict=True))
-        fits = {}
-
-        def fit(name: str, members: dict[str, np.ndarray], weights: Sequence[float]) -> None:
-            fits[name] = fit_ensemble(
-                np.stack(list(members.values())),
-                oof.targets,
-                oof.folds,
-                oof.patients,
-                list(members),
-                oof.n_votes,
-                weights=weights or None,
-            )
-
+        joined: dict[str, tuple[dict[str, np.ndarray], Sequence[float]]] = {}
         if len(grus) > 1:
-            fit("ensemble of the bands", {name: shares[name] for name in grus}, band_weights)
+            joined["ensemble of the bands"] = {name: shares[name] for name in grus}, band_weights
         if image:
             mean = np.average([shares[name] for name in grus], axis=0, weights=band_weights or None)
-            fit("S3: signals and image", {"signals": mean, "image": shares[image]}, half_weights)
+            joined["S3: signals and image"] = {"signals": mean, "image": shares[image]}, half_weights
+        fits = {}
+        for title, (parts, weights) in joined.items():
+            about = oof.targets, oof.folds, oof.patients, list(parts), oof.n_votes
+            fits[title] = fit_ensemble(np.stack(list(parts.values())), *about, weights=weights or None)
         return fits
 
 
