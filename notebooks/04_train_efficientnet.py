@@ -47,8 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import plots, score_by_tier
-from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
+from hbaclib import load_oof, plots, score_by_tier
 from hbaclib.inputs.augment import augment
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
@@ -110,11 +109,10 @@ plt.show()
 # scales; the test set is of tier ">=10".
 
 # %%
-if (folder / "oof.parquet").is_file():
-    oof = pd.read_parquet(folder / "oof.parquet")
-    targets, predictions = oof[list(VOTE_COLUMNS)].to_numpy(), oof[list(PREDICTION_COLUMNS)].to_numpy()
-    scores = score_by_tier(targets, predictions, oof["n_votes"], oof["patient_id"])
-    plots.plot_confusion(targets, predictions)
+if family.finished():
+    oof = load_oof(folder)
+    scores = score_by_tier(oof.targets, oof.predictions[0], oof.n_votes, oof.patients)
+    plots.plot_confusion(oof.targets, oof.predictions[0])
     plt.show()
 else:
     scores = "trained some of the folds; the out-of-fold table is written when all are done"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,9 +78,12 @@ def ensemble_stage(
     """
     folder, places = Path(folder).resolve(), [Path(member).resolve() for member in members]
     with stage_lock(folder):
-        inputs = {place.name: check_kind(place, TRAINED).digest for place in places}
-        parameters = {"weights": dict(weights) if weights else None}
-        if is_current(folder, inputs=inputs, parameters=parameters, code=code_digest(__name__)):
+        made_from: dict[str, Any] = {
+            "inputs": {place.name: check_kind(place, TRAINED).digest for place in places},
+            "parameters": {"weights": dict(weights) if weights else None},
+            "code": code_digest(__name__),
+        }
+        if is_current(folder, **made_from):
             return folder
         oof = load_oof(places)
         fit = fit_ensemble(
@@ -95,9 +99,7 @@ def ensemble_stage(
         write_manifest(
             folder,
             ENSEMBLE,
-            inputs=inputs,
-            parameters=parameters,
-            code=code_digest(__name__),
+            **made_from,
             outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
             facts={"score": fit.score, "tier": fit.tier, "kind": fit.kind, "members": len(oof.names)},
         )

@@ -6,7 +6,7 @@ nor on its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,18 @@ class Predictor:
             if kind not in inputs or np.shape(inputs[kind])[1:] != SHAPES[kind]:
                 found = "are missing" if kind not in inputs else f"have shape {np.shape(inputs[kind])}"
                 raise DataError(f"{kind!r} inputs {found}, expected (n, {', '.join(map(str, SHAPES[kind]))})")
-        size = len(inputs[self.kinds[0]])
-        shares = mean_prediction(
-            lambda rows, kind: np.asarray(inputs[kind][rows], np.float32), size, self.recipe, self.models
+        return self.predict_rows(
+            lambda rows, kind: np.asarray(inputs[kind][rows], np.float32), len(inputs[self.kinds[0]])
         )
+
+    def predict_rows(self, gather: Callable[[np.ndarray, str], np.ndarray], size: int) -> np.ndarray:
+        """`predict` of so many rows, whose inputs are asked for batch by batch.
+
+        Args:
+            gather: from row numbers and a kind of input to these rows of it.
+            size: number of rows.
+        """
+        shares = mean_prediction(gather, size, self.recipe, self.models)
         return (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 

@@ -15,14 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hbaclib.artefacts import (
-    MANIFEST,
-    atomic_path,
-    is_current,
-    read_manifest,
-    stage_lock,
-    write_manifest,
-)
+from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
@@ -197,12 +190,13 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     """
     folder, source = Path(folder).resolve(), Path(source).resolve()
     with stage_lock(folder):
-        inputs = {
-            "artefacts": read_manifest(artefacts).digest,
-            "test": data_digest(source, "test", folder.parent / STORE),
+        test = data_digest(source, "test", folder.parent / STORE)
+        made_from: dict[str, Any] = {
+            "inputs": {"artefacts": read_manifest(artefacts).digest, "test": test},
+            "parameters": {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")},
+            "code": code_digest(__name__),
         }
-        parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}
-        if not is_current(folder, inputs=inputs, parameters=parameters, code=code_digest(__name__)):
+        if not is_current(folder, **made_from):
             (folder / MANIFEST).unlink(missing_ok=True)
             made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
             with atomic_path(folder / LOG_FILE) as partial:
@@ -210,9 +204,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
             write_manifest(
                 folder,
                 SUBMIT,
-                inputs=inputs,
-                parameters=parameters,
-                code=code_digest(__name__),
+                **made_from,
                 outputs=[SUBMISSION_FILE, LOG_FILE],
                 facts={
                     "rows": len(made.table),
