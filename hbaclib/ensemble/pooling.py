@@ -125,6 +125,7 @@ def _log(shares: np.ndarray) -> np.ndarray:
     return np.log(np.clip(shares, EPSILON, 1.0))
 
 
+_RESTARTS, _GAP = 10, 1e-5
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
@@ -153,14 +154,24 @@ def _log_linear_weights(members: Members, targets: np.ndarray) -> Objective:
 
 def _simplex_minimum(objective: Objective, start: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Minimise over w >= 0 with sum w = 1; w is 0 where it is not free."""
-    w = minimize(
-        objective,
-        np.where(free, start, 0.0) / start[free].sum() if start[free].any() else free / free.sum(),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, each) for each in free.astype(float)],
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
-        options={"ftol": 1e-12},
-    ).x
-    w = np.where(w < 1e-6, 0.0, w)
-    return w / w.sum()
+    equal = free / free.sum()
+    w = np.where(free, start, 0.0)
+    w = w / w.sum() if w.any() else equal
+    for _ in range(_RESTARTS):
+        w = minimize(
+            objective,
+            # Moved inwards: where a class has no share at all but from members without weight, slopes are no guide.
+            0.98 * w + 0.02 * equal,
+            jac=True,
+            method="SLSQP",
+            bounds=[(0, each) for each in free.astype(float)],
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+            options={"ftol": 1e-12},
+        ).x
+        w = np.where(w < 1e-6, 0.0, w)
+        w = w / w.sum()
+        # The objective is convex: no other weights are better by more than this.
+        slope = objective(w)[1]
+        if w @ slope - slope[free].min() < _GAP:
+            break
+    return w

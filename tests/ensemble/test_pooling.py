@@ -121,3 +121,21 @@ def test_zero_shares_do_no_harm(data):
     clipped /= clipped.sum(axis=2, keepdims=True)
     for kind in KINDS:
         assert np.isfinite(loss(fit_pool(kind, clipped, targets), clipped, targets))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_linear_weights_from_a_corner_with_zero_shares_are_the_minimum(seed):
+    """Where a member alone gives a class no share the loss is all but infinite and its slope no guide."""
+    rng = np.random.default_rng(seed)
+    expected, targets = fake_votes(rng, 300, np.full(300, 3))
+    shares = np.stack([fake_model(rng, expected, noise, 1.0) for noise in (0.5, 1.0, 1.5, 2.0)])
+    shares = np.where(shares < 0.1, 0, shares)
+    shares /= shares.sum(axis=2, keepdims=True)
+    weights = np.full(4, 0.25)
+    for _ in range(3000):  # expectation maximisation: slow, and sure
+        pooled = np.maximum(np.tensordot(weights, shares, axes=1), 1e-15)
+        weights = weights * np.einsum("mnc,nc->m", shares, targets / pooled)
+        weights /= weights.sum()
+    for corner in np.eye(4):
+        pool = fit_pool("linear weights", shares, targets, start=Pool(corner))
+        assert loss(pool, shares, targets) <= loss(Pool(weights), shares, targets) + 1e-7
