@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= test,dev
 CONSTRAINTS ?=
-NOTEBOOKS := $(wildcard notebooks/*.py)
 SUITE ?= demo
 JOBS ?= 2
 
@@ -51,7 +50,7 @@ format: install
 
 # One direction only, source to notebook: jupytext's --sync goes by file times and may overwrite the newer file.
 notebooks: install
-	for source in $(NOTEBOOKS); do $(BIN)/jupytext --quiet --to ipynb --update --output "$${source%.py}.ipynb" "$$source" || exit 1; done
+	$(BIN)/python tests/notebooks/check_pairs.py --write
 
 notebooks-check: install
 	$(BIN)/python tests/notebooks/check_pairs.py

@@ -22,7 +22,7 @@ _PUBLIC = {
     "inputs.store": ("open_inputs",),
     "models.registry": ("build_model", "model_names", "register_model"),
     "training.cross_validate": ("train",),
-    "prediction.predictor": ("predict",),
+    "prediction.ensemble_predictor": ("predict",),
     "training.recipe": ("load_recipe",),
     "evaluation.metric": ("kl_divergence",),
     "evaluation.tiers": ("score_by_tier",),

@@ -23,26 +23,7 @@
 # Writes: `01_port_data/` with samples, folds, a table of every recording's quality, and the spectrogram rows.
 
 # %% tags=["bootstrap"]
-# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
-    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
-    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
-    if not found:
-        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
-    wheels = [
-        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
-    ]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
-    importlib.invalidate_caches()
-
+# `make notebooks` puts the cell of hbaclib/kaggle/bootstrap.py here, which makes hbaclib importable on Kaggle, too.
 from hbaclib.platform import describe
 
 print(describe())
@@ -57,7 +38,7 @@ sampling = "vote_groups"  # or "non_overlapping": one sample per recording
 n_folds = 5
 seed = 0
 spectrograms = "files"  # "from_eeg": compute the ten-minute spectrograms instead of reading them
-on_bad_file = "error"  # "skip": go on without faulty files
+on_bad_file = "error"  # "skip": leave faulty files out
 synthetic_patients = 40  # size and seed of the synthetic set, where one is made
 synthetic_recordings = 2.5  # its mean number of ten-minute recordings per patient
 synthetic_seed = 1
@@ -88,7 +69,7 @@ source = data_folder(
 # ## Check and port
 #
 # Every file is opened. Faults are listed all at once, with what was found and what was expected; with
-# `on_bad_file="skip"` the run goes on without the faulty ones. A second run with the same files returns at once.
+# `on_bad_file="skip"` the run leaves out the faulty ones. A second run with the same files returns at once.
 
 # %%
 folder = port_data(

@@ -22,26 +22,7 @@
 # Reads: `01_port_data/` and the EEG files. Writes: `02_eeg_spectrograms/`.
 
 # %% tags=["bootstrap"]
-# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
-    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
-    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
-    if not found:
-        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
-    wheels = [
-        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
-    ]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
-    importlib.invalidate_caches()
-
+# `make notebooks` puts the cell of hbaclib/kaggle/bootstrap.py here, which makes hbaclib importable on Kaggle, too.
 from hbaclib.platform import describe
 
 print(describe())
@@ -138,18 +119,18 @@ else:
 if rows is None:
     print("this data set has no spectrogram files: all of them are computed from the EEG")
 else:
-    computed, given = kaggle_spectrogram(eeg, first_centre=2.0), rows[138:162]
+    computed, stored = kaggle_spectrogram(eeg, first_centre=2.0), rows[138:162]
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", sharey=True)
     extent = (276, 324, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
-    for axis, name, power in zip(axes, ("file", "computed from the EEG"), (given, computed), strict=True):
-        log_power = 10 * np.log10(np.maximum(power[: len(given), :100].T, 1e-2))
+    for axis, name, power in zip(axes, ("file", "computed from the EEG"), (stored, computed), strict=True):
+        log_power = 10 * np.log10(np.maximum(power[: len(stored), :100].T, 1e-2))
         shown = axis.imshow(log_power, origin="lower", aspect="auto", extent=extent, vmin=-10, vmax=40)
         axis.set(title=f"{name}, chain {REGIONS[0]}", xlabel="time in the ten minutes (s)")
     axes[0].set_ylabel("frequency (Hz)")
     figure.colorbar(shown, ax=axes, label="power density (dB re 1 µV²/Hz)")
     plt.show()
     inner = slice(3, 21)
-    difference = np.abs(computed[inner] - given[inner]) / np.maximum(given[inner], 1)
+    difference = np.abs(computed[inner] - stored[inner]) / np.maximum(stored[inner], 1)
     print(f"median relative difference away from the ends: {np.nanmedian(difference):.2%}")
 
 # %% [markdown]

@@ -23,26 +23,7 @@
 # reader joins both halves when a batch is asked for, so that nothing is stored twice.
 
 # %% tags=["bootstrap"]
-# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
-    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
-    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
-    if not found:
-        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
-    wheels = [
-        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
-    ]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
-    importlib.invalidate_caches()
-
+# `make notebooks` puts the cell of hbaclib/kaggle/bootstrap.py here, which makes hbaclib importable on Kaggle, too.
 from hbaclib.platform import describe
 
 print(describe())

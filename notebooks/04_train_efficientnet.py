@@ -24,26 +24,7 @@
 # Writes: `04_train_<backbone>/` with recipe, weights, learning curves and out-of-fold predictions.
 
 # %% tags=["bootstrap"]
-# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
-    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
-    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
-    if not found:
-        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
-    wheels = [
-        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
-    ]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
-    importlib.invalidate_caches()
-
+# `make notebooks` puts the cell of hbaclib/kaggle/bootstrap.py here, which makes hbaclib importable on Kaggle, too.
 from hbaclib.platform import describe
 
 print(describe())
@@ -66,28 +47,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import build_model, plots, score_by_tier
-from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
+from hbaclib import load_oof, plots, score_by_tier
 from hbaclib.inputs.augment import augment
-from hbaclib.inputs.store import open_inputs
-from hbaclib.platform import output_root, session_hours_left
+from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
-from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, stage_name
-from hbaclib.training.adapt import on_folds_of
-from hbaclib.training.cross_validate import train
-from hbaclib.training.devices import configure
+from hbaclib.suite.prerequisites import stage_name
 
-plans = efficientnet_plans(recipe, backbone, weights)
-plan = plans.first
-configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
-plans.find_weights()  # what is missing is told now, not after the earlier stages are computed
-
-out = output_root(out)
-inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-plan = on_folds_of(plan, inputs)
-stage = stage or stage_name(plan.backbone)
-adopt_fits(stage, out)  # folds that other Kaggle kernels have trained, where they are split over several
-print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
+chosen = efficientnet_plans(recipe, backbone, weights)
+family = open_family(chosen, out, data, stage=stage or stage_name(chosen.first.backbone), folds=folds)
+plan = family.plans.first
 plan
 
 # %% [markdown]
@@ -97,7 +65,7 @@ plan
 # may change nothing.
 
 # %%
-stored = inputs.gather(np.array([0]))
+stored = family.inputs.gather(np.array([0]))
 plots.plot_input(stored[0], title="as stored")
 plt.show()
 for draw in range(2):
@@ -113,16 +81,7 @@ for draw in range(2):
 # learning curves grow below while the fits run.
 
 # %%
-with plots.live_learning_curves() as draw:
-    folder = train(
-        plan,
-        inputs,
-        out / stage,
-        folds=folds or None,
-        session_hours=session_hours_left(),
-        mirrored=mirrored,
-        on_epoch=draw,
-    )
+folder = family.train(mirrored=mirrored)[plan.backbone]
 
 # %% [markdown]
 # ## The network
@@ -130,7 +89,7 @@ with plots.live_learning_curves() as draw:
 # Built here and not before: where several GPUs train one fit each, this process must leave them alone till then.
 
 # %%
-network = build_model(plan.backbone, layout=plan.layout, inputs=plan.inputs, **plan.network_options())
+network = plan.build_network()
 print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
 del network
 
@@ -150,11 +109,10 @@ plt.show()
 # scales; the test set is of tier ">=10".
 
 # %%
-if (folder / "oof.parquet").is_file():
-    oof = pd.read_parquet(folder / "oof.parquet")
-    targets, predictions = oof[list(VOTE_COLUMNS)].to_numpy(), oof[list(PREDICTION_COLUMNS)].to_numpy()
-    scores = score_by_tier(targets, predictions, oof["n_votes"], oof["patient_id"])
-    plots.plot_confusion(targets, predictions)
+if family.finished():
+    oof = load_oof(folder)
+    scores = score_by_tier(oof.targets, oof.predictions[0], oof.n_votes, oof.patients)
+    plots.plot_confusion(oof.targets, oof.predictions[0])
     plt.show()
 else:
     scores = "trained some of the folds; the out-of-fold table is written when all are done"

@@ -24,26 +24,7 @@
 # Writes: `05_train_<network>/` for every network, and the table that compares them.
 
 # %% tags=["bootstrap"]
-# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
-    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
-    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
-    if not found:
-        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
-    wheels = [
-        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
-    ]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
-    importlib.invalidate_caches()
-
+# `make notebooks` puts the cell of hbaclib/kaggle/bootstrap.py here, which makes hbaclib importable on Kaggle, too.
 from hbaclib.platform import describe
 
 print(describe())
@@ -67,35 +48,13 @@ stage = ""  # name of the folder of the comparison; empty: 05_kerascv
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from hbaclib import build_model, plots
-from hbaclib.ensemble.comparison import store_comparison
-from hbaclib.inputs.store import open_inputs
-from hbaclib.models.registry import all_layers
-from hbaclib.platform import output_root, session_hours_left
-from hbaclib.plots.networks import plot_learning_rates, plot_loss_against_epoch, plot_network
+from hbaclib import plots
+from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import kerascv_plans
-from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported
-from hbaclib.training.adapt import on_folds_of
-from hbaclib.training.cross_validate import check_training, train
-from hbaclib.training.devices import configure
-from hbaclib.training.schedules import recipe_learning_rates
 
 chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights)
-plan = chosen.first
-configure(plan)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
-if chosen.note:
-    print(chosen.note)
-chosen.find_weights()  # what is missing is told now, not after the earlier stages are computed
-
-out = output_root(out)
-inputs = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-plans = {name: on_folds_of(each, inputs) for name, each in chosen.recipes.items()}
-names = list(plans)
-plan = plans[names[0]]
-stage = stage or "05_kerascv"
-for each in plans.values():
-    check_training(each, inputs, folds or None)  # all of them before the first one trains
-print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
+family = open_family(chosen, out, data, stage="05_train_{}", folds=folds)
+names, plan = list(family.plans.recipes), family.plans.first
 plan
 
 # %% [markdown]
@@ -104,10 +63,7 @@ plan
 # Before anything is trained: the rate of every step of a fit.
 
 # %%
-votes = inputs.samples["n_votes"]
-share = 1 - 1 / plan.folds
-rows = [int(share * (votes >= step.min_votes).sum()) for step in plan.stages]
-plot_learning_rates(recipe_learning_rates(plan, rows), title=f"recipe {plan.name}")
+plots.plot_learning_rates(family.learning_rates(plan), title=f"recipe {plan.name}")
 plt.show()
 
 # %% [markdown]
@@ -118,7 +74,7 @@ plt.show()
 
 # %%
 if plan.layout == "stem":
-    plots.show_augmentations(inputs, plan)
+    plots.show_augmentations(family.inputs, plan)
     plt.show()
 
 # %% [markdown]
@@ -129,20 +85,7 @@ if plan.layout == "stem":
 # grow below.
 
 # %%
-folders = {}
-for name, chosen in plans.items():
-    adopt_fits(f"05_train_{name}", out)  # folds that other Kaggle kernels have trained
-    if chosen.start_from:
-        print(f"{name} starts from {', '.join(chosen.start_from)}")
-    with plots.live_learning_curves() as draw:
-        folders[name] = train(
-            chosen,
-            inputs,
-            out / f"05_train_{name}",
-            folds=folds or None,
-            session_hours=session_hours_left(),
-            on_epoch=draw,
-        )
+folders = family.train()
 
 # %% [markdown]
 # ## The networks
@@ -152,17 +95,7 @@ for name, chosen in plans.items():
 # GPUs train one fit each, this process must leave them alone till then.)
 
 # %%
-sizes = {}
-drawn = [*backbones, *names[len(backbones) :][:1]]
-for name, chosen in plans.items():
-    network = build_model(name, chosen.layout, chosen.inputs, **chosen.network_options())
-    trained = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
-    sizes[name] = {"parameters": network.count_params(), "trainable": trained, "layers": len(list(all_layers(network)))}
-    if name in drawn:
-        plot_network(network)
-        plt.show()
-    del network
-pd.DataFrame(sizes).T
+family.networks(names, drawn=[*backbones, *names[len(backbones) :][:1]])
 
 # %% [markdown]
 # ## Loss against epoch
@@ -173,7 +106,7 @@ pd.DataFrame(sizes).T
 # %%
 pair = [name for name in ("efficientnet_v2_b2", "mobilenet_v3_large") if name in folders]
 pair = pair if len(pair) == 2 else list(folders)[:2]
-plot_loss_against_epoch({name: pd.read_csv(folders[name] / "history.csv") for name in pair})
+plots.plot_loss_against_epoch({name: pd.read_csv(folders[name] / "history.csv") for name in pair})
 plt.show()
 
 # %% [markdown]
@@ -183,9 +116,4 @@ plt.show()
 # with its 95 % interval over patients. Scores of different tiers are on different scales.
 
 # %%
-complete = [folder for folder in folders.values() if (folder / "oof.parquet").is_file()]
-if complete:
-    table = store_comparison(complete, out / stage)
-else:
-    table = "trained some of the folds; the out-of-fold tables are written when all are done"
-table
+family.compare(stage or "05_kerascv")

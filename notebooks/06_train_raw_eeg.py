@@ -24,26 +24,7 @@
 # Writes: `06_train_<network>/` for every network, and the table that compares them.
 
 # %% tags=["bootstrap"]
-# Makes hbaclib importable where only an attached data set of wheels holds it (Kaggle, internet off).
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-if not all(importlib.util.find_spec(name) for name in ("hbaclib", "efficientnet")):
-    inputs = Path(os.environ.get("HBAC_INPUT_ROOT", "/kaggle/input"))
-    found = [path for pattern in ("datasets/*/*", "*") for path in sorted(inputs.glob(f"{pattern}/hbaclib-*.whl"))]
-    if not found:
-        raise ImportError(f"hbaclib is not installed and no data set with its wheel is attached below {inputs}")
-    wheels = [
-        path for path in found[0].parent.glob("*.whl") if not importlib.util.find_spec(path.name.split("-")[0].lower())
-    ]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, *map(str, wheels)], check=True)
-    importlib.invalidate_caches()
-
+# `make notebooks` puts the cell of hbaclib/kaggle/bootstrap.py here, which makes hbaclib importable on Kaggle, too.
 from hbaclib.platform import describe
 
 print(describe())
@@ -72,23 +53,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hbaclib import build_model, load_oof, plots
+from hbaclib import plots
 from hbaclib.dataset.competition import open_competition
 from hbaclib.dataset.examples import class_examples, read_sample
-from hbaclib.ensemble.comparison import store_comparison
-from hbaclib.ensemble.fit import fit_ensemble
 from hbaclib.inputs.pipeline import gather_parts
-from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
-from hbaclib.plots.networks import plot_learning_rates, plot_network, plot_raw_signals
-from hbaclib.prediction.rounds import round_folders, train_in_rounds
-from hbaclib.stages.signals_200hz import store_signals_200hz
+from hbaclib.suite.family import ensemble_tables, open_family
 from hbaclib.suite.plans import raw_plans
-from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, source_of
-from hbaclib.training.adapt import on_folds_of
-from hbaclib.training.cross_validate import check_training
-from hbaclib.training.devices import configure
-from hbaclib.training.schedules import recipe_learning_rates
+from hbaclib.suite.prerequisites import source_of
 
 chosen = raw_plans(
     recipe,
@@ -101,23 +73,9 @@ chosen = raw_plans(
     epochs=epochs,
     crop_seconds=crop_seconds,
 )
-signals, grus, image = chosen.signals, chosen.grus, chosen.recipes.get(chosen.image)
-configure(chosen.first)  # threads, seeds and determinism are part of the recipe and are set before TensorFlow starts
-if chosen.note:
-    print(chosen.note)
-chosen.find_weights()  # what is missing is told now, not after the earlier stages are computed
-
-out = output_root(out)
-port = ported(out, data)
-signals_200hz = store_signals_200hz(source_of(data, out), port, out) if crop_seconds else None
-inputs = open_inputs(port, eeg_products(out, data), images(out, data), signals_200hz)
-plans = {name: on_folds_of(each, inputs) for name, each in chosen.recipes.items()}
-plan = next(iter(plans.values()))
-stage = stage or "06_raw_eeg"
-for each in plans.values():  # all of them before the first one trains
-    check_training(each.override({"pseudo_weight": 0.0}), inputs, folds or None)
-print(f"{len(inputs.samples):,} samples of {inputs.samples.patient_id.nunique():,} patients")
-plan
+family = open_family(chosen, out, data, stage="06_train_{}", folds=folds)
+inputs, plans = family.inputs, family.plans
+plans.first
 
 # %% [markdown]
 # ## A recording, and the input made from it
@@ -127,12 +85,12 @@ plan
 
 # %%
 row, sample = next(class_examples(inputs.samples).iterrows())
-eeg, _ = read_sample(open_competition(source_of(data, out)), sample)
+eeg, _ = read_sample(open_competition(source_of(data, output_root(out))), sample)
 plots.plot_montage(eeg, title=f"{sample.label}, recording {sample.eeg_id}", seconds=(20, 30))
 plt.show()
-for name in dict.fromkeys([signals[0], signals[-1]]):
-    traces = gather_parts(lambda kind: inputs.gather(np.array([row]), kind), plans[name])[-1][0]
-    plot_raw_signals(traces, seconds=crop_seconds or 50, title=f"input of {name}")
+for name in dict.fromkeys([plans.signals[0], plans.signals[-1]]):
+    traces = gather_parts(lambda kind: inputs.gather(np.array([row]), kind), plans.recipes[name])[-1][0]
+    plots.plot_raw_signals(traces, seconds=crop_seconds or 50, title=f"input of {name}")
     plt.show()
 
 # %% [markdown]
@@ -141,11 +99,8 @@ for name in dict.fromkeys([signals[0], signals[-1]]):
 # Before anything is trained: the rate of every step of a fit.
 
 # %%
-votes = inputs.samples["n_votes"]
-share = 1 - 1 / plan.folds
-for chosen in [plan, image] if image else [plan]:
-    rows = [int(share * (votes >= step.min_votes).sum()) for step in chosen.stages]
-    plot_learning_rates(recipe_learning_rates(chosen, rows), title=f"recipe {chosen.name}")
+for name in dict.fromkeys([next(iter(plans.recipes)), *filter(None, [plans.image])]):
+    plots.plot_learning_rates(family.learning_rates(plans.recipes[name]), title=f"recipe {plans.recipes[name].name}")
     plt.show()
 
 # %% [markdown]
@@ -156,15 +111,7 @@ for chosen in [plan, image] if image else [plan]:
 # of the network in training grow below.
 
 # %%
-folders = {}
-for name, chosen in plans.items():
-    folder = out / f"06_train_{name}"
-    for part in (folder, round_folders(folder)[0]):
-        adopt_fits(part.name, out)  # folds that other Kaggle kernels have trained
-    with plots.live_learning_curves() as draw:
-        folders[name] = train_in_rounds(
-            chosen, inputs, folder, folds=folds or None, pseudo_labels=pseudo_labels, on_epoch=draw
-        )
+folders = family.train(pseudo_labels=pseudo_labels)
 
 # %% [markdown]
 # ## The networks
@@ -174,16 +121,8 @@ for name, chosen in plans.items():
 # leave them alone till then.)
 
 # %%
-shown = [*backbones, *([image.backbone] if image else [])]
-counts = {}
-for name in shown:
-    chosen = plans[name]
-    network = build_model(chosen.backbone, chosen.layout, chosen.inputs, **chosen.network_options())
-    counts[name] = network.count_params()
-    plot_network(network)
-    plt.show()
-    del network
-pd.Series(counts, name="parameters").to_frame()
+shown = [*backbones, *filter(None, [plans.image])]
+family.networks(shown, drawn=shown)[["parameters"]]
 
 # %% [markdown]
 # ## Learning curves
@@ -199,25 +138,12 @@ for name in shown:
 # ## The ensemble of the bands, and S3's two halves
 #
 # The ensemble of the bands joins ResNet1D-GRU on the whole signal and on each band. S3 averages the mean of these
-# networks (with the weights of the bands where they are given) and the image network. Weights are given above, or
+# networks (with the weights of the bands where they are set) and the image network. Weights are set above, or
 # fitted on the other folds, so that no fold is scored with weights that saw it; those shown are fitted to all folds.
 
 # %%
-complete = {name: folder for name, folder in folders.items() if (folder / "oof.parquet").is_file()}
-ensembles = {}
-if len(complete) == len(folders):
-    oof = load_oof(complete)
-    shares = dict(zip(oof.names, oof.predictions, strict=True))
-    joined = {"ensemble of the bands": ({name: shares[name] for name in grus}, band_weights)} if len(grus) > 1 else {}
-    if image:
-        mean = np.average([shares[name] for name in grus], axis=0, weights=band_weights or None)
-        joined["S3: signals and image"] = ({"signals": mean, "image": shares[image.backbone]}, half_weights)
-    for name, (members, given) in joined.items():
-        about = (oof.targets, oof.folds, oof.patients, list(members), oof.n_votes)
-        ensembles[name] = fit_ensemble(np.stack(list(members.values())), *about, weights=given or None)
-fitted = [fit.table.set_index("name")[["weight", "kl", "adds"]] for fit in ensembles.values()]
-titles = [f"{name} ({fit.kind}, score of {fit.tier})" for name, fit in ensembles.items()]
-pd.concat(fitted, keys=titles) if fitted else "no ensemble: fewer than two members, or not all folds are trained"
+ensembles = family.raw_ensembles(band_weights, half_weights)
+ensemble_tables(ensembles)
 
 # %% [markdown]
 # ## The networks and their ensembles
@@ -226,8 +152,4 @@ pd.concat(fitted, keys=titles) if fitted else "no ensemble: fewer than two membe
 # latter with its 95 % interval over patients.
 
 # %%
-if complete:
-    table = store_comparison(list(complete.values()), out / stage, ensembles)
-else:
-    table = "trained some of the folds; the out-of-fold tables are written when all are done"
-table
+family.compare(stage or "06_raw_eeg", ensembles)

@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, list_some, unknown_name
-from hbaclib.prediction.windows import (
-    FROM_EEG,
-    NONE,
-    Recording,
-    Row,
-    competition_recordings,
-    cut_windows,
-    find_recordings,
-)
+from hbaclib.errors import DataError, HbacError
+
+if TYPE_CHECKING:
+    from hbaclib.prediction.windows import Recording, Window
 
 FILE_COLUMNS = ("file", "start_second")
 _CHUNK = 128
 _STEP = 10
 
 
-def _window(ctx: click.Context, option: click.Parameter, given: str) -> str | float:
-    if given in ("centre", "sliding"):
-        return given
+def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | float:
+    if value in ("centre", "sliding"):
+        return value
     try:
-        seconds = float(given)
+        seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise click.BadParameter(f"{given!r}; expected centre, sliding, or the second at which the window starts")
+        raise click.BadParameter(f"{value!r}; expected centre, sliding, or the second at which the window starts")
     return seconds
 
 
@@ -73,117 +67,79 @@ def predict(
     format, whose test.csv then says what is predicted. A file that cannot be read is named and left out; the exit code
     is 1 then.
     """
+    from hbaclib.prediction.windows import FROM_EEG, NONE, competition_recordings, cut_windows, find_recordings
+
+    files = spectrogram not in (None, FROM_EEG, NONE)
     competition = len(inputs) == 1 and (inputs[0] / "test.csv").is_file()
     if step is not None and window != "sliding":
-        raise click.UsageError("--step goes with --window sliding")
-    if eeg_begins is not None and (spectrogram in (None, FROM_EEG, NONE) or not math.isfinite(eeg_begins)):
-        raise click.UsageError("--eeg-begins SECONDS goes with --spectrogram PATH")
-    if competition and (window != "centre" or spectrogram not in (None, FROM_EEG, NONE)):
+        raise click.UsageError("--step belongs to --window sliding")
+    if eeg_begins is not None and not (files and math.isfinite(eeg_begins)):
+        raise click.UsageError("--eeg-begins SECONDS belongs to --spectrogram PATH")
+    if competition and (window != "centre" or files):
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
+    cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins)
     faults: list[str] = []
     try:
         import_modules(modules)
-        _run(artefacts, recordings, out, (window, step or _STEP), spectrogram != NONE, eeg_begins, faults)
+        _write_table(artefacts, recordings, out, spectrogram != NONE, cut, faults)
     except KeyboardInterrupt:
         if out:
-            click.echo(f"hbac: {out} was not written", err=True)
+            _tell(f"{out} was not written")
         raise
     if faults:
-        click.echo(f"hbac: {len(faults)} of {len(recordings)} recordings could not be predicted", err=True)
+        _tell(f"{len(faults)} of {len(recordings)} recordings could not be predicted")
         sys.exit(1)
 
 
-def _run(
+def _tell(message: str) -> None:
+    click.echo(f"hbac: {message}", err=True)
+
+
+def _write_table(
     artefacts: Path,
-    recordings: Sequence[Recording],
+    recordings: list[Recording],
     out: Path | None,
-    window: tuple[str | float, int],
     with_spectrograms: bool,
-    begins: float | None,
+    cut: Callable[[Recording, bool], Iterator[Window]],
     faults: list[str],
 ) -> None:
+    """Predict all windows of the recordings; those with a fault are named and left out."""
+    import numpy as np
     import pandas as pd
     from tqdm import tqdm
 
     from hbaclib.artefacts import atomic_path
+    from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 
     # Opened before the networks are loaded: a folder that cannot be written shows at once.
-    with atomic_path(out) if out else nullcontext() as partial:
-        network, wanted = _load(artefacts, with_spectrograms)
+    with atomic_path(out) if out else nullcontext() as file:
+        predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
+        wanted = predictor.sees_spectrograms
         if wanted and any(recording.spectrogram is None for recording in recordings):
-            note = "spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty"
-            click.echo(f"hbac: {note}", err=True)
-        bar = tqdm(recordings, "predicting", unit="recording", disable=None if out else True)
-        rows, header = _rows(bar, window, wanted, begins, faults, len(recordings)), True
-        columns = FILE_COLUMNS if recordings[0].eeg_id is None else ("eeg_id",)
+            _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
+
+        def windows() -> Iterator[Window]:
+            bar = tqdm(recordings, "predicting", unit="recording", disable=None if out else True)
+            for recording in bar:
+                try:
+                    yield from cut(recording, wanted)
+                except HbacError as error:
+                    if len(recordings) == 1:
+                        raise
+                    faults.append(str(error))
+                    bar.write(f"hbac: {error}", file=sys.stderr)
+
+        columns = list(FILE_COLUMNS) if recordings[0].eeg_id is None else ["eeg_id"]
+        rows, header = windows(), True
         while chunk := list(islice(rows, _CHUNK)):
             names, eegs, power = zip(*chunk, strict=True)
-            shares = network(np.stack(eegs), np.stack(power) if wanted else None)
-            table = pd.concat(
-                [pd.DataFrame(names, columns=list(columns)), pd.DataFrame(shares, columns=list(VOTE_COLUMNS))], axis=1
-            )
-            if partial:
-                table.to_csv(partial, mode="a", header=header, index=False)
+            shares = predictor.predict(np.stack(eegs), np.stack(power) if wanted else None)
+            table = pd.DataFrame(names, columns=columns).join(pd.DataFrame(shares, columns=list(VOTE_COLUMNS)))
+            if file:
+                table.to_csv(file, mode="a", header=header, index=False)
             else:
                 click.echo(table.to_csv(header=header, index=False), nl=False)
             header = False
         if header:
             raise DataError(f"none of {len(recordings)} recordings could be predicted")
-
-
-def _load(artefacts: Path, with_spectrograms: bool) -> tuple[Callable[..., np.ndarray], bool]:
-    """What `hbaclib.predict` computes, the networks loaded once for all chunks; and whether they see spectrograms."""
-    from hbaclib.ensemble.store import open_members
-    from hbaclib.inputs.pipeline import input_kinds
-    from hbaclib.models.registry import model_names
-    from hbaclib.prediction.members import TrainedNetwork
-    from hbaclib.prediction.predictor import WITH_SPECTROGRAMS
-    from hbaclib.training.trained_folder import TrainedFolder
-
-    ensemble, folders = open_members(artefacts)
-    recipes = {name: TrainedFolder.open(path).recipe for name, path in folders.items()}
-    for name, recipe in recipes.items():
-        if recipe.backbone not in model_names():
-            raise ConfigError(
-                f"{folders[name]}: {unknown_name('model', recipe.backbone, model_names())}; a network of your own is "
-                "known once --module FILE.py has imported what registers it"
-            )
-    sees = {name: bool(WITH_SPECTROGRAMS & set(input_kinds(recipe))) for name, recipe in recipes.items()}
-    names = [name for name in folders if with_spectrograms or not sees[name]]
-    if not names:
-        raise DataError(f"{artefacts}: {list_some(folders)} see spectrograms; expected networks of the EEG alone")
-    try:
-        members = {name: TrainedNetwork(folders[name]) for name in names}
-    except HbacError:
-        raise
-    except (OSError, ValueError) as error:
-        raise ArtefactError(
-            f"{artefacts}: weights cannot be loaded ({(str(error) or 'no reason given').splitlines()[0]})"
-        ) from error
-
-    def network(eeg: np.ndarray, power: np.ndarray | None) -> np.ndarray:
-        shared: dict[str, Any] = {}
-        shares = np.stack([member(eeg, power, shared) for member in members.values()])
-        return shares[0] if ensemble is None else ensemble.predict(shares, names).astype(np.float32)
-
-    return network, any(sees[name] for name in names)
-
-
-def _rows(
-    recordings: Any,
-    window: tuple[str | float, int],
-    wanted: bool,
-    begins: float | None,
-    faults: list[str],
-    total: int,
-) -> Iterator[Row]:
-    """Every window of every recording; recordings with a fault are named and left out."""
-    for recording in recordings:
-        try:
-            yield from cut_windows(recording, window, wanted, begins)
-        except HbacError as error:
-            if total == 1:
-                raise
-            faults.append(str(error))
-            recordings.write(f"hbac: {error}", file=sys.stderr)

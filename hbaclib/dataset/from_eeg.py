@@ -63,21 +63,6 @@ def rows_from_eeg(n_rows: int, eegs: list[tuple[str, float]]) -> np.ndarray:
     return rows
 
 
-def window_from_eeg(eeg: np.ndarray) -> np.ndarray:
-    """The 600-s spectrogram window around one 50-s EEG window, as far as the EEG reaches.
-
-    Args:
-        eeg: (10000, 20) EEG in µV.
-
-    Returns:
-        (300, 400) float32 power density in µV²/Hz: rows 138..161 are computed, the others NaN.
-    """
-    rows = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
-    first = math.ceil(_CENTRES_APART / SPECTROGRAM_STEP)
-    place(rows, kaggle_spectrogram(eeg, first_centre=SPECTROGRAM_STEP * first + 1 - _CENTRES_APART), first)
-    return rows
-
-
 def place(rows: np.ndarray, power: np.ndarray, first: int) -> None:
     """Put computed rows at their place, where nothing is yet; what lies outside is cut off."""
     start, stop = max(first, 0), min(first + len(power), len(rows))

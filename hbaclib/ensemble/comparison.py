@@ -34,21 +34,13 @@ def compare_predictions(
         One row a network: ``accuracy`` (share of samples whose most-voted class has the greatest predicted share), then
         ``kl`` of all samples and of those with many votes, the latter with its 95 % interval over patients.
     """
-    rows = []
+    rows = {}
     for name, shares in predictions.items():
-        scores = score_by_tier(targets, shares, n_votes, patients)
-        tiers = {row["tier"]: row for row in scores.to_dict("records")}
-        rows.append(
-            {
-                "network": name,
-                "accuracy": float((shares.argmax(axis=1) == targets.argmax(axis=1)).mean()),
-                "kl all": tiers["all"]["kl"],
-                "kl >=10": tiers[">=10"]["kl"],
-                "low": tiers[">=10"]["low"],
-                "high": tiers[">=10"]["high"],
-            }
-        )
-    return pd.DataFrame(rows).set_index("network")
+        tiers = score_by_tier(targets, shares, n_votes, patients).set_index("tier")
+        accuracy = (shares.argmax(axis=1) == targets.argmax(axis=1)).mean()
+        kl, low, high = tiers.loc[">=10", ["kl", "low", "high"]]
+        rows[name] = {"accuracy": accuracy, "kl all": tiers.loc["all", "kl"], "kl >=10": kl, "low": low, "high": high}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
 
 def store_comparison(

@@ -15,7 +15,7 @@ from hbaclib.evaluation.metric import divergence, share_faults
 
 _SAME = 1 - 1e-9
 _MOST_VOTES = 28
-"""Most votes of a row in the competition; where votes are not given, the floor is computed as if all had so many."""
+"""Most votes of a row in the competition; where votes are not known, the floor is computed as if all had so many."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def ensemble_data(
         raise DataError(f"predictions: shape {shape}; expected (models, samples, {len(CLASSES)}), none of them 0")
     labels = tuple(str(name) for name in names) if names is not None else tuple(f"model {i}" for i in range(shape[0]))
     true, fold_of = np.asarray(targets, dtype=np.float64), np.asarray(folds)
-    people = np.arange(shape[1]) if groups is None else np.asarray(groups)
+    patients = np.arange(shape[1]) if groups is None else np.asarray(groups)
     votes = np.full(shape[1], _MOST_VOTES) if n_votes is None else np.asarray(n_votes)
     faults = []
     if len(labels) != shape[0] or len(set(labels)) != len(labels):
@@ -70,14 +70,14 @@ def ensemble_data(
         if true.shape == shape[1:]
         else [f"targets: shape {true.shape}; expected {shape[1:]}"]
     )
-    for what, values in {"folds": fold_of, "groups": people, "n_votes": votes}.items():
+    for what, values in {"folds": fold_of, "groups": patients, "n_votes": votes}.items():
         if values.shape != shape[1:2]:
             faults.append(f"{what}: shape {values.shape}; expected {shape[1:2]}")
     if fold_of.shape == shape[1:2]:
         faults += _fold_faults(fold_of)
     if faults:
         raise DataError("; ".join(faults))
-    audit_held_out(people, fold_of)
+    audit_held_out(patients, fold_of)
     fitted, tier, notes = np.ones(shape[1], dtype=bool), "all", []
     if n_votes is not None:
         many = votes >= MANY_VOTES
@@ -89,7 +89,7 @@ def ensemble_data(
             )
         else:
             fitted, tier = many, ">=10"
-    return EnsembleData(shares, true, fold_of.astype(int), people, labels, votes, fitted, tier, tuple(notes))
+    return EnsembleData(shares, true, fold_of.astype(int), patients, labels, votes, fitted, tier, tuple(notes))
 
 
 def _fold_faults(folds: np.ndarray) -> list[str]:
@@ -105,17 +105,11 @@ def _fold_faults(folds: np.ndarray) -> list[str]:
 def without_duplicates(data: EnsembleData) -> list[int]:
     """Numbers of the models that differ from every earlier one."""
     flat = data.shares.reshape(len(data.shares), -1)
-    centred = flat - flat.mean(axis=1, keepdims=True)
-    norms = np.sqrt(np.sum(centred**2, axis=1))
-    scale = np.where(norms > 0, norms, 1.0)
-    correlation = centred @ centred.T / np.outer(scale, scale)
+    with np.errstate(invalid="ignore"):  # what is the same everywhere correlates with nothing
+        same = np.atleast_2d(np.corrcoef(flat)) > _SAME
     kept: list[int] = []
     for model in range(len(flat)):
-        same = any(
-            np.array_equal(flat[model], flat[other]) or (norms[model] > 0 and correlation[model, other] > _SAME)
-            for other in kept
-        )
-        if not same:
+        if not any(same[model, other] or np.array_equal(flat[model], flat[other]) for other in kept):
             kept.append(model)
     return kept
 

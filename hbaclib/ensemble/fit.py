@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from hbaclib.conventions import CLASSES
 from hbaclib.ensemble.data import EnsembleData, ensemble_data, implausible, without_duplicates
 from hbaclib.ensemble.pooling import KINDS, Pool
-from hbaclib.ensemble.selection import Search, given_weights
+from hbaclib.ensemble.selection import Search, checked_weights
 from hbaclib.errors import ConfigError, DataError, list_some
 from hbaclib.evaluation.metric import divergence, share_faults
 from hbaclib.evaluation.tiers import mean_interval
@@ -24,7 +24,7 @@ class Ensemble:
     """A rule that pools the predictions of named models.
 
     Attributes:
-        names: m model names, as given to the fit.
+        names: m model names, as in the fit.
         kind: one of pooling.KINDS, or "given weights".
         pool: weights (m,), 0 for a dropped model; temperature and biases.
     """
@@ -51,7 +51,7 @@ class Ensemble:
 
         Raises:
             DataError: naming every model whose shares are faulty.
-            ConfigError: a name is not in the ensemble, or the models given have no weight.
+            ConfigError: a name is not in the ensemble, or the named models have no weight.
         """
         names = self.names if names is None else tuple(names)
         if unknown := [name for name in names if name not in self.names]:
@@ -70,7 +70,7 @@ class EnsembleFit(Ensemble):
     Attributes:
         oof: (n, 6) nested predictions: a fold's come from a rule chosen and fitted without that fold.
         score: mean divergence of ``oof`` on the rows that the fit is for (see ``tier``).
-        tier: ">=10" if votes were given and every fold has such rows, else "all".
+        tier: ">=10" if votes are known and every fold has such rows, else "all".
         table: one row per model: name, weight, kl (alone), low, high, adds (how much the score rises without it),
             note.
         candidates: one row per kind: kind, kl (cross-fitted), behind (the best), standard_error (paired), chosen.
@@ -113,7 +113,7 @@ def fit_ensemble(
         folds: (n,) fold of each row, 0 .. K-1.
         groups: (n,) patients; none may lie in two folds. None: every row is its own group.
         names: m model names. None: "model 0", ...
-        n_votes: (n,) votes. If given, the ensemble is fitted and scored on rows with at least 10, as in the test set.
+        n_votes: (n,) votes. With them the ensemble is fitted and scored on rows with at least 10, as in the test set.
         kinds: kinds to choose from. None: all of pooling.KINDS.
         weights: fixed weights by name or in order; nothing is then fitted.
         leave_one_out: also compute what each model adds.
@@ -140,13 +140,11 @@ def fit_ensemble(
         warnings.warn(note, UserWarning, stacklevel=2)
 
     small = replace(data, shares=data.shares[kept], names=tuple(data.names[index] for index in kept))
-    if weights is not None:
-        search = given_weights(data, small, weights)
-    else:
-        if len(kept) == 1:
-            # Of one model every pool is that model: only the calibration is open.
-            chosen_kinds = [k for k in chosen_kinds if k in KINDS[::2][:2]] or [KINDS[0]]
-        search = Search(small, chosen_kinds)
+    if len(kept) == 1:
+        # Of one model every pool is that model: only the calibration is open.
+        chosen_kinds = [k for k in chosen_kinds if k in KINDS[::2][:2]] or [KINDS[0]]
+    fixed = None if weights is None else checked_weights(weights, data.names, small.names)
+    search = Search(small, chosen_kinds, fixed)
     # One thread: the products are too small to share, and sums in one order give the same weights on every machine.
     with threadpool_limits(1, "blas"):
         kind, candidates = search.choose(search.all_folds)
@@ -181,23 +179,15 @@ def _table(
     spread, added = _spread(weights, kept, len(data.names)), _spread(adds, kept, len(data.names), np.nan)
     losses = np.stack([divergence(data.targets, shares)[data.fitted] for shares in data.shares], axis=1)
     low, high = mean_interval(losses, data.groups[data.fitted])
-    rows = []
+    remarks = ["" if index in kept else "duplicate" for index in range(len(data.names))]
     for index, name in enumerate(data.names):
-        note = "" if index in kept else "duplicate"
         if any(text.startswith(f"{name}: ") and "implausible" in text for text in notes):
-            note = "implausible"
-        rows.append(
-            {
-                "name": name,
-                "weight": spread[index],
-                "kl": float(losses[:, index].mean()),
-                "low": float(low[index]),
-                "high": float(high[index]),
-                "adds": added[index],
-                "note": note,
-            }
-        )
-    return pd.DataFrame(rows).sort_values(["weight", "kl"], ascending=[False, True], ignore_index=True)
+            remarks[index] = "implausible"
+    kl = [float(losses[:, index].mean()) for index in range(len(data.names))]
+    table = pd.DataFrame(
+        {"name": data.names, "weight": spread, "kl": kl, "low": low, "high": high, "adds": added, "note": remarks}
+    )
+    return table.sort_values(["weight", "kl"], ascending=[False, True], ignore_index=True)
 
 
 def _spread(values: np.ndarray, kept: Sequence[int], total: int, empty: float = 0.0) -> np.ndarray:

@@ -13,7 +13,7 @@ from hbaclib.ensemble.weights import check_weights
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.evaluation.metric import divergence
 
-GIVEN = "given weights"
+FIXED = "given weights"
 FEW_GROUPS = 10
 """With fewer groups (patients) than this to judge by, the simplest kind is taken."""
 
@@ -24,17 +24,20 @@ class Search:
     Attributes:
         data: what is fitted.
         kinds: kinds to choose from, the simplest first.
+        fixed: weights that the user has set; then nothing is fitted, and FIXED is the only kind.
         all_folds: folds of the data.
     """
 
-    def __init__(self, data: EnsembleData, kinds: Sequence[str]):
-        self.data, self.kinds = data, list(kinds)
+    def __init__(self, data: EnsembleData, kinds: Sequence[str], fixed: np.ndarray | None = None):
+        self.data, self.kinds, self.fixed = data, list(kinds) if fixed is None else [FIXED], fixed
         self.all_folds = [int(fold) for fold in np.unique(data.folds)]
         self.members = Members.of(data.shares)
         self._pools: dict[tuple[frozenset[int], int], dict[str, Pool]] = {}
 
     def fit(self, kind: str, without: frozenset[int], part: int = -1) -> Pool:
         """Fit on the rows of all folds but some (and but one part of the groups, where ``part`` is not -1)."""
+        if self.fixed is not None:
+            return Pool(self.fixed)
         pools = self._pools.setdefault((without, part), {})
         if kind not in pools:
             rows = self._training_rows(without, part)
@@ -88,64 +91,43 @@ class Search:
             loss = divergence(data.targets[mask], pool.apply(judged)).sum()
             # A model that the fit gives no weight can be taken away without moving the optimum.
             for model in np.flatnonzero(pool.weights):
-                smaller = fit_pool(kind, training, data.targets[rows], pool, left_out=int(model))
+                if self.fixed is None:
+                    smaller = fit_pool(kind, training, data.targets[rows], pool, left_out=int(model))
+                elif (others := np.where(np.arange(len(added)) == model, 0.0, self.fixed)).any():
+                    smaller = Pool(others / others.sum())
+                else:
+                    continue
                 added[model] += divergence(data.targets[mask], smaller.apply(judged)).sum() - loss
         return added / total
 
 
-class _Given(Search):
-    """The same questions for weights that the user gave: nothing is fitted."""
-
-    def __init__(self, data: EnsembleData, weights: np.ndarray):
-        super().__init__(data, [GIVEN])
-        self._given = weights
-
-    def _fit_rows(self, kinds: Sequence[str], rows: np.ndarray, pools: dict[str, Pool]) -> None:
-        pools[GIVEN] = Pool(self._given)
-
-    def leave_one_out(self, kind: str) -> np.ndarray:
-        data, rows = self.data, self.data.fitted
-        shares = data.shares[:, rows]
-        loss = divergence(data.targets[rows], Pool(self._given).apply(shares)).mean()
-        added = np.zeros(len(shares))
-        for model in np.flatnonzero(self._given):
-            weights = np.where(np.arange(len(shares)) == model, 0.0, self._given)
-            if weights.sum() > 0:
-                pooled = Pool(weights / weights.sum()).apply(shares)
-                added[model] = divergence(data.targets[rows], pooled).mean() - loss
-        return added
-
-
-def given_weights(data: EnsembleData, small: EnsembleData, weights: Mapping[str, float] | Sequence[float]) -> Search:
-    """A search whose answer is what the user gave.
+def checked_weights(
+    weights: Mapping[str, float] | Sequence[float], names: Sequence[str], kept: Sequence[str]
+) -> np.ndarray:
+    """Fixed weights of the models that are kept, in their order, with the sum 1.
 
     Raises:
-        ConfigError: an unknown model, a wrong number of weights, negative or all zero ones.
+        ConfigError: an unknown model, a wrong number of weights, negative or all zero ones, one of a dropped model.
     """
     if isinstance(weights, Mapping):
-        if unknown := [name for name in weights if name not in data.names]:
-            raise ConfigError(f"weights for unknown models: {list_some(unknown)}; there are {list_some(data.names)}")
-        named = {name: float(weights.get(name, 0.0)) for name in data.names}
-    elif len(weights) != len(data.names):
-        raise ConfigError(f"{len(weights)} weights for {len(data.names)} models; expected as many")
-    else:
-        named = dict(zip(data.names, map(float, weights), strict=True))
-    lost = {name: weight for name, weight in named.items() if weight and name not in small.names}
-    check_weights("weights", list(named.values()), data.names)
-    if lost:
+        if unknown := [name for name in weights if name not in names]:
+            raise ConfigError(f"weights for unknown models: {list_some(unknown)}; there are {list_some(names)}")
+        weights = [weights.get(name, 0.0) for name in names]
+    if len(weights) != len(names):
+        raise ConfigError(f"{len(weights)} weights for {len(names)} models; expected as many")
+    check_weights("weights", weights, names)
+    named = dict(zip(names, map(float, weights), strict=True))
+    if lost := [name for name, weight in named.items() if weight and name not in kept]:
         raise ConfigError(f"weights {named}: {list_some(lost)} was dropped as a duplicate")
-    values = np.array([named[name] for name in small.names])
-    return _Given(small, values / values.sum())
+    values = np.array([named[name] for name in kept])
+    return values / values.sum()
 
 
 def _simplest_within_one_error(losses: Mapping[str, np.ndarray], groups: np.ndarray) -> tuple[str, pd.DataFrame]:
-    means = {kind: float(values.mean()) for kind, values in losses.items()}
-    best = min(means, key=lambda kind: means[kind])
-    rows = []
-    for kind, values in losses.items():
-        error = clustered_error(values - losses[best], groups)
-        rows.append({"kind": kind, "kl": means[kind], "behind": means[kind] - means[best], "standard_error": error})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame({"kind": list(losses), "kl": [float(values.mean()) for values in losses.values()]})
+    best = min(losses.values(), key=lambda values: float(values.mean()))
+    table["behind"] = table["kl"] - table["kl"].min()
+    table["standard_error"] = [clustered_error(values - best, groups) for values in losses.values()]
     # The error of a handful of groups is itself mostly chance: nothing but the simplest can be argued for then.
     few = len(np.unique(groups)) < FEW_GROUPS
     chosen = 0 if few else table.index[table["behind"] <= table["standard_error"]][0]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,9 +78,12 @@ def ensemble_stage(
     """
     folder, places = Path(folder).resolve(), [Path(member).resolve() for member in members]
     with stage_lock(folder):
-        inputs = {place.name: check_kind(place, TRAINED).digest for place in places}
-        parameters = {"weights": dict(weights) if weights else None}
-        if is_current(folder, inputs=inputs, parameters=parameters, code=code_digest(__name__)):
+        made_from: dict[str, Any] = {
+            "inputs": {place.name: check_kind(place, TRAINED).digest for place in places},
+            "parameters": {"weights": dict(weights) if weights else None},
+            "code": code_digest(__name__),
+        }
+        if is_current(folder, **made_from):
             return folder
         oof = load_oof(places)
         fit = fit_ensemble(
@@ -95,9 +99,7 @@ def ensemble_stage(
         write_manifest(
             folder,
             ENSEMBLE,
-            inputs=inputs,
-            parameters=parameters,
-            code=code_digest(__name__),
+            **made_from,
             outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
             facts={"score": fit.score, "tier": fit.tier, "kind": fit.kind, "members": len(oof.names)},
         )
@@ -122,7 +124,7 @@ def save_ensemble(ensemble: EnsembleFit, folder: str | Path, members: Mapping[st
     folder = Path(folder)
     used = [name for name in ensemble.table["name"] if ensemble.weights[name] > 0]
     if missing := [name for name in used if name not in members]:
-        raise ArtefactError(f"{folder}: no folder given for the models {list_some(missing)}")
+        raise ArtefactError(f"{folder}: no folder named for the models {list_some(missing)}")
     parent = folder.resolve().parent
     alone = ensemble.table.set_index("name")["kl"]
     return write_json(
@@ -164,42 +166,39 @@ def load_ensemble(folder: str | Path, search: Iterable[str | Path] = ()) -> Stor
     path = Path(folder) / ENSEMBLE_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = content.get("schema")
+        schema = content.get("schema")
     except FileNotFoundError:
         raise ArtefactError(f"{path}: missing; run the ensemble stage first") from None
     except (OSError, ValueError, AttributeError) as error:
         raise ArtefactError(f"{path}: not a readable ensemble ({error})") from error
-    if found != SCHEMA:
-        raise ArtefactError(f"{path}: schema version {found}, this hbaclib reads version {SCHEMA}; fit it again")
+    if schema != SCHEMA:
+        raise ArtefactError(f"{path}: schema version {schema}, this hbaclib reads version {SCHEMA}; fit it again")
+    roots = [Path(folder).resolve().parent, *(Path(root).resolve() for root in search)]
     try:
-        names = tuple(member["name"] for member in content["members"])
-        pool = Pool(
-            np.array(content["weights"], dtype=np.float64),
-            bool(content["log_linear"]),
-            float(content["temperature"]),
-            np.array([content["biases"][name] for name in CLASSES], dtype=np.float64),
-        )
         places = {member["name"]: member["folder"] for member in content["members"]}
-        score, tier, kind = float(content["score"]), str(content["tier"]), str(content["kind"])
-        prior, notes = np.array([float(content["prior"][name]) for name in CLASSES]), tuple(content["notes"])
+        found = {name: _find(place, roots) for name, place in places.items()}
+        ensemble = StoredEnsemble(
+            names=tuple(places),
+            pool=Pool(
+                np.array(content["weights"], dtype=np.float64),
+                bool(content["log_linear"]),
+                float(content["temperature"]),
+                _by_class(content["biases"]),
+            ),
+            kind=str(content["kind"]),
+            folders={name: place for name, place in found.items() if place is not None},
+            score=float(content["score"]),
+            tier=str(content["tier"]),
+            prior=_by_class(content["prior"]),
+            notes=tuple(content["notes"]),
+            folder=Path(folder).resolve(),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{path}: incomplete, {type(error).__name__} {error}; fit the ensemble again") from error
-    roots = [Path(folder).resolve().parent, *(Path(root).resolve() for root in search)]
-    folders = {name: _find(place, roots) for name, place in places.items()}
-    if missing := [f"{name} ({places[name]})" for name, place in folders.items() if place is None]:
+    if missing := [f"{name} ({place})" for name, place in places.items() if name not in ensemble.folders]:
         looked = list_some(roots)
         raise ArtefactError(f"{path}: folders of the models {list_some(missing)} not found below {looked}")
-    return StoredEnsemble(
-        names=names,
-        kind=kind,
-        pool=pool,
-        folders={name: place for name, place in folders.items() if place is not None},
-        score=score,
-        tier=tier,
-        prior=prior,
-        notes=notes,
-        folder=Path(folder).resolve(),
-    )
+    return ensemble
 
 
 def open_members(
@@ -231,6 +230,10 @@ def open_members(
         hint = f"; trained networks: {list_some(near)}" if near else ""
         raise ArtefactError(f"{error}{hint}") from None
     return None, {folder.resolve().name: folder}
+
+
+def _by_class(values: Mapping[str, float]) -> np.ndarray:
+    return np.array([values[name] for name in CLASSES], dtype=np.float64)
 
 
 def _find(place: str, roots: Iterable[Path]) -> Path | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 from scipy.stats import binom
 
 from hbaclib.conventions import CLASSES
@@ -13,10 +13,7 @@ from hbaclib.errors import DataError
 from hbaclib.evaluation.metric import EPSILON, Shares, check_shares
 
 N_BINS = 10
-_TOLERANCE = 1e-9
 _LEAST_SLOPE = 0.02
-
-Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
 
 def vote_sampling_loss(shares: Shares, n_votes: np.ndarray) -> np.ndarray:
@@ -129,53 +126,22 @@ def fit_calibration(logs: np.ndarray, targets: np.ndarray, start: np.ndarray | N
         temperature and (6,) biases that sum to 0.
     """
     n, prior = len(logs), np.r_[1.0, np.zeros(len(CLASSES))]
-    # Products with the targets are needed once only.
-    voted = np.r_[np.sum(targets * logs), targets.sum(axis=0)] / n
+    # Sums over the class are quick along the first axis of two, slow along a last one of six.
+    z, y = np.ascontiguousarray(logs.T), np.ascontiguousarray(targets.T)
 
-    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        normaliser, p = normalised(logs * x[0] + x[1:])
-        value = normaliser.mean() - voted @ x + np.sum((x - prior) ** 2) / (2 * n)
-        gradient = np.r_[np.vdot(p, logs), p.sum(axis=0)] / n - voted + (x - prior) / n
-        return float(value), gradient, p
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        fitted = log_softmax(z * x[0] + x[1:, None], axis=0)
+        value = -np.vdot(y, fitted) + np.sum((x - prior) ** 2) / 2
+        excess = np.exp(fitted) - y
+        return float(value / n), (np.r_[np.vdot(excess, z), excess.sum(axis=1)] + x - prior) / n
 
-    x = prior if start is None else start
-    value, gradient, p = evaluate(x)
-    for _ in range(50):
-        weighted = p * logs
-        mean = weighted.sum(axis=1)
-        hessian = np.empty((1 + len(CLASSES), 1 + len(CLASSES)))
-        hessian[0, 0] = (np.vdot(weighted, logs) - mean @ mean) / n
-        hessian[0, 1:] = hessian[1:, 0] = (weighted.sum(axis=0) - mean @ p) / n
-        hessian[1:, 1:] = np.diag(p.mean(axis=0)) - p.T @ p / n
-        step = -np.linalg.solve(hessian + np.eye(len(hessian)) / n, gradient)
-        # 1 / temperature stays positive: a model worse than chance is flattened, not turned round.
-        if x[0] + step[0] < _LEAST_SLOPE:
-            step *= 0.9 * (x[0] - _LEAST_SLOPE) / -step[0]
-        moved = line_search(evaluate, x, step, value, gradient)
-        if moved is None:
-            break
-        x, value, gradient, p = moved
+    # 1 / temperature stays positive: a model worse than chance is flattened, not turned round.
+    x = minimize(
+        evaluate,
+        prior if start is None else start,
+        jac=True,
+        method="SLSQP",
+        bounds=[(_LEAST_SLOPE, None), *[(None, None)] * len(CLASSES)],
+        options={"ftol": 1e-12},
+    ).x
     return float(1 / x[0]), x[1:] - x[1:].mean()
-
-
-def normalised(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-sum-exp over the last axis, and the softmax."""
-    top = z.max(axis=-1, keepdims=True)
-    raised = np.exp(z - top)
-    total = raised.sum(axis=-1, keepdims=True)
-    return (top + np.log(total))[..., 0], raised / total
-
-
-def line_search(
-    evaluate: Evaluate, x: np.ndarray, step: np.ndarray, value: float, gradient: np.ndarray
-) -> tuple[np.ndarray, float, np.ndarray, np.ndarray] | None:
-    """Go as far along ``step`` as the function falls as promised; None where it falls no more."""
-    slope = float(gradient @ step)
-    length = 1.0
-    while slope < -_TOLERANCE and length > 1e-6:
-        moved = x + length * step
-        evaluated = evaluate(moved)
-        if value - evaluated[0] >= -1e-4 * length * slope:
-            return moved, *evaluated
-        length /= 2
-    return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,6 @@ from hbaclib.stages.names import PSEUDO_LABELS
 from hbaclib.training.devices import configure
 from hbaclib.training.targets import HELD_OUT, LABELS
 from hbaclib.training.trained_folder import TrainedFolder
-
-_CHUNK = 256
 
 
 def make_pseudo_labels(
@@ -57,7 +56,8 @@ def make_pseudo_labels(
         for fold in numbers:
             member.audit(fold, samples, inputs.folds)
     needed = {"arrays": inputs.digest} | {f"member {k}": member.manifest.digest for k, member in enumerate(trained)}
-    if is_current(folder, inputs=needed, parameters={"up_to": up_to}, code=code_digest(__name__)):
+    made_from: dict[str, Any] = {"inputs": needed, "parameters": {"up_to": up_to}, "code": code_digest(__name__)}
+    if is_current(folder, **made_from):
         return folder
     fold_of = samples["patient_id"].map(inputs.folds).to_numpy()
     tables, held_out = [], []
@@ -75,9 +75,7 @@ def make_pseudo_labels(
     write_manifest(
         folder,
         PSEUDO_LABELS,
-        inputs=needed,
-        parameters={"up_to": up_to},
-        code=code_digest(__name__),
+        **made_from,
         outputs=[LABELS, HELD_OUT],
         facts={"folds": numbers, "labels": int(sum(len(table) for table in tables))},
     )
@@ -89,8 +87,4 @@ def _predict(member: TrainedFolder, fold: int, inputs: Arrays, rows: np.ndarray)
     # TensorFlow all memory of all GPUs, which the next fits need.
     configure(member.recipe)
     predictor = Predictor.load(member.path, folds=[fold])
-    parts = [np.zeros((0, len(PREDICTION_COLUMNS)), np.float32)]
-    for start in range(0, len(rows), _CHUNK):
-        chosen = rows[start : start + _CHUNK]
-        parts.append(predictor.predict({kind: inputs.gather(chosen, kind) for kind in predictor.kinds}))
-    return np.concatenate(parts)
+    return predictor.predict_rows(lambda chosen, kind: inputs.gather(rows[chosen], kind), len(rows))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.platform import session_hours_left
 from hbaclib.prediction.pseudo_labels import make_pseudo_labels
-from hbaclib.stages.names import FIRST_ROUND, TRAINED
+from hbaclib.stages.names import FIRST_ROUND
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import Recipe
 
@@ -23,6 +24,7 @@ def train_in_rounds(
     folds: Iterable[int] | None = None,
     pseudo_labels: bool = True,
     progress: bool = True,
+    mirrored: bool = False,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Path:
     """Train a recipe, first without and then with pseudo-labels where it mixes them in.
@@ -36,6 +38,7 @@ def train_in_rounds(
         folds: as for `hbaclib.training.cross_validate.train`.
         pseudo_labels: False trains once, without them, whatever the recipe says.
         progress: as for `train`.
+        mirrored: as for `train`.
         on_epoch: as for `train`; called in both rounds.
 
     Returns:
@@ -45,32 +48,21 @@ def train_in_rounds(
         HbacError: as `train` and `make_pseudo_labels` say.
     """
     folder, chosen = Path(folder).resolve(), None if folds is None else tuple(folds)
-    first = recipe.override({"pseudo_weight": 0.0})
     twice = bool(recipe.pseudo_weight) and pseudo_labels
     before, labels = round_folders(folder)
-    # What is left of a session is asked anew for each round: the first one used a part of it.
-    trained = train(
-        first,
-        inputs,
-        before if twice else folder,
-        folds=chosen,
-        progress=progress,
-        session_hours=session_hours_left(),
-        on_epoch=on_epoch,
-        kind=FIRST_ROUND if twice else TRAINED,
-    )
+
+    def fit(recipe: Recipe, folder: Path, **options: Any) -> Path:
+        # What is left of a session is asked anew for each round: the first one used a part of it.
+        hours = session_hours_left()
+        common: dict[str, Any] = {"progress": progress, "mirrored": mirrored, "on_epoch": on_epoch}
+        return train(recipe, inputs, folder, folds=chosen, session_hours=hours, **common, **options)
+
+    first = recipe.override({"pseudo_weight": 0.0})
     if not twice:
-        return trained
-    return train(
-        recipe,
-        inputs,
-        folder,
-        folds=chosen,
-        progress=progress,
-        session_hours=session_hours_left(),
-        pseudo_labels=make_pseudo_labels([trained], inputs, labels, up_to=recipe.pseudo_up_to),
-        on_epoch=on_epoch,
-    )
+        return fit(first, folder)
+    trained = fit(first, before, kind=FIRST_ROUND)
+    made = make_pseudo_labels([trained], inputs, labels, up_to=recipe.pseudo_up_to)
+    return fit(recipe, folder, pseudo_labels=made)
 
 
 def round_folders(folder: str | Path) -> tuple[Path, Path]:

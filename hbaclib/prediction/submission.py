@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,21 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hbaclib.artefacts import (
-    MANIFEST,
-    atomic_path,
-    is_current,
-    read_manifest,
-    stage_lock,
-    write_manifest,
-)
-from hbaclib.conventions import CLASSES, MANY_VOTES, SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hbaclib.dataset.competition import open_competition
+from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest
+from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.digests import STORE, data_digest
-from hbaclib.ensemble.store import open_members
-from hbaclib.errors import ArtefactError, ConfigError, DataError, DataFileError, list_some
+from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
 from hbaclib.evaluation.metric import apply_floor, share_faults
-from hbaclib.evaluation.oof import OOF_FILE
 from hbaclib.platform import peak_megabytes
-from hbaclib.prediction.members import Clock, Loader, Member, TrainedNetwork, read_windows
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
-SOURCES = ("files", "from_eeg")
+SOURCES = ("files", FROM_EEG)
 
-_BATCH = 64
+_BATCH, _RESERVE = 64, 0.05
 
 
 @dataclass
@@ -109,12 +101,10 @@ def make_submission(
     artefacts: str | Path,
     out_path: str | Path,
     time_budget_seconds: float | None = None,
-    n_jobs: int | None = None,
     *,
     spectrograms: str = "files",
     search: Sequence[str | Path] = (),
     progress: bool = True,
-    load: Loader | None = None,
 ) -> Submission:
     """Predict every row of ``test.csv`` and write the submission.
 
@@ -127,11 +117,9 @@ def make_submission(
         out_path: file to write, atomically.
         time_budget_seconds: time for everything; where it is too short for all models, the least important ones are
             left out, at last all but the first. None: no limit.
-        n_jobs: threads that read files; None: one.
         spectrograms: ``files``, or ``from_eeg`` to compute the ten-minute spectrograms.
         search: further folders below which the ensemble's models may lie.
         progress: show a progress bar.
-        load: makes a model of a folder; None: the trained network.
 
     Returns:
         The submission with its log.
@@ -141,54 +129,49 @@ def make_submission(
         ArtefactError: no trained model is found, or the file cannot be written.
         ConfigError: ``spectrograms`` is none of the two.
     """
-    started = time.monotonic()
     if spectrograms not in SOURCES:
         raise ConfigError(f"spectrograms = {spectrograms!r}; expected one of {', '.join(SOURCES)}")
-    competition = open_competition(source)
-    test = competition.test
-    if test is None or not len(test):
-        raise DataFileError(f"{Path(source) / 'test.csv'}: missing or without rows; there is nothing to predict")
-    pooling = _pooling(Path(artefacts).resolve(), search)
-    clock = Clock(started, time_budget_seconds, len(test))
+    recordings = competition_recordings(Path(source), FROM_EEG if spectrograms == FROM_EEG else None)
+    clock = _Clock(math.inf if time_budget_seconds is None else time_budget_seconds, len(recordings))
     log: list[tuple[int, str]] = []
-    members = _load_members(pooling, load or TrainedNetwork, clock, log)
-    wanted = any(member.needs_spectrogram for member in members.values())
-    if wanted and not any(competition.has_spectrograms(part) for part in ("train", "test")):
-        spectrograms = "from_eeg"  # as stage 01 did
+    predictor = EnsemblePredictor.open(Path(artefacts).resolve(), search, enough=clock.over)
+    if left := [name for name in predictor.folders if name not in predictor.members]:
+        log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
+    wanted = predictor.sees_spectrograms
+    if wanted and spectrograms == "files" and recordings[0].spectrogram is None:
+        if any((Path(source) / "train_spectrograms").glob("*.parquet")):
+            raise DataFileError(
+                f"{Path(source) / 'test_spectrograms'}: no files; add them, or compute them: "
+                "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"
+            )
+        # As stage 01 did.
         log.append((-1, "the data set has no spectrogram files: all are computed from the EEG"))
-    if wanted and spectrograms == "files" and not competition.has_spectrograms("test"):
-        raise DataFileError(
-            f"{competition.root / 'test_spectrograms'}: no files; give them, or compute them: "
-            "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"
-        )
-    shares = np.tile(pooling.prior, (len(test), 1))
-    complete = list(members)
-    bar = tqdm(total=len(test), desc="predicting", unit="recording", disable=not progress)
-    with bar:
-        for rows in _batches(len(test)):
-            mark = time.monotonic()
-            found, eeg, power = read_windows(competition, test.iloc[rows], spectrograms if wanted else "", n_jobs, log)
-            clock.note_reading(time.monotonic() - mark, len(rows))
-            if len(found):
-                predicted = _predict_batch(members, eeg, power, clock, log)
-                complete = [name for name in complete if name in predicted]
-                shares[rows[found]] = pooling.pool(predicted)
-            clock.advance(len(rows))
-            bar.update(len(rows))
+    shares = np.tile(predictor.prior, (len(recordings), 1))
+    with tqdm(total=len(recordings), desc="predicting", unit="recording", disable=not progress) as bar:
+        for start in range(0, len(recordings), _BATCH):
+            batch = recordings[start : start + _BATCH]
+            with clock.noting("reading", len(batch)):
+                read = [(row, _read(each, wanted, log)) for row, each in enumerate(batch, start)]
+            windows = {row: window for row, window in read if window}
+            if windows:
+                _, eeg, power = zip(*windows.values(), strict=True)
+                found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
+                shares[list(windows)] = predictor.pool(found)
+            clock.rows_left -= len(batch)
+            bar.update(len(batch))
     table = pd.DataFrame(apply_floor(shares), columns=list(VOTE_COLUMNS))
-    table.insert(0, "eeg_id", test["eeg_id"].to_numpy())
-    validate_submission(table, test)
+    table.insert(0, "eeg_id", [recording.eeg_id for recording in recordings])
+    validate_submission(table, table)
     with atomic_path(out_path) as partial:
         table.to_csv(partial, index=False)
-    left_out = [name for name in pooling.order if name not in complete]
     for eeg_id, message in log:
         tqdm.write(f"{eeg_id}: {message}" if eeg_id >= 0 else message, file=sys.stderr)
     return Submission(
         table=table,
         log=pd.DataFrame(log, columns=["eeg_id", "message"]),
-        members=tuple(complete),
-        left_out=tuple(left_out),
-        seconds=time.monotonic() - started,
+        members=tuple(predictor.members),
+        left_out=tuple(name for name in predictor.folders if name not in predictor.members),
+        seconds=time.monotonic() - clock.started,
         peak_megabytes=peak_megabytes(),
     )
 
@@ -207,12 +190,13 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     """
     folder, source = Path(folder).resolve(), Path(source).resolve()
     with stage_lock(folder):
-        inputs = {
-            "artefacts": read_manifest(artefacts).digest,
-            "test": data_digest(source, "test", folder.parent / STORE),
+        test = data_digest(source, "test", folder.parent / STORE)
+        made_from: dict[str, Any] = {
+            "inputs": {"artefacts": read_manifest(artefacts).digest, "test": test},
+            "parameters": {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")},
+            "code": code_digest(__name__),
         }
-        parameters = {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")}
-        if not is_current(folder, inputs=inputs, parameters=parameters, code=code_digest(__name__)):
+        if not is_current(folder, **made_from):
             (folder / MANIFEST).unlink(missing_ok=True)
             made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
             with atomic_path(folder / LOG_FILE) as partial:
@@ -220,9 +204,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
             write_manifest(
                 folder,
                 SUBMIT,
-                inputs=inputs,
-                parameters=parameters,
-                code=code_digest(__name__),
+                **made_from,
                 outputs=[SUBMISSION_FILE, LOG_FILE],
                 facts={
                     "rows": len(made.table),
@@ -238,76 +220,71 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     return pd.read_csv(folder / SUBMISSION_FILE)
 
 
-@dataclass(frozen=True)
-class _Pooling:
-    """What becomes of the models' predictions."""
+class _Clock:
+    """Foresees whether the rows that are left fit into the time that is left.
 
-    folders: dict[str, Path]
-    prior: np.ndarray
-    pool: Callable[[dict[str, np.ndarray]], np.ndarray]
+    Args:
+        budget: seconds from now for everything.
+        rows: number of rows.
+    """
 
-    @property
-    def order(self) -> list[str]:
-        return list(self.folders)
+    def __init__(self, budget: float, rows: int) -> None:
+        self.started, self.budget = time.monotonic(), budget
+        self.rows = self.rows_left = rows
+        self._seconds_a_row: dict[str, float] = {}
 
+    @contextmanager
+    def noting(self, what: str, rows: int) -> Iterator[None]:
+        """Note how long reading, or a member, takes for some rows."""
+        mark = time.monotonic()
+        yield
+        self._seconds_a_row[what] = (time.monotonic() - mark) / rows
 
-def _pooling(artefacts: Path, search: Sequence[str | Path]) -> _Pooling:
-    ensemble, folders = open_members(artefacts, search)
-    if ensemble is not None:
-        return _Pooling(
-            folders,
-            ensemble.prior,
-            lambda shares: ensemble.predict(np.stack(list(shares.values())), list(shares)),
-        )
-    return _Pooling(folders, _prior_of(artefacts), lambda shares: next(iter(shares.values())))
+    def over(self, seconds_more: float = 0.0) -> bool:
+        """Whether the budget is spent, or will be after some more seconds."""
+        return time.monotonic() - self.started + seconds_more > (1 - _RESERVE) * self.budget
 
-
-def _prior_of(folder: Path) -> np.ndarray:
-    if not (folder / OOF_FILE).is_file():
-        return np.full(len(CLASSES), 1 / len(CLASSES))
-    table = pd.read_parquet(folder / OOF_FILE, columns=["n_votes", *VOTE_COLUMNS])
-    many = table["n_votes"] >= MANY_VOTES
-    votes = table.loc[many if many.any() else slice(None), list(VOTE_COLUMNS)].to_numpy(np.float64)
-    prior = votes.mean(axis=0)
-    return prior / prior.sum()
+    def affordable(self, members: Sequence[str]) -> bool:
+        """Whether these members can predict all rows that are left."""
+        return not self.over(self.rows_left * sum(self._seconds_a_row.get(name, 0.0) for name in ("reading", *members)))
 
 
-def _load_members(pooling: _Pooling, load: Loader, clock: Clock, log: list[tuple[int, str]]) -> dict[str, Member]:
-    members: dict[str, Member] = {}
-    for name, folder in pooling.folders.items():
-        if members and clock.over():
-            left = [other for other in pooling.order if other not in members]
-            log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
-            break
-        members[name] = load(folder)
-    if not members:
-        raise ArtefactError("the ensemble names no model with a weight; fit it again")
-    return members
+def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Window | None:
+    """A row's window, None where its EEG cannot be read; what went wrong is logged."""
+
+    def tell(message: str) -> None:
+        log.append((-1 if recording.eeg_id is None else recording.eeg_id, message))
+
+    try:
+        return next(cut_windows(recording, wanted, tell))
+    except HbacError as error:
+        fault = error
+    try:
+        window = next(cut_windows(replace(recording, spectrogram=None), wanted, tell))
+    except HbacError as error:
+        tell(f"class prior used, the EEG cannot be read ({error})")
+        return None
+    tell(f"spectrogram computed from the EEG, its file cannot be read ({fault})")
+    return window
 
 
-def _predict_batch(
-    members: dict[str, Member],
+def _predict(
+    predictor: EnsemblePredictor,
     eeg: np.ndarray,
     power: np.ndarray | None,
-    clock: Clock,
+    clock: _Clock,
     log: list[tuple[int, str]],
 ) -> dict[str, np.ndarray]:
-    """Predictions of the members that there is time for; those that there is not are taken out of ``members``."""
+    """Shares of the members that there is time for; those that there is not leave the predictor."""
     predicted: dict[str, np.ndarray] = {}
-    shared: dict[str, Any] = {}
-    for name in list(members):
+    shares, names = predictor.shares(eeg, power), list(predictor.members)
+    for name in names:
         if predicted and not clock.affordable([*predicted, name]):
-            left = [other for other in members if other not in predicted]
-            for other in left:
-                del members[other]
-            log.append((-1, f"time budget too short: from row {clock.done} on left out: {list_some(left, 100)}"))
+            left = names[len(predicted) :]
+            predictor.members = {kept: predictor.members[kept] for kept in predicted}
+            row = clock.rows - clock.rows_left
+            log.append((-1, f"time budget too short: from row {row} on left out: {list_some(left, 100)}"))
             break
-        mark = time.monotonic()
-        predicted[name] = members[name](eeg, power, shared)
-        clock.note(name, time.monotonic() - mark, len(eeg))
+        with clock.noting(name, len(eeg)):
+            _, predicted[name] = next(shares)
     return predicted
-
-
-def _batches(n: int) -> Iterator[np.ndarray]:
-    for start in range(0, n, _BATCH):
-        yield np.arange(start, min(start + _BATCH, n))

@@ -1,24 +1,26 @@
-"""Which windows ``hbac predict`` predicts: EEG files, the 50 s taken of each, the ten minutes around them."""
+"""The windows of any recording: EEG files, the 50 s taken of each, the ten minutes around them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
+from hbaclib.dataset.from_eeg import place, rows_from_eeg
+from hbaclib.dataset.tables import read_test_csv
 from hbaclib.errors import DataFileError, list_some
+from hbaclib.recordings.parquet import load_eeg, load_spectrogram
 
 FROM_EEG, NONE = "from_eeg", "none"
 _MARGIN = (SPECTROGRAM_WINDOW * SPECTROGRAM_STEP - EEG_WINDOW / EEG_RATE) / 2
 """Seconds by which the ten-minute window begins before the 50-s window: both have one centre."""
 
-Row = tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]
+Window = tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]
 """What names a window in the table, its EEG (10000, 20) and its spectrogram (300, 400)."""
 
 
@@ -31,7 +33,7 @@ class Recording:
     spectrogram: Path | None = None
 
 
-def competition_recordings(root: Path, spectrogram: str | None) -> list[Recording]:
+def competition_recordings(root: Path, spectrogram: str | None = None) -> list[Recording]:
     """The recordings that ``test.csv`` in a folder of the competition's format names, in its order.
 
     Args:
@@ -39,18 +41,17 @@ def competition_recordings(root: Path, spectrogram: str | None) -> list[Recordin
         spectrogram: None takes the spectrogram files where there are any, FROM_EEG does not.
 
     Raises:
-        DataFileError: the table has faults.
+        DataFileError: there is no table, or it has faults or no rows.
     """
-    import pandas as pd
-
-    from hbaclib.dataset.competition import Competition
-    from hbaclib.dataset.tables import read_test_csv
-
-    data = Competition(root, pd.DataFrame(), read_test_csv(root / "test.csv"))
-    files = spectrogram is None and data.has_spectrograms("test")
-    ids = zip(data.test["eeg_id"], data.test["spectrogram_id"], strict=True)  # type: ignore[index]
+    path = root / "test.csv"
+    table = read_test_csv(path) if path.is_file() else None
+    if table is None or not len(table):
+        raise DataFileError(f"{path}: missing or without rows; there is nothing to predict")
+    spectrograms = root / "test_spectrograms"
+    files = spectrogram is None and any(spectrograms.glob("*.parquet"))
+    ids = table[["eeg_id", "spectrogram_id"]].to_numpy().tolist()
     return [
-        Recording(data.eeg_path(eeg, "test"), int(eeg), data.spectrogram_path(power, "test") if files else None)
+        Recording(root / "test_eegs" / f"{eeg}.parquet", eeg, spectrograms / f"{power}.parquet" if files else None)
         for eeg, power in ids
     ]
 
@@ -63,7 +64,7 @@ def find_recordings(inputs: Sequence[Path], spectrogram: str | None) -> list[Rec
         spectrogram: a spectrogram file, a folder of files named as the EEG files, FROM_EEG, NONE, or None.
 
     Raises:
-        DataFileError: a path does not exist, a folder holds no Parquet file, or one spectrogram is given for several.
+        DataFileError: a path does not exist, a folder holds no Parquet file, or one spectrogram stands for several.
     """
     eegs: list[Path] = []
     for path in inputs:
@@ -85,27 +86,28 @@ def find_recordings(inputs: Sequence[Path], spectrogram: str | None) -> list[Rec
 
 
 def cut_windows(
-    recording: Recording, window: tuple[str | float, int], wanted: bool, begins: float | None
-) -> Iterator[Row]:
+    recording: Recording,
+    wanted: bool,
+    tell: Callable[[str], object],
+    window: tuple[str | float, int] = ("centre", 0),
+    begins: float | None = None,
+) -> Iterator[Window]:
     """Read a recording and cut its windows.
 
     Args:
         recording: a row of ``test.csv`` gives its first 50 s and ten minutes, whatever ``window`` says.
-        window: ``centre``, ``sliding`` or the second at which the window starts; seconds between sliding windows.
         wanted: whether the networks see spectrograms.
+        tell: gets a note on columns in another order.
+        window: ``centre``, ``sliding`` or the second at which the window starts; seconds between sliding windows.
         begins: second of the spectrogram file at which the EEG file begins; None: both have one centre.
 
     Raises:
         DataFileError: a file cannot be read, the recording is too short, or the spectrogram lies elsewhere.
     """
-    from hbaclib.dataset.from_eeg import place
-    from hbaclib.recordings.parquet import load_eeg
-
-    path = recording.eeg
-    eeg, note = load_eeg(path)
+    eeg, note = load_eeg(recording.eeg)
     if note:
-        click.echo(f"hbac: {note}", err=True)
-    starts = _starts(path, len(eeg), (0.0, 0) if recording.eeg_id is not None else window)
+        tell(note)
+    starts = _starts(recording.eeg, len(eeg), (0.0, 0) if recording.eeg_id is not None else window)
     spectra = _spectra(recording, len(eeg), starts, begins) if wanted else {}
     for start in starts:
         power = None
@@ -113,7 +115,7 @@ def cut_windows(
             rows, first = spectra[start]
             power = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
             place(power, rows, -first)
-        name = (recording.eeg_id,) if recording.eeg_id is not None else (str(path), start / EEG_RATE)
+        name = (recording.eeg_id,) if recording.eeg_id is not None else (str(recording.eeg), start / EEG_RATE)
         # A copy: the rest of a long recording need not be kept.
         yield name, eeg[start : start + EEG_WINDOW].copy(), power
 
@@ -133,9 +135,6 @@ def _spectra(
     recording: Recording, n_samples: int, starts: Sequence[int], begins: float | None
 ) -> dict[int, tuple[np.ndarray, int]]:
     """For every window the rows of a spectrogram and the number of the row with which its ten minutes begin."""
-    from hbaclib.dataset.from_eeg import rows_from_eeg
-    from hbaclib.recordings.parquet import load_spectrogram
-
     seconds = [start / EEG_RATE for start in starts]
     if recording.spectrogram is None:
         # Rows are centred on every second second of a window: begin the spectrogram so that windows begin with a row.

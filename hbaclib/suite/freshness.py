@@ -48,6 +48,9 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
     joins = any(name.startswith(TRAINING_PREFIXES) for name in stage.notebook.after)
     trains = stage.notebook.name.startswith(TRAINING_PREFIXES)
     files = _named_files(stage, parameters, out)
+    read = {path.name: path for name in stage.after for path in made_folders(out / name)}
+    # Notebooks that join networks take all that they find.
+    read |= {path.name: path for path in find_trained(out)} if joins else {}
     return {
         "notebook": digest_file(stage.notebook.path),
         # Places say nothing about content.
@@ -56,9 +59,7 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
         "code": notebook_code(stage.notebook.path),
         # What joins networks or predicts with them sees a change in their manifests.
         "own networks": {name: callable_digest(builder) for name, builder in own_networks().items()} if trains else {},
-        "stages": {path.name: read_manifest(path).digest for name in stage.after for path in made_folders(out / name)},
-        # Notebooks that join networks take all that they find.
-        "networks": {path.name: read_manifest(path).digest for path in find_trained(out)} if joins else {},
+        "stages": {name: read_manifest(path).digest for name, path in read.items()},
         **data_key(stage, out, data),
     }
 

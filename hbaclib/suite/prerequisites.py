@@ -128,17 +128,13 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
     """Folders of all finished training stages, one trained now where there is none."""
     if found := find_trained(out):
         return found
-    from hbaclib.inputs.store import open_inputs
-    from hbaclib.suite.plans import default_recipe
-    from hbaclib.training.adapt import on_folds_of
-    from hbaclib.training.cross_validate import train
-    from hbaclib.training.recipe import load_recipe
+    from hbaclib.suite.family import open_family
+    from hbaclib.suite.plans import efficientnet_plans
 
-    arrays = open_inputs(ported(out, data), eeg_products(out, data), images(out, data))
-    recipe = on_folds_of(load_recipe(default_recipe()), arrays)
-    stage = stage_name(recipe.backbone)
+    plans = efficientnet_plans()
+    stage = stage_name(plans.first.backbone)
     _announce(stage)
-    return [train(recipe, arrays, Path(out) / stage)]
+    return list(open_family(plans, out, data, stage=stage).train().values())
 
 
 def model_places(out: str | Path) -> list[Path]:

@@ -15,7 +15,6 @@ from hbaclib import kaggle_spectrogram, predict, read_eeg, read_spectrogram
 from hbaclib.cli import predict as cli_predict
 from hbaclib.cli.main import main
 from hbaclib.conventions import EEG_COLUMNS, SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hbaclib.dataset.from_eeg import window_from_eeg
 from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.models import registry
 from hbaclib.training.cross_validate import train
@@ -63,6 +62,13 @@ def shares(found: pd.DataFrame) -> np.ndarray:
     return found[list(VOTE_COLUMNS)].to_numpy(np.float32)
 
 
+def ten_minutes(eeg: np.ndarray) -> np.ndarray:
+    """The spectrogram around 50 s of EEG, as far as they reach."""
+    rows = np.full((300, 400), np.nan, np.float32)
+    rows[138:162] = kaggle_spectrogram(eeg, first_centre=2.0)
+    return rows
+
+
 def read_all(data, names="abcde"):
     eegs = np.stack([read_eeg(data / "eegs" / f"{name}.parquet") for name in names])
     return eegs, np.stack([read_spectrogram(data / "spectrograms" / f"{name}.parquet") for name in names])
@@ -93,13 +99,13 @@ def test_rows_do_not_depend_on_each_other_nor_on_chunks(trained, data, monkeypat
 
 
 def test_the_networks_are_loaded_once_and_recordings_read_once(trained, data, monkeypatch):
+    from hbaclib.prediction import windows
     from hbaclib.prediction.predictor import Predictor
-    from hbaclib.recordings import parquet as recordings
 
     loaded, read = [], []
-    load, load_eeg = Predictor.load, recordings.load_eeg
+    load, load_eeg = Predictor.load, windows.load_eeg
     monkeypatch.setattr(Predictor, "load", lambda folder: loaded.append(folder.name) or load(folder))
-    monkeypatch.setattr(recordings, "load_eeg", lambda path: read.append(path.stem) or load_eeg(path))
+    monkeypatch.setattr(windows, "load_eeg", lambda path: read.append(path.stem) or load_eeg(path))
     monkeypatch.setattr(cli_predict, "_CHUNK", 2)
     table(trained["ensemble"], data / "eegs", "--spectrogram", data / "spectrograms")
     assert sorted(loaded) == ["both", "eeg"] and read == list("abcde")
@@ -109,7 +115,7 @@ def test_spectrograms_of_short_recordings_are_computed_as_for_training(trained, 
     answer = call(trained["both"], data / "eegs" / "a.parquet", data / "eegs" / "b.parquet")
     assert answer.exit_code == 0 and "computed from the EEG" in answer.stderr
     eegs, _ = read_all(data, "ab")
-    expected = predict(trained["both"], eegs, np.stack([window_from_eeg(eeg) for eeg in eegs]))
+    expected = predict(trained["both"], eegs, np.stack([ten_minutes(eeg) for eeg in eegs]))
     np.testing.assert_allclose(shares(pd.read_csv(io.StringIO(answer.stdout))), expected, atol=1e-7)
 
 
@@ -157,7 +163,7 @@ def test_rows_of_test_csv(trained, tmp_path):
     eegs = np.stack([read_eeg(tmp_path / "test_eegs" / f"{name}.parquet") for name in (80, 81, 82)])
     files = [read_spectrogram(tmp_path / "test_spectrograms" / f"{name}.parquet") for name in (90, 91, 92)]
     np.testing.assert_allclose(shares(found), predict(trained["both"], eegs, np.stack(files)), atol=1e-7)
-    computed = predict(trained["both"], eegs, np.stack([window_from_eeg(eeg) for eeg in eegs]))
+    computed = predict(trained["both"], eegs, np.stack([ten_minutes(eeg) for eeg in eegs]))
     again = table(trained["both"], tmp_path, "--spectrogram", "from_eeg")
     np.testing.assert_allclose(shares(again), computed, atol=1e-7)
     assert np.abs(shares(again) - shares(found)).max() > 1e-3
@@ -197,7 +203,10 @@ def test_a_mistake_is_one_line_and_leaves_no_file(trained, data, tmp_path):
         ((trained["eeg"], tmp_path / "empty"), "empty: found nothing; expected *.parquet"),
         ((trained["eeg"], tmp_path / "torn.parquet"), "torn.parquet: not a whole Parquet file"),
         ((trained["eeg"], eeg, "--window", "0.5"), "a.parquet: 10000 samples; expected at least 10100"),
-        ((trained["both"], eeg, "--spectrogram", "none"), "see spectrograms; expected networks of the EEG alone"),
+        (
+            (trained["both"], eeg, "--spectrogram", "none"),
+            "see Kaggle spectrograms; expected networks of the EEG alone",
+        ),
         ((trained["both"], eeg, "--spectrogram", data / "nowhere"), "nowhere: no such file or folder"),
         ((trained["both"], eeg, "--spectrogram", eeg), "column time, LL_0.59"),
         ((trained["both"], data / "eegs", "--spectrogram", eeg), "one spectrogram for 5 EEG files"),
@@ -293,12 +302,12 @@ def test_wrong_usage(data, words):
 
 
 def test_interrupted(trained, data, tmp_path, monkeypatch):
-    from hbaclib.prediction.members import TrainedNetwork
+    from hbaclib.prediction.predictor import Predictor
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainedNetwork, "__init__", stop)
+    monkeypatch.setattr(Predictor, "load", stop)
     answer = call(trained["eeg"], data / "eegs", "--out", tmp_path / "shares.csv")
     assert answer.exit_code == 130 and "shares.csv was not written" in answer.stderr
     assert not list(tmp_path.iterdir())

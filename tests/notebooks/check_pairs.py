@@ -1,4 +1,8 @@
-"""Fails where a notebook is not what its source generates, or holds outputs. `make notebooks` mends the first."""
+"""Fails where a notebook is not what its source generates, or holds outputs. `make notebooks` mends that (``--write``).
+
+A notebook is its source with the cell of `hbaclib.kaggle.bootstrap` in the place that the tag ``bootstrap`` marks, so
+that it runs on Kaggle by itself and the cell stands in one place.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,19 @@ from pathlib import Path
 import jupytext
 import nbformat
 
+from hbaclib.kaggle.build import cell
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def generated(source: Path) -> nbformat.NotebookNode:
+    """The notebook that a source makes."""
+    notebook = jupytext.read(source, config=jupytext.config.load_jupytext_config(str(NOTEBOOKS)))
+    for number, each in enumerate(notebook.cells):
+        each["id"] = f"cell-{number}"
+        if "bootstrap" in each.metadata.get("tags", []):
+            each.source = cell()
+    return notebook
 
 
 def faults() -> list[str]:
@@ -18,7 +34,7 @@ def faults() -> list[str]:
     made = {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
     found += [f"{name}: .py and .ipynb do not come in a pair" for name in sorted(sources ^ made)]
     for name in sorted(sources & made):
-        expected = jupytext.read(NOTEBOOKS / f"{name}.py", config=jupytext.config.load_jupytext_config(str(NOTEBOOKS)))
+        expected = generated(NOTEBOOKS / f"{name}.py")
         notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
         if [cell.get("outputs") for cell in notebook.cells if cell.get("outputs")]:
             found.append(f"{name}.ipynb: holds outputs")
@@ -32,6 +48,9 @@ def faults() -> list[str]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        for path in sorted(NOTEBOOKS.glob("*.py")):
+            jupytext.write(generated(path), path.with_suffix(".ipynb"))
     problems = faults()
     print("\n".join(problems) or "notebooks and sources agree")
     sys.exit(bool(problems))

@@ -8,11 +8,16 @@ import pytest
 
 from hbaclib import predict
 from hbaclib.conventions import PREDICTION_COLUMNS, REGION_SWAP
+from hbaclib.ensemble.fit import Ensemble
+from hbaclib.ensemble.pooling import Pool
+from hbaclib.ensemble.store import ensemble_stage, load_ensemble
 from hbaclib.errors import ArtefactError, DataError
 from hbaclib.inputs.augment import left_right_swap
 from hbaclib.inputs.pipeline import image_kind, signal_kind
-from hbaclib.prediction import predictor as module
-from hbaclib.prediction.predictor import Predictor, predict_arrays, predict_members
+from hbaclib.prediction import ensemble_predictor as module
+from hbaclib.prediction import predictor as shapes
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.prediction.predictor import Predictor
 from hbaclib.signal.images import assemble_input, starter_layout
 from hbaclib.signal.raw import raw_signals, signals_200hz
 from hbaclib.training.cross_validate import train
@@ -20,6 +25,10 @@ from tests.training.tiny import TinyArrays, tiny_recipe
 from tests.training.tiny_signals import RAW, STARTER, SWAPPED, SignalArrays, quick
 
 PLANES = {"eeg": 4, "both": 8}
+
+
+def predict_arrays(folder, arrays):
+    return Predictor.load(folder).predict(arrays)
 
 
 @pytest.fixture(scope="module")
@@ -177,17 +186,18 @@ def test_a_hundred_thousand_recordings_in_one_pass_of_bounded_memory(monkeypatch
 
         return forward
 
-    def load(folder):
-        rises = enumerate((0.4, 0.8) if folder == "eeg" else (0.2, 0.3, 0.4))
-        return Predictor(tiny_recipe(inputs=folder, batch=64), [network(f"{folder} {k}", rise) for k, rise in rises])
+    def member(kind, *rises):
+        models = [network(f"{kind} {k}", rise) for k, rise in enumerate(rises)]
+        return Predictor(tiny_recipe(inputs=kind, batch=64), models)
 
     for kind, planes in PLANES.items():
-        monkeypatch.setitem(module.SHAPES, kind, (side, side, planes))
-    monkeypatch.setattr(module, "_prepare", prepare)
-    monkeypatch.setattr(Predictor, "load", load)
+        monkeypatch.setitem(shapes.SHAPES, kind, (side, side, planes))
+    monkeypatch.setattr(module, "prepare", prepare)
+    members = {"eeg": member("eeg", 0.4, 0.8), "both": member("both", 0.2, 0.3, 0.4)}
+    together = EnsemblePredictor({}, members, Ensemble(tuple(members), "linear weights", Pool(np.array([0.25, 0.75]))))
     tracemalloc.start()
     try:
-        found = predict_members({kind: kind for kind in PLANES}, eeg, spectrogram)
+        found = together.predict(eeg, spectrogram)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -195,10 +205,8 @@ def test_a_hundred_thousand_recordings_in_one_pass_of_bounded_memory(monkeypatch
     assert prepared == [chunk] * whole + [rest]
     passes = whole * chunk // 64 + -(-rest // 64)
     assert calls == {f"{kind} {k}": passes for kind, folds in (("eeg", 2), ("both", 3)) for k in range(folds)}
-    places = np.arange(n) / n
-    np.testing.assert_allclose(found["eeg"][:, 0], 0.6 * places, atol=1e-6)
-    np.testing.assert_allclose(found["both"][:, 0], 0.3 * places, atol=1e-6)
-    # All prepared images at once would be over a gigabyte, the recordings 80; the two results are 5 MB.
+    np.testing.assert_allclose(found[:, 0], (0.25 * 0.6 + 0.75 * 0.3) * np.arange(n) / n, atol=1e-6)
+    # All prepared images at once would be over a gigabyte, the recordings 80; the result is 2 MB.
     assert peak < 50e6, f"{peak / 1e6:.0f} MB"
 
 
@@ -213,21 +221,19 @@ def test_views_are_averaged(eeg_folder, arrays):
     np.testing.assert_allclose(predictor.predict(images[..., list(REGION_SWAP)]), predictor.predict(images), atol=1e-6)
 
 
-def test_without_spectrograms_only_eeg_networks_serve(folder, eeg_folder, windows):
+def test_without_spectrograms_only_eeg_networks_serve(folder, eeg_folder, windows, tmp_path):
     eeg, spectrogram = windows
     assert predict(eeg_folder, eeg).shape == (7, 6)
     with pytest.raises(DataError, match="see Kaggle spectrograms"):
         predict(folder, eeg)
-    members = {"both": folder, "eeg": eeg_folder}
-    assert set(predict_members(members, eeg, spectrogram)) == {"both", "eeg"}
-    alone = predict_members(members, eeg)
+    stage = ensemble_stage([folder, eeg_folder], tmp_path / "07_ensemble", weights={"both": 0.25, "eeg": 0.75})
+    assert set(dict(EnsemblePredictor.open(stage).shares(eeg, spectrogram))) == {"both", "eeg"}
+    alone = dict(EnsemblePredictor.open(stage, spectrograms=False).shares(eeg, None))
     assert set(alone) == {"eeg"}
     np.testing.assert_array_equal(alone["eeg"], predict(eeg_folder, eeg))
 
 
 def test_ensemble_folder(folder, eeg_folder, windows, tmp_path):
-    from hbaclib.ensemble.store import ensemble_stage, load_ensemble
-
     eeg, spectrogram = windows
     stage = ensemble_stage([folder, eeg_folder], tmp_path / "07_ensemble", weights={"both": 0.25, "eeg": 0.75})
     found = predict(stage, eeg, spectrogram)

@@ -27,7 +27,7 @@ from hbaclib import (
 from hbaclib.artefacts import read_manifest
 from hbaclib.conventions import CLASSES, SAMPLE_COLUMNS, TRAIN_COLUMNS
 from hbaclib.dataset.competition import open_competition
-from hbaclib.dataset.from_eeg import rows_from_eeg, window_from_eeg
+from hbaclib.dataset.from_eeg import rows_from_eeg
 from hbaclib.digests import data_digest
 from hbaclib.errors import ArtefactError, ConfigError, DataFileError
 from hbaclib.inputs.store import open_inputs
@@ -220,8 +220,8 @@ def test_spectrograms_from_eeg_lie_at_their_place(tmp_path: Path) -> None:
         assert (there[0], there[-1], len(there)) == (first, last, last - first + 1)
         inner = slice(first + 4, last - 3)
         np.testing.assert_allclose(rows[inner], reference[inner], rtol=0.02, atol=0.02)
-    centre = window_from_eeg(whole[55_000:65_000])
-    np.testing.assert_array_equal(centre[138:162], rows_from_eeg_of(tmp_path, whole[55_000:65_000], 275.0)[138:162])
+    centre = rows_from_eeg_of(tmp_path, whole[55_000:65_000], 275.0)
+    np.testing.assert_array_equal(centre[138:162], kaggle_spectrogram(whole[55_000:65_000], first_centre=2.0))
     assert np.isnan(centre[:138]).all() and np.isnan(centre[162:]).all()
 
 

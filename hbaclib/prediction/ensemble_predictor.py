@@ -1,0 +1,178 @@
+"""From windows of any recording to shares: `predict`, submissions and ``hbac predict`` all come through here.
+
+The inputs are prepared once a chunk and pass through all folds, seeds and views of all members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hbaclib.conventions import (
+    CLASSES,
+    EEG_COLUMNS,
+    EEG_WINDOW,
+    MANY_VOTES,
+    SPECTROGRAM_COLUMNS,
+    SPECTROGRAM_WINDOW,
+    VOTE_COLUMNS,
+)
+from hbaclib.ensemble.store import StoredEnsemble, open_members
+from hbaclib.errors import DataError, list_some
+from hbaclib.prediction.predictor import Predictor, sees_spectrograms
+from hbaclib.signal.images import spectrogram_image, starter_layout
+from hbaclib.signal.mel import eeg_spectrogram
+from hbaclib.signal.raw import raw_signals, signals_200hz
+from hbaclib.training.trained_folder import TrainedFolder
+
+_CHUNK = 128
+
+
+@dataclass
+class EnsemblePredictor:
+    """Networks that predict as one: those of an ensemble, or of one trained folder.
+
+    Attributes:
+        folders: name -> trained folder of what can serve, the most important first.
+        members: name -> networks, of those that are loaded.
+        ensemble: how members are pooled; None for one trained folder.
+    """
+
+    folders: Mapping[str, Path]
+    members: dict[str, Predictor]
+    ensemble: StoredEnsemble | None = None
+
+    @classmethod
+    def open(
+        cls,
+        artefacts: str | Path,
+        search: Iterable[str | Path] = (),
+        *,
+        spectrograms: bool = True,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> EnsemblePredictor:
+        """Load the networks of an ensemble's or a trained folder.
+
+        Args:
+            artefacts: the folder.
+            search: further folders below which the ensemble's networks may lie.
+            spectrograms: False leaves out networks that see the ten-minute spectrogram.
+            enough: asked before every network but the first: True leaves out this and all less important ones.
+
+        Raises:
+            DataError: without spectrograms no network can serve.
+            ArtefactError, ConfigError: as `hbaclib.ensemble.store.open_members` and `Predictor.load` say.
+        """
+        ensemble, folders = open_members(artefacts, search)
+        serving = {
+            name: folder
+            for name, folder in folders.items()
+            if spectrograms or not sees_spectrograms(TrainedFolder.open(folder).recipe)
+        }
+        if not serving:
+            raise DataError(
+                f"{artefacts}: {list_some(folders)} see Kaggle spectrograms; expected networks of the EEG alone "
+                "(inputs = 'eeg'), or spectrograms"
+            )
+        members: dict[str, Predictor] = {}
+        for name, folder in serving.items():
+            if members and enough():
+                break
+            members[name] = Predictor.load(folder)
+        return cls(serving, members, ensemble)
+
+    @property
+    def sees_spectrograms(self) -> bool:
+        """Whether a member sees the ten-minute spectrogram."""
+        return any(sees_spectrograms(member.recipe) for member in self.members.values())
+
+    @property
+    def prior(self) -> np.ndarray:
+        """(6,) class means of the rows with many votes that the networks were scored on: the guess without an EEG."""
+        if self.ensemble is not None:
+            return self.ensemble.prior
+        trained = TrainedFolder.open(next(iter(self.folders.values())))
+        table = trained.oof()
+        many = table["n_votes"] >= MANY_VOTES
+        means = table.loc[many if many.any() else slice(None), list(VOTE_COLUMNS)].to_numpy(np.float64).mean(axis=0)
+        return means / means.sum()
+
+    def shares(self, eeg: np.ndarray, spectrogram: np.ndarray | None) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and (n, 6) shares of one member after the other, the most important first.
+
+        Args:
+            eeg: (n, 10000, 20) µV.
+            spectrogram: (n, 300, 400) µV²/Hz; None where no member sees them.
+        """
+        kinds = {kind for member in self.members.values() for kind in member.kinds}
+        inputs = prepare(kinds, eeg, spectrogram)
+        for name, member in self.members.items():
+            yield name, member.predict(inputs)
+
+    def pool(self, shares: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(n, 6) shares of all from those of some members."""
+        if self.ensemble is None:
+            return next(iter(shares.values()))
+        return self.ensemble.predict(np.stack(list(shares.values())), list(shares))
+
+    def predict(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
+        """(n, 6) float32 shares, rows sum to 1; arguments as for `shares`."""
+        found = [np.zeros((0, len(CLASSES)), np.float32)]
+        for start in range(0, len(eeg), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            shares = dict(self.shares(eeg[chunk], None if spectrogram is None else spectrogram[chunk]))
+            found.append(self.pool(shares).astype(np.float32))
+        return np.concatenate(found)
+
+
+def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
+    """Predict from one trained folder or an ensemble's folder.
+
+    Args:
+        artefacts: a folder that `hbaclib.training.cross_validate.train` or the ensemble stage wrote.
+        eeg: (n, 10000, 20) µV, columns as EEG_COLUMNS, NaN allowed.
+        spectrogram: (n, 300, 400) µV²/Hz, columns as SPECTROGRAM_COLUMNS, NaN allowed; without it only members that see
+            the EEG alone can serve.
+
+    Returns:
+        (n, 6) float32, columns as CLASSES, rows sum to 1.
+
+    Raises:
+        DataError: a shape is not as promised, or no member can serve without spectrograms.
+        ArtefactError: the folder holds nothing that can predict.
+    """
+    eeg = _checked(eeg, (EEG_WINDOW, len(EEG_COLUMNS)), "eeg")
+    if spectrogram is not None:
+        spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
+        if len(spectrogram) != len(eeg):
+            raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
+    return EnsemblePredictor.open(artefacts, spectrograms=spectrogram is not None).predict(eeg, spectrogram)
+
+
+def prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Inputs of every kind that is asked for, from windows of EEG and spectrogram."""
+    prepared: dict[str, np.ndarray] = {}
+    if kinds & {"both", "eeg"}:
+        prepared["eeg"] = np.asarray(eeg_spectrogram(eeg), np.float32)
+    if kinds & {"both", "kaggle"}:
+        assert spectrogram is not None
+        prepared["kaggle"] = np.stack([spectrogram_image(rows) for rows in spectrogram])
+    if "starter" in kinds:
+        assert spectrogram is not None
+        prepared["starter"] = np.stack([starter_layout(rows) for rows in spectrogram])
+    for kind, function in {"raw": raw_signals, "signals_200hz": signals_200hz}.items():
+        if kind in kinds:
+            prepared[kind] = np.asarray(function(eeg), np.float32)
+    if "both" in kinds:
+        prepared["both"] = np.concatenate([prepared["kaggle"], prepared["eeg"]], axis=-1)
+    return prepared
+
+
+def _checked(values: np.ndarray, shape: tuple[int, int], what: str) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 3 or values.shape[1:] != shape:
+        raise DataError(f"{what} has shape {values.shape}, expected (n, {shape[0]}, {shape[1]})")
+    return values

@@ -1,0 +1,188 @@
+"""Networks side by side on one set of inputs, as the training notebooks have them: trained, described, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.ensemble.comparison import store_comparison
+from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
+from hbaclib.evaluation.oof import OOF_FILE, load_oof
+from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.store import open_inputs
+from hbaclib.platform import output_root
+from hbaclib.prediction.rounds import round_folders, train_in_rounds
+from hbaclib.stages.signals_200hz import store_signals_200hz
+from hbaclib.suite.plans import Plans
+from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, source_of
+from hbaclib.training.adapt import on_folds_of
+from hbaclib.training.cross_validate import check_training
+from hbaclib.training.devices import configure
+from hbaclib.training.recipe import Recipe
+from hbaclib.training.schedules import recipe_learning_rates
+
+UNFINISHED = "trained some of the folds; the out-of-fold tables are written when all are done"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a notebook trains, and on what.
+
+    Attributes:
+        plans: the networks' recipes, with the data's folds.
+        inputs: samples, folds and arrays.
+        folders: name -> folder of the network's stage.
+        folds: folds to train; empty for all.
+    """
+
+    plans: Plans
+    inputs: Arrays
+    folders: dict[str, Path]
+    folds: tuple[int, ...] = ()
+
+    def learning_rates(self, recipe: Recipe) -> np.ndarray:
+        """Rate of every step of one fit."""
+        votes, share = self.inputs.samples["n_votes"], 1 - 1 / recipe.folds
+        return recipe_learning_rates(recipe, [int(share * (votes >= step.min_votes).sum()) for step in recipe.stages])
+
+    def train(self, *, pseudo_labels: bool = True, mirrored: bool = False) -> dict[str, Path]:
+        """Train all networks, one after the other; their learning curves grow while they do.
+
+        Folds that other Kaggle kernels have trained are taken over.
+
+        Args:
+            pseudo_labels: train a second time with pseudo-labels, where a recipe mixes them in.
+            mirrored: as for `hbaclib.training.cross_validate.train`.
+
+        Returns:
+            Name -> trained folder.
+        """
+        from hbaclib.plots.scores import live_learning_curves
+
+        for name, recipe in self.plans.recipes.items():
+            folder = self.folders[name]
+            for part in (folder, round_folders(folder)[0]):
+                adopt_fits(part.name, part.parent)
+            if recipe.start_from:
+                print(f"{name} starts from {', '.join(recipe.start_from)}")
+            with live_learning_curves() as draw:
+                train_in_rounds(
+                    recipe,
+                    self.inputs,
+                    folder,
+                    folds=self.folds or None,
+                    pseudo_labels=pseudo_labels,
+                    mirrored=mirrored,
+                    on_epoch=draw,
+                )
+        return self.folders
+
+    def networks(self, names: Iterable[str], drawn: Collection[str]) -> pd.DataFrame:
+        """Sizes of networks: parameters, trainable ones, layers; the structure of some is shown.
+
+        Not to be called before training: where several GPUs train one fit each, this process must leave them alone.
+
+        Args:
+            names: of networks.
+            drawn: which of them are shown.
+        """
+        import matplotlib.pyplot as plt
+
+        from hbaclib.models.registry import all_layers
+        from hbaclib.plots.networks import plot_network
+
+        sizes = {}
+        for name in names:
+            network = self.plans.recipes[name].build_network()
+            trainable = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
+            layers = len(list(all_layers(network)))
+            sizes[name] = {"parameters": network.count_params(), "trainable": trainable, "layers": layers}
+            if name in drawn:
+                plot_network(network)
+                plt.show()
+        return pd.DataFrame(sizes).T
+
+    def finished(self) -> dict[str, Path]:
+        """Name -> folder of the networks that are trained on all folds."""
+        return {name: folder for name, folder in self.folders.items() if (folder / OOF_FILE).is_file()}
+
+    def compare(self, stage: str, ensembles: Mapping[str, EnsembleFit] | None = None) -> pd.DataFrame | str:
+        """Store the table of the networks that are trained on all folds, and of their ensembles, as a stage.
+
+        Returns:
+            The table, or a sentence where no network is.
+        """
+        complete = list(self.finished().values())
+        return store_comparison(complete, complete[0].parent / stage, ensembles) if complete else UNFINISHED
+
+    def raw_ensembles(
+        self, band_weights: Sequence[float] = (), half_weights: Sequence[float] = ()
+    ) -> dict[str, EnsembleFit]:
+        """The ensemble of ResNet1D-GRUs on the whole signal and on bands, and S3: their mean and the image network.
+
+        Args:
+            band_weights: one a ResNet1D-GRU; empty for equal ones in S3's mean, and fitted ones in the first ensemble.
+            half_weights: of the signals and the image; empty to have them fitted.
+
+        Returns:
+            Name -> fit; empty where a network is not trained on all folds, or there is nothing to join.
+        """
+        if len(self.finished()) < len(self.folders):
+            return {}
+        oof, grus, image = load_oof(self.folders), self.plans.grus, self.plans.image
+        shares = dict(zip(oof.names, oof.predictions, strict=True))
+        joined: dict[str, tuple[dict[str, np.ndarray], Sequence[float]]] = {}
+        if len(grus) > 1:
+            joined["ensemble of the bands"] = {name: shares[name] for name in grus}, band_weights
+        if image:
+            mean = np.average([shares[name] for name in grus], axis=0, weights=band_weights or None)
+            joined["S3: signals and image"] = {"signals": mean, "image": shares[image]}, half_weights
+        fits = {}
+        for title, (parts, weights) in joined.items():
+            about = oof.targets, oof.folds, oof.patients, list(parts), oof.n_votes
+            fits[title] = fit_ensemble(np.stack(list(parts.values())), *about, weights=weights or None)
+        return fits
+
+
+def open_family(
+    plans: Plans, out: str | Path, data: str = "", *, stage: str = "{}", folds: Iterable[int] = ()
+) -> Family:
+    """Make ready to train: the process configured, the earlier stages there, every recipe checked against them.
+
+    Args:
+        plans: recipes.
+        out: the run's output folder; empty for the usual one.
+        data: folder in the competition's format; empty for the usual one.
+        stage: name of a network's folder, ``{}`` for its name.
+        folds: folds to train; empty for all.
+
+    Raises:
+        HbacError: weights are not found, an earlier stage cannot be computed, or a recipe does not fit the data.
+    """
+    configure(plans.first)  # threads, seeds and determinism are set before TensorFlow starts
+    if plans.note:
+        print(plans.note)
+    plans.find_weights()  # what is missing is told now, not after the earlier stages are computed
+    out = output_root(str(out))
+    port = ported(out, data)
+    crops = any(recipe.crop_seconds for recipe in plans.recipes.values())
+    signals_200hz = store_signals_200hz(source_of(data, out), port, out) if crops else None
+    inputs = open_inputs(port, eeg_products(out, data), images(out, data), signals_200hz)
+    recipes = {name: on_folds_of(recipe, inputs) for name, recipe in plans.recipes.items()}
+    chosen = tuple(folds)
+    for recipe in recipes.values():  # all of them before the first one trains
+        check_training(recipe.override({"pseudo_weight": 0.0}), inputs, chosen or None)
+    print(f"{len(inputs.samples):,} samples of {inputs.samples['patient_id'].nunique():,} patients")
+    return Family(replace(plans, recipes=recipes), inputs, {name: out / stage.format(name) for name in recipes}, chosen)
+
+
+def ensemble_tables(ensembles: Mapping[str, EnsembleFit]) -> pd.DataFrame | str:
+    """Weight, score and gain of every member of every ensemble, or a sentence where there is none."""
+    if not ensembles:
+        return "no ensemble: fewer than two members, or not all folds are trained"
+    titles = [f"{name} ({fit.kind}, score of {fit.tier})" for name, fit in ensembles.items()]
+    return pd.concat([fit.table.set_index("name")[["weight", "kl", "adds"]] for fit in ensembles.values()], keys=titles)
