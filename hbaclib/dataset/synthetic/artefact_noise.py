@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from hbaclib.conventions import EEG_RATE, SCALP_ELECTRODES, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
+from hbaclib.conventions import EEG_RATE, SCALP_ELECTRODES
 from hbaclib.dataset.synthetic.background import Traits
 from hbaclib.dataset.synthetic.draws import log_uniform, slow_noise
 from hbaclib.dataset.synthetic.geometry import POSITIONS, electrode, field
+from hbaclib.dataset.synthetic.plan import SPECTROGRAM_SECONDS
 
 N_SCALP = len(SCALP_ELECTRODES)
-SPECTROGRAM_SECONDS = SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
 
 
 def _add_events(eeg: np.ndarray, times: np.ndarray, shape: np.ndarray, weights: np.ndarray) -> None:

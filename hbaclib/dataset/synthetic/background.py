@@ -92,15 +92,12 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     )
 
 
-def _in_band(frequencies: np.ndarray) -> np.ndarray:
-    return (frequencies >= BAND[0]) & (frequencies <= BAND[1])
-
-
 def _noise(
     rng: np.random.Generator, amplitude: np.ndarray, n_samples: int, n_fft: int, *, in_band: bool = False
 ) -> np.ndarray:
     """Gaussian series (n, n_samples) with the amplitude spectra (n, n_fft // 2 + 1), of unit variance (inside BAND)."""
-    counted = _in_band(fft.rfftfreq(n_fft, 1 / EEG_RATE)) if in_band else slice(None)
+    frequencies = fft.rfftfreq(n_fft, 1 / EEG_RATE)
+    counted = (frequencies >= BAND[0]) & (frequencies <= BAND[1]) if in_band else slice(None)
     inside = (amplitude[:, counted] ** 2).sum(axis=1, keepdims=True)
     scaled = (amplitude * (n_fft / np.sqrt(4 * inside))).astype(np.float32)
     # Normal numbers are the dearest part: only where there is anything to scale.

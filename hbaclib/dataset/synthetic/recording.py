@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,8 +60,7 @@ def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.G
             weak = draw_pattern(kind, centre, rng)
             patterns = (replace(weak, ratio=rng.uniform(0.4, 1.0), suppression=1.0),)
         return Scene(centre, meant, patterns, _artefact(rng, 0.2, 0.04))
-    same = before is not None and before.meant == meant and rng.random() < 0.7
-    if same and before is not None:
+    if before is not None and before.meant == meant and rng.random() < 0.7:
         main = continued(before.patterns[0], centre, rng)
     else:
         main = draw_pattern(meant, centre, rng, difficulty=difficulty)
@@ -73,16 +73,11 @@ def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.G
 
 def _confined(scenes: Sequence[Scene]) -> list[Scene]:
     """Cut the patterns half-way to the neighbouring labelled moments, so that each moment has its own."""
-    centres = [scene.centre for scene in scenes]
-    confined = []
-    for index, scene in enumerate(scenes):
-        first = (centres[index - 1] + centres[index]) / 2 if index else -np.inf
-        last = (centres[index] + centres[index + 1]) / 2 if index + 1 < len(centres) else np.inf
-        patterns = tuple(
-            replace(pattern, start=max(pattern.start, first), end=min(pattern.end, last)) for pattern in scene.patterns
-        )
-        confined.append(replace(scene, patterns=patterns))
-    return confined
+    borders = [-np.inf, *((one.centre + next_one.centre) / 2 for one, next_one in pairwise(scenes)), np.inf]
+    return [
+        replace(scene, patterns=tuple(replace(p, start=max(p.start, a), end=min(p.end, b)) for p in scene.patterns))
+        for scene, (a, b) in zip(scenes, pairwise(borders), strict=True)
+    ]
 
 
 def draw_scenes(recording: RecordingPlan, rng: np.random.Generator, difficulty: float = 1.0) -> list[Scene]:
