@@ -16,7 +16,7 @@ from hbaclib.conventions import CLASSES, MANY_VOTES
 from hbaclib.errors import DataError
 from hbaclib.evaluation.calibration import reliability
 from hbaclib.evaluation.metric import Shares, check_shares
-from hbaclib.plots.recordings import ACCENT, INK, MUTED, plain
+from hbaclib.plots.style import ACCENT, INK, MUTED, plain, titled
 
 # Okabe and Ito's colours: told apart by colour-blind readers and in print.
 CLASS_COLOURS = dict(zip(CLASSES, ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#7F7F7F"), strict=True))
@@ -81,9 +81,7 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
         plain(axis)
     if len(groups) > 1:
         axes[0, -1].legend(frameon=False, fontsize=8)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def _fits(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -136,9 +134,7 @@ def plot_reliability(targets: Shares, predictions: Shares, title: str | None = N
         plain(axis)
     figure.supxlabel("predicted share (area of a point: number of samples)", fontsize=9)
     figure.supylabel("experts' mean share", fontsize=9)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_scores(
@@ -185,9 +181,7 @@ def plot_scores(
         axis.grid(axis="x", color="#E3E7EB", linewidth=0.6)
     axes[0, 0].set_yticks(positions, list(tables))
     axes[0, 0].set_ylim(positions[-1] - 0.6, 0.6)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_weights(table: pd.DataFrame, title: str | None = None) -> Figure:
@@ -206,9 +200,7 @@ def plot_weights(table: pd.DataFrame, title: str | None = None) -> Figure:
         axis.tick_params(labelsize=8)
         axis.locator_params(axis="x", nbins=5)
         plain(axis, left=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_folds(balance: pd.DataFrame, title: str | None = None) -> Figure:
@@ -233,9 +225,7 @@ def plot_folds(balance: pd.DataFrame, title: str | None = None) -> Figure:
     axis.set(xlim=(0, 1), xlabel="mean share of the votes")
     axis.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8, handlelength=1)
     plain(axis, left=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_votes(targets: np.ndarray, predictions: np.ndarray, title: str | None = None) -> Figure:
