@@ -1,7 +1,7 @@
 """From stored arrays to the network: batches in a seeded order, augmented, laid out, read ahead.
 
 Every random draw is made by a generator seeded from (seed, fold, stage, epoch, batch): no draw repeats between epochs,
-and a fit that was stopped draws the same numbers when it goes on. Only one batch at a time is copied out of the memory
+and a fit that was stopped draws the same numbers when it resumes. Only one batch at a time is copied out of the memory
 maps.
 """
 
@@ -17,6 +17,7 @@ from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
 from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.spec import InputSpec
+from hbaclib.signal.images import tile_layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +89,7 @@ def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
     Returns:
         (b, ...) float32 of the layout's shape.
     """
-    if layout == "tiled":
-        from hbaclib.signal.images import tile_layout
-
-        return tile_layout(images)
-    return images
+    return tile_layout(images) if layout == "tiled" else images
 
 
 def image_kind(spec: InputSpec) -> str:
@@ -130,19 +127,11 @@ def gather_parts(
         spec: says which kinds, which filter and which crop.
         rng: draws where crops begin; None takes the middle.
     """
-    parts = [gather(kind) for kind in (image_kind(spec),) if kind]
-    kind = signal_kind(spec)
-    if kind:
-        view = view_signals(
-            gather(kind),
-            rate=spec.signal_rate,
-            band=spec.band,
-            low_pass=spec.low_pass,
-            order=spec.filter_order,
-            crop=round(spec.crop_seconds * EEG_RATE),
-            rng=rng,
-        )
-        parts.append(view)
+    parts = [gather(kind) for kind in input_kinds(spec)]
+    if spec.reads_signals:  # they come last
+        rate, band, order = spec.signal_rate, spec.band, spec.filter_order
+        low_pass, crop = spec.low_pass, round(spec.crop_seconds * EEG_RATE)
+        parts[-1] = view_signals(parts[-1], rate=rate, band=band, low_pass=low_pass, order=order, crop=crop, rng=rng)
     return tuple(parts)
 
 

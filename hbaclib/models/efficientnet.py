@@ -154,19 +154,17 @@ def find_weights(model: str, weights: str | Path) -> Path:
     path = Path(weights)
     if path.is_file():
         return path
-    names = [PUBLISHED[str(weights)]] if str(weights) in PUBLISHED else list(PUBLISHED.values())
-    names = [name.format(model=model) for name in names]
-    published = str(weights) in PUBLISHED
-    folder = input_root() if published else path
-    if published:
+    if str(weights) in PUBLISHED:
+        names, folder = [PUBLISHED[str(weights)].format(model=model)], input_root()
         found = mounted_files(names[0])
+        if not found and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
+            return _download(names[0], str(weights))
     else:
-        found = sorted(file for name in names for file in folder.rglob(name)) if folder.is_dir() else []
+        names, folder = [name.format(model=model) for name in PUBLISHED.values()], path
+        found = sorted(file for name in names for file in path.rglob(name))
     if found:
         return found[0]
-    if published and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
-        return _download(names[0], str(weights))
-    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; give the file's path")
+    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path")
 
 
 def published_weights(weights: str, *, model: str) -> Published:

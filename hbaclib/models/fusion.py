@@ -52,7 +52,7 @@ def fused_features(
         )
     inputs = [keras.Input(tuple(shape), name="image"), keras.Input(tuple(signal_shape), name="signal")]
     parts = [image(tuple(shape), **options), wavenet_trunk(tuple(signal_shape), **(wavenet or {}))]
-    joined = [part(given) for part, given in zip(parts, inputs, strict=True)]
+    joined = [part(data) for part, data in zip(parts, inputs, strict=True)]
     return keras.Model(inputs, keras.layers.Concatenate(name="joined")(joined), name=f"{parts[0].name}_wavenet")
 
 

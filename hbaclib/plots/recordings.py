@@ -147,16 +147,7 @@ def plot_class_example(eeg: np.ndarray, image: np.ndarray, title: str | None = N
     figure, axes = plt.subplot_mosaic(
         [["eeg", "LL", "RL"], ["eeg", "LP", "RP"]], figsize=(12, 5), width_ratios=[1.5, 1, 1], layout="constrained"
     )
-    start, stop = (second * EEG_RATE for second in _LABELLED_SECONDS)
-    time = np.arange(start, stop) / EEG_RATE
-    traces, microvolt = _bipolar(eeg, slice(start, stop), DISPLAY_BAND)
-    axis = axes["eeg"]
-    axis.plot(time, np.clip(traces / microvolt, -3, 3) - np.arange(len(_MONTAGE)), color=ACCENT, linewidth=0.5)
-    axis.set_yticks(-np.arange(len(_MONTAGE)), [f"{a}–{b}" for a, b in _MONTAGE], fontsize=7)
-    axis.set(
-        xlabel="time (s)", xlim=_LABELLED_SECONDS, ylabel=f"bipolar derivation, 0.5–40 Hz ({microvolt:g} µV apart)"
-    )
-    plain(axis, left=False)
+    draw_montage(axes["eeg"], eeg, _LABELLED_SECONDS)
     shown: Any = None
     for index, region in enumerate(REGIONS):
         shown = _show_eeg(axes[region], image[:, :, index])

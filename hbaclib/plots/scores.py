@@ -37,10 +37,7 @@ def live_learning_curves() -> Iterator[Callable[[pd.DataFrame], None]]:
         nonlocal shown
         figure = plot_learning_curves(history)
         plt.close(figure)
-        if shown:
-            handle.update(figure)
-        else:
-            handle.display(figure)
+        (handle.update if shown else handle.display)(figure)
         shown = True
 
     yield draw

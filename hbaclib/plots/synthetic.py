@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from hbaclib.conventions import CLASSES, EEG_RATE, EEG_WINDOW, SPECTROGRAM_WINDOW
 from hbaclib.dataset.from_eeg import window_from_eeg
-from hbaclib.dataset.synthetic.plan import EEG_LEAD
-from hbaclib.dataset.synthetic.recording import make_recording, make_segment
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS
+from hbaclib.dataset.synthetic.recording import make_segment
 from hbaclib.dataset.synthetic.statistics import describe, filtered_bipolar, power_spectrum
 from hbaclib.errors import DataFileError
 from hbaclib.plots.recordings import draw_input, draw_montage
@@ -36,7 +36,7 @@ class _Example:
 
 
 def _synthetic(kind: str, seed: int) -> _Example:
-    made = make_recording(kind, seed * 100 + CLASSES.index(kind), difficulty=0.3)
+    made = make_segment(kind, seed * 100 + CLASSES.index(kind), difficulty=0.3, seconds=SPECTROGRAM_SECONDS)
     eeg = made.eeg[EEG_LEAD * EEG_RATE : EEG_LEAD * EEG_RATE + EEG_WINDOW]
     likely = ", ".join(f"{CLASSES[i]} {made.probability[i]:.2f}" for i in np.argsort(-made.probability)[:2])
     return _Example(f"synthetic, meant {kind} (readers: {likely})", eeg, kaggle_spectrogram(made.eeg))

@@ -21,7 +21,7 @@ from scipy import linalg, sparse
 
 from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
 from hbaclib.errors import ConfigError, DataError
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, pair_table
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, of_each, pair_table
 
 N_FFT = 1024
 N_FRAMES = IMAGE_SHAPE[1]
@@ -257,15 +257,13 @@ def eeg_spectrogram(
         )
     transform = _transform(int(window), int(n_mels), float(fmin), float(fmax))
     centres = _frame_centres(n_samples, centre_seconds)
-    single = recordings.ndim == 2
-    batch = recordings[None] if single else recordings
-    images = np.empty((len(batch), n_mels, N_FRAMES, len(CHAINS)), np.float32)
-    # One chain of one recording at a time: products of one fixed shape make its bits independent of the batch, and the
-    # scratch arrays stay in the cache.
-    for image, recording in zip(images, batch, strict=True):
+
+    def image(recording: np.ndarray) -> np.ndarray:
+        # One chain at a time: products of one fixed shape make a recording's bits independent of the batch, and the
+        # scratch arrays stay in the cache.
         rows, constant = _pairs(recording)
-        dark = constant & (flat == "dark")
+        dark = np.split(constant & (flat == "dark"), len(CHAINS))
         powers = _chain_powers(rows, window, centres, transform)
-        for region, (power, darkened) in enumerate(zip(powers, np.split(dark, len(CHAINS)), strict=True)):
-            image[..., region] = _plane(power, darkened, level)
-    return images[0] if single else images
+        return np.stack([_plane(*each, level) for each in zip(powers, dark, strict=True)], axis=-1)
+
+    return of_each(recordings, image, (n_mels, N_FRAMES, len(CHAINS)), np.float32)

@@ -5,7 +5,7 @@ Every index is looked up from electrode names in ``conventions``; no other file 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import pairwise
 
@@ -23,8 +23,7 @@ def chain_pairs(region: str) -> tuple[Pair, ...]:
     """Give the consecutive electrode pairs of a region's chain, front to back."""
     if region not in CHAINS:
         raise DataError(f"unknown region {region!r}; expected one of {', '.join(REGIONS)}")
-    chain = CHAINS[region]
-    return tuple(pairwise(chain))
+    return tuple(pairwise(CHAINS[region]))
 
 
 LONGITUDINAL_PAIRS: tuple[Pair, ...] = tuple(pair for region in REGIONS for pair in chain_pairs(region))
@@ -93,6 +92,17 @@ def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float
     return eeg
 
 
+def of_each(
+    recordings: np.ndarray, function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], dtype: DTypeLike
+) -> np.ndarray:
+    """A function's results, of one shape, for one recording (n_samples, 20) or for each of several."""
+    results = np.empty((*recordings.shape[:-2], *shape), dtype)
+    batch = [(results, recordings)] if recordings.ndim == 2 else zip(results, recordings, strict=True)
+    for result, recording in batch:
+        result[...] = function(recording)
+    return results
+
+
 def fill_missing(eeg: np.ndarray) -> np.ndarray:
     """Replace NaN by the electrode's own mean, in an electrode without any value by 0.
 
@@ -102,9 +112,8 @@ def fill_missing(eeg: np.ndarray) -> np.ndarray:
     Returns:
         The same shape and precision without NaN; the very same array where there was none.
     """
-    if not (
-        eeg.size and np.isnan(eeg.max())
-    ):  # the maximum of what holds a NaN is NaN; no mask is made of what holds none
+    # The maximum of what holds a NaN is NaN; no mask is made of what holds none.
+    if not (eeg.size and np.isnan(eeg.max())):
         return eeg
     missing = np.isnan(eeg)
     present = np.maximum((~missing).sum(axis=-2, keepdims=True), 1)

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from hbaclib.conventions import EEG_RATE, EEG_WINDOW
+from hbaclib.conventions import EEG_RATE
 from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, add_mimic, add_wild
 from hbaclib.dataset.synthetic.background import Traits, background, draw_traits
 from hbaclib.dataset.synthetic.patterns import Pattern, continued, draw_pattern
-from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS, RecordingPlan
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, WINDOW_SECONDS, RecordingPlan
 from hbaclib.dataset.synthetic.votes import appearance
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
 
@@ -125,29 +125,17 @@ class Segment:
     probability: np.ndarray
 
 
-def make_segment(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
+def make_segment(meant: str, seed: int, *, difficulty: float = 1.0, seconds: int = WINDOW_SECONDS) -> Segment:
     """Make one stand-alone labelled window, for pictures, statistics and experiments.
 
     Args:
         meant: class that it is meant to show.
         seed: its seed.
         difficulty: 1 as in real recordings, 0 clear cases only.
-
-    Returns:
-        The segment; its labelled moment is second 25.
+        seconds: length; the labelled moment is its middle.
     """
-    return _alone(meant, seed, difficulty, EEG_WINDOW)
-
-
-def make_recording(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
-    """Make one stand-alone recording of ten minutes, (120000, 20); its labelled moment is second 300."""
-    return _alone(meant, seed, difficulty, SPECTROGRAM_SECONDS * EEG_RATE)
-
-
-def _alone(meant: str, seed: int, difficulty: float, n_samples: int) -> Segment:
     rng = np.random.default_rng(seed)
     traits = draw_traits(rng)
-    centre = n_samples / EEG_RATE / 2
-    scene = draw_scene(meant, centre, None, rng, difficulty)
-    eeg = render([scene], traits, n_samples, rng)
-    return Segment(eeg, scene, scene.probability(centre))
+    scene = draw_scene(meant, seconds / 2, None, rng, difficulty)
+    eeg = render([scene], traits, seconds * EEG_RATE, rng)
+    return Segment(eeg, scene, scene.probability(scene.centre))
