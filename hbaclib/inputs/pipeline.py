@@ -157,10 +157,7 @@ def views_of(parts: tuple[np.ndarray, ...], spec: InputSpec) -> Iterator[tuple[n
 
 
 def mean_prediction(
-    gather: Callable[[np.ndarray, str], np.ndarray],
-    size: int,
-    spec: InputSpec,
-    networks: Sequence[Callable[..., Any]],
+    gather: Callable[[np.ndarray, str], np.ndarray], size: int, spec: InputSpec, networks: Sequence[Callable[..., Any]]
 ) -> np.ndarray:
     """Mean of what networks predict from all views of their inputs.
 

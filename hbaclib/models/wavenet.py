@@ -42,11 +42,7 @@ def _block(x: keras.KerasTensor, filters: int, kernel: int, dilations: int, name
 
 
 def wavenet_sequence(
-    shape: tuple[int, ...],
-    *,
-    filters: tuple[int, ...] = FILTERS,
-    kernel: int = KERNEL,
-    dilations: int = DILATIONS,
+    shape: tuple[int, ...], *, filters: tuple[int, ...] = FILTERS, kernel: int = KERNEL, dilations: int = DILATIONS
 ) -> keras.Model:
     """The stack of blocks, before anything is averaged.
 

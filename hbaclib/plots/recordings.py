@@ -120,12 +120,10 @@ def draw_input(figure: Figure | SubFigure, image: np.ndarray, height: float, tit
         kaggle = names[4 * row].startswith("Kaggle")
         shown: Any = None
         for column in range(4):
-            axis = figure.add_subplot(grid[row, column])
-            plane = image[:, :, 4 * row + column]
-            shown = _show_kaggle(axis, plane) if kaggle else _show_eeg(axis, plane)
-            axis.set_title(f"{names[4 * row + column]} ({REGION_TITLES[REGIONS[column]]})", fontsize=9)
-            axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time in the fifty seconds (s)", fontsize=8)
-            axis.tick_params(labelsize=7, labelleft=column == 0)
+            axis, number = figure.add_subplot(grid[row, column]), 4 * row + column
+            shown = _show_plane(axis, image[:, :, number], kaggle)
+            axis.set_title(f"{names[number]} ({REGION_TITLES[REGIONS[column]]})", fontsize=9)
+            axis.tick_params(labelleft=column == 0)
             if column == 0:
                 axis.set_ylabel("frequency (Hz)" if kaggle else "frequency (Hz, mel)", fontsize=8)
         bar = figure.colorbar(shown, cax=figure.add_subplot(grid[row, 4]))
@@ -150,10 +148,9 @@ def plot_class_example(eeg: np.ndarray, image: np.ndarray, title: str | None = N
     draw_montage(axes["eeg"], eeg, _LABELLED_SECONDS)
     shown: Any = None
     for index, region in enumerate(REGIONS):
-        shown = _show_eeg(axes[region], image[:, :, index])
+        shown = _show_plane(axes[region], image[:, :, index], kaggle=False)
         axes[region].set_title(f"{region} ({REGION_TITLES[region]})", fontsize=9)
-        axes[region].set(xlabel="time (s)", ylabel="frequency (Hz, mel)")
-        axes[region].tick_params(labelsize=7)
+        axes[region].set_ylabel("frequency (Hz, mel)", fontsize=8)
     figure.colorbar(shown, ax=[axes["RL"], axes["RP"]], label="dB, scaled")
     return titled(figure, title)
 
@@ -180,38 +177,36 @@ def show_augmentations(inputs: Any, plan: Any, row: int = 0, draws: int = 4, see
     figure, axes = plt.subplots(
         2, len(samples), figsize=(2.4 * len(samples), 4.2), layout="constrained", sharex="row", sharey="row"
     )
-    for column, (sample, name) in enumerate(zip(samples, names, strict=True)):
-        for line, channel in enumerate(channels):
-            axis = axes[line, column]
+    for row_axes, channel in zip(axes, channels, strict=True):
+        for axis, sample in zip(row_axes, samples, strict=True):
             if sample.ndim == 2:
                 axis.plot(np.arange(len(sample)) * 50 / len(sample), sample[:, channel], linewidth=0.4, color=ACCENT)
-                label = "–".join(RAW_PAIRS[channel])
                 axis.set_xlabel("time (s)", fontsize=8)
+                axis.tick_params(labelsize=7)
+                label = "–".join(RAW_PAIRS[channel]) + "\nsignal (scaled)"
             else:
-                kaggle = plan.inputs in ("both", "kaggle") and channel < 4
-                (_show_kaggle if kaggle else _show_eeg)(axis, sample[:, :, channel])
-                label = CHANNEL_NAMES[channel if plan.inputs != "eeg" else channel + 4]
-                axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time (s)", fontsize=8)
-            axis.tick_params(labelsize=7)
-            if line == 0:
-                axis.set_title(name, fontsize=9)
-            if column == 0:
-                unit = "signal (scaled)" if sample.ndim == 2 else "frequency (Hz)"
-                axis.set_ylabel(f"{label}\n{unit}", fontsize=8)
+                name = CHANNEL_NAMES[channel if plan.inputs != "eeg" else channel + 4]
+                _show_plane(axis, sample[:, :, channel], name.startswith("Kaggle"))
+                label = f"{name}\nfrequency (Hz)"
+        row_axes[0].set_ylabel(label, fontsize=8)
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(name, fontsize=9)
     return figure
 
 
-def _show_kaggle(axis: Axes, plane: np.ndarray) -> Any:
-    # Rows 14..113 of the plane hold the 100 frequencies, its columns the central 512 s of the ten minutes.
-    extent = (*_KAGGLE_SECONDS, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
-    return axis.imshow(plane[14:114], origin="lower", aspect="auto", extent=extent, cmap="viridis", vmin=-1.5, vmax=1.5)
-
-
-def _show_eeg(axis: Axes, plane: np.ndarray) -> Any:
-    shown = axis.imshow(plane, origin="lower", aspect="auto", extent=(0, 50, 0, 128), cmap="viridis", vmin=-1, vmax=1)
-    # Below 1 kHz Slaney's mel scale is linear, so 128 bands cover 0-20 Hz evenly.
-    axis.set_yticks([128 * hertz / 20 for hertz in _MEL_TICKS_HZ], [str(hertz) for hertz in _MEL_TICKS_HZ])
-    return shown
+def _show_plane(axis: Axes, plane: np.ndarray, kaggle: bool) -> Any:
+    """Draw a plane of a network input: of the ten minutes (Kaggle's spectrogram), or of the EEG's fifty seconds."""
+    if kaggle:
+        # Rows 14..113 of the plane hold the 100 frequencies, its columns the central 512 s of the ten minutes.
+        plane, limit = plane[14:114], 1.5
+        extent = (*_KAGGLE_SECONDS, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
+    else:
+        extent, limit = (0.0, 50.0, 0.0, 128.0), 1.0
+        # Below 1 kHz Slaney's mel scale is linear, so 128 bands cover 0-20 Hz evenly.
+        axis.set_yticks([128 * hertz / 20 for hertz in _MEL_TICKS_HZ], [str(hertz) for hertz in _MEL_TICKS_HZ])
+    axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time in the fifty seconds (s)", fontsize=8)
+    axis.tick_params(labelsize=7)
+    return axis.imshow(plane, extent=extent, vmin=-limit, vmax=limit, origin="lower", aspect="auto", cmap="viridis")
 
 
 def _bipolar(eeg: np.ndarray, part: slice, band: tuple[float, float] | None) -> tuple[np.ndarray, float]:

@@ -153,12 +153,7 @@ def plot_scores(
     # The last number of a panel keeps its distance from the next one's first.
     layout = ConstrainedLayoutEngine(wspace=0.04)
     figure, axes = plt.subplots(
-        1,
-        len(tiers),
-        figsize=(max(5.5, 2.2 * len(tiers) + 1.8), height),
-        layout=layout,
-        squeeze=False,
-        sharey=True,
+        1, len(tiers), figsize=(max(5.5, 2.2 * len(tiers) + 1.8), height), layout=layout, squeeze=False, sharey=True
     )
     positions = -np.arange(len(tables))
     for axis, name in zip(axes[0], tiers, strict=True):

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import linalg, sparse
 
 from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
@@ -135,10 +136,6 @@ def _scratch(n_pairs: int, n_frames: int, half: int, n_bins: int) -> tuple[np.nd
     return _memory.arrays
 
 
-def _windows(rows: np.ndarray, length: int) -> np.ndarray:
-    return np.lib.stride_tricks.sliding_window_view(rows, length, axis=-1)
-
-
 def _chain_powers(
     rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform
 ) -> Iterator[np.ndarray]:
@@ -147,9 +144,10 @@ def _chain_powers(
     for chain in np.split(rows, len(CHAINS)):
         padded = np.zeros((len(chain), chain.shape[1] + window))
         padded[:, half:-half] = chain
-        after = _windows(padded[:, half:], half)[:, centres]
+        after = sliding_window_view(padded[:, half:], half, axis=-1)[:, centres]
         # The samples before a centre, nearest first, lie in reading order in the reversed signal.
-        before = _windows(np.ascontiguousarray(padded[:, ::-1]), half)[:, -2::-1][:, centres]
+        reversed_signal = np.ascontiguousarray(padded[:, ::-1])
+        before = sliding_window_view(reversed_signal, half, axis=-1)[:, -2::-1][:, centres]
         n_frames = after.shape[1]
         halves, even, odd = _scratch(len(chain), n_frames, half, len(transform.cosines[1]))
         for combine, (waves, weights), product in (

@@ -79,11 +79,10 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
     electrodes = np.ascontiguousarray(recording.T)
     scalp = electrodes[[electrode_index(name) for name in SCALP_ELECTRODES]]
     missing = np.isnan(scalp)
-    any_missing = bool(missing.any())
-    filled = np.ascontiguousarray(fill_missing(recording).T) if any_missing else electrodes
+    filled = np.ascontiguousarray(fill_missing(recording).T)
     scalp_filled = filled[[electrode_index(name) for name in SCALP_ELECTRODES]]
     top, bottom = scalp_filled.max(axis=-1, keepdims=True), scalp_filled.min(axis=-1, keepdims=True)
-    absent = missing.all(axis=-1) if any_missing else np.zeros(len(scalp), bool)
+    absent = missing.all(axis=-1)
     flat = ~absent & (top == bottom)[:, 0]
     held = (scalp[:, 1:] == scalp[:, :-1]) & ((scalp[:, 1:] == top) | (scalp[:, 1:] == bottom))
     first, second = pair_table(LONGITUDINAL_PAIRS)
@@ -92,8 +91,8 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
     ekg = filled[electrode_index("EKG")][None]
     return {
         "n_samples": len(recording),
-        "missing_share": float(missing.mean()) if any_missing else 0.0,
-        "longest_gap": _longest_run(missing) if any_missing else 0,
+        "missing_share": float(missing.mean()),
+        "longest_gap": _longest_run(missing),
         "missing_electrodes": int(absent.sum()),
         "flat_electrodes": int(flat.sum()),
         "clipped_share": float(np.count_nonzero(held[~flat & ~absent]) / scalp.size),

@@ -102,10 +102,11 @@ def run_blocks(
     files = () if unfinished is None else tuple((str(unfinished / array.name), array) for array in arrays)
     # A notebook's stream is no terminal, but shows the bar all the same.
     hidden = False if "ipykernel" in sys.modules else None
-    with tqdm(
-        total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden
-    ) as bar:
-        for index, found in _map(compute, blocks, missing, files, n_jobs):
+    processes = joblib.Parallel(_processes(n_jobs, len(missing)), return_as="generator_unordered", batch_size=1)
+    calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
+    bar = tqdm(total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden)
+    with bar:
+        for index, found in processes(calls):
             if unfinished is not None:
                 with _writing(journal := unfinished / _JOURNAL), open(journal, "ab") as file:
                     file.write(json.dumps({"block": index, "facts": found}).encode() + b"\n")
@@ -116,20 +117,12 @@ def run_blocks(
     return [facts[index] for index in range(len(blocks))]
 
 
-def _map(
-    compute: Compute,
-    blocks: Sequence[Block],
-    missing: list[int],
-    files: tuple[tuple[str, StoredArray], ...],
-    n_jobs: int | None,
-) -> Iterator[tuple[int, Any]]:
+def _processes(n_jobs: int | None, n_blocks: int) -> int | None:
+    """All cores where nobody says otherwise, and no more than there is work for; None leaves it to joblib."""
     backend, configured = active_backend()
     if n_jobs is None and configured in (None, 1) and backend != "DaskDistributedBackend":
         n_jobs = joblib.cpu_count()
-    if n_jobs is not None and n_jobs > 0:
-        n_jobs = max(1, min(n_jobs, len(missing)))
-    calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
-    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(calls)
+    return max(1, min(n_jobs, n_blocks)) if n_jobs is not None and n_jobs > 0 else n_jobs
 
 
 def _do_block(

@@ -77,11 +77,7 @@ def write_patient(plan: PatientPlan, folder: Path, difficulty: float, spectrogra
 
 
 def _write_recording(
-    recording: RecordingPlan,
-    signal: np.ndarray,
-    folder: Path,
-    spectrograms: Collection[str],
-    rng: np.random.Generator,
+    recording: RecordingPlan, signal: np.ndarray, folder: Path, spectrograms: Collection[str], rng: np.random.Generator
 ) -> None:
     split = recording.split
     for eeg in recording.eegs:
