@@ -235,23 +235,19 @@ def training_batches(
                 parts, labels, importance = mix(parts, labels, importance, rng, **spec.augmentation[name])
         return *parts, labels, importance
 
-    batch = order.shape[1]
-    whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
-    return _dataset(batch_of, len(order), whole, [image_type(spec) if len(s) == 4 else np.float32 for s in whole])
-
-
-def _dataset(
-    batch_of: Any, steps: int, shapes: list[tuple[int, ...]], types: list[type[np.floating]]
-) -> tf.data.Dataset:
     import tensorflow as tf
 
+    batch = order.shape[1]
+    whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
+    types = [tf.as_dtype(image_type(spec) if len(shape) == 4 else np.float32) for shape in whole]
+
     def prepare(step: Any) -> Any:
-        parts = tf.numpy_function(batch_of, [step], [tf.as_dtype(kind) for kind in types])
-        for part, shape in zip(parts, shapes, strict=True):
+        parts = tf.numpy_function(batch_of, [step], types)
+        for part, shape in zip(parts, whole, strict=True):
             part.set_shape(shape)
         return (step, *parts)
 
-    return tf.data.Dataset.range(steps).map(prepare).prefetch(READ_AHEAD)
+    return tf.data.Dataset.range(len(order)).map(prepare).prefetch(READ_AHEAD)
 
 
 def padded_batches(n: int, batch: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -82,15 +82,11 @@ def efficientnet_features(
             include_top=False, weights=None, input_shape=shape, pooling="avg", drop_connect_rate=drop_connect
         )
     if zero_residual:
-        for norm in _last_norms_beside_a_shortcut(features):
-            norm.gamma.assign(np.zeros(norm.gamma.shape, np.float32))
+        # The last batch norm of every block whose output is added to its input.
+        for name in [layer.name for layer in features.layers if layer.name.endswith("add")]:
+            gamma = features.get_layer(f"{name.removesuffix('add')}project_bn").gamma
+            gamma.assign(np.zeros(gamma.shape, np.float32))
     return features
-
-
-def _last_norms_beside_a_shortcut(features: keras.Model) -> list[Any]:
-    """The last batch norm of every block whose output is added to its input."""
-    names = {layer.name: layer for layer in features.layers}
-    return [names[f"{name.removesuffix('add')}project_bn"] for name in names if name.endswith("add")]
 
 
 def spread_kernel(kernel: np.ndarray, planes: int) -> np.ndarray:

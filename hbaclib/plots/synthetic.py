@@ -76,14 +76,10 @@ def _spectra(axes: Axes, kind: str, seed: int, example: _Example) -> None:
     axes.plot(frequencies[shown], middle[shown], color="#2d5d92", lw=1, label="their median")
     _, power = power_spectrum(filtered_bipolar(example.eeg, 0.3, 60))
     axes.plot(frequencies[shown], np.median(power, axis=1)[shown], color="#b03030", lw=1.2, label="the recording above")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set(xscale="log", yscale="log", ylim=(1e-3, 3e3), xlabel="Hz", title="power spectrum")
+    axes.set_ylabel("µV²/Hz, median of the bipolar differences", fontsize=8)
     axes.set_xticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
     axes.minorticks_off()
-    axes.set_ylim(1e-3, 3e3)
-    axes.set_xlabel("Hz")
-    axes.set_ylabel("µV²/Hz, median of the bipolar differences", fontsize=8)
-    axes.set_title("power spectrum", fontsize=9)
     axes.legend(fontsize=7, frameon=False)
 
 

@@ -138,16 +138,8 @@ def bipolar(eeg: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.n
     return eeg[..., first] - eeg[..., second]
 
 
-@cache
-def _row_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of the electrodes that the pairs use, and the pairs' places among those."""
-    first, second = pair_table(pairs)
-    used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
-    return used, place[: len(first)], place[len(first) :]
-
-
-def pair_rows(recording: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.ndarray:
+def pair_rows(recording: np.ndarray, pairs: tuple[Pair, ...] = LONGITUDINAL_PAIRS) -> np.ndarray:
     """Give the differences of one recording as contiguous rows: (n_samples, 20) to (n_pairs, n_samples)."""
-    used, first, second = _row_table(tuple(pairs))
-    electrodes = np.ascontiguousarray(recording[:, used].T)
+    first, second = pair_table(pairs)
+    electrodes = np.ascontiguousarray(recording.T)
     return electrodes[first] - electrodes[second]

@@ -10,21 +10,6 @@ from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, SCALP_ELECTRODES
 from hbaclib.errors import DataError
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, electrode_index, fill_missing, pair_table
 
-QUALITY_COLUMNS = {
-    "n_samples": "samples of the recording",
-    "missing_share": "share of NaN among the scalp electrodes' samples, 0..1",
-    "longest_gap": "longest run of NaN in any scalp electrode, samples",
-    "missing_electrodes": "scalp electrodes without any value",
-    "flat_electrodes": "scalp electrodes that hold one value throughout",
-    "clipped_share": "share of scalp samples that stay at their electrode's own extreme for two samples or more, 0..1",
-    "line_noise_db": "power at 60 Hz over the mean of 30-50 Hz, median of the 16 bipolar pairs, dB; NaN: all are flat",
-    "amplitude_median": "median over pairs and seconds of the bipolar peak-to-peak amplitude, µV",
-    "amplitude_p95": "95th percentile of the same, µV",
-    "largest_value": "largest absolute scalp value, µV",
-    "ekg_amplitude": "median over seconds of the EKG's peak-to-peak amplitude, µV; 0 without EKG",
-}
-"""Column -> meaning, in the order of the table. Every value is an int or a float."""
-
 LINE_FREQUENCY = 60.0
 _FLOOR = np.arange(30.0, 50.5, 1.0)
 _SEGMENT = 2 * EEG_RATE  # Hann over 2 s: half a hertz from bin to bin, so that 60 Hz and the floor stay apart
@@ -67,8 +52,21 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
         eeg: (n_samples, 20) floating point, µV at 200 Hz, at least 2 s. NaN allowed.
 
     Returns:
-        One value for each of QUALITY_COLUMNS. Amplitudes and line noise are taken with missing samples at the
-        electrode's mean, so a gap lowers them.
+        An int or float for each column of the table, in this order:
+
+        - ``n_samples``: samples of the recording
+        - ``missing_share``: share of NaN among the scalp electrodes' samples, 0..1
+        - ``longest_gap``: longest run of NaN in any scalp electrode, samples
+        - ``missing_electrodes``: scalp electrodes without any value
+        - ``flat_electrodes``: scalp electrodes that hold one value throughout
+        - ``clipped_share``: share of scalp samples that stay at their electrode's own extreme for two samples or more
+        - ``line_noise_db``: power at 60 Hz over the mean of 30-50 Hz, median of the 16 pairs, dB; NaN: all are flat
+        - ``amplitude_median``: median over pairs and seconds of the bipolar peak-to-peak amplitude, µV
+        - ``amplitude_p95``: 95th percentile of the same, µV
+        - ``largest_value``: largest absolute scalp value, µV
+        - ``ekg_amplitude``: median over seconds of the EKG's peak-to-peak amplitude, µV; 0 without EKG
+
+        Amplitudes and line noise are taken with missing samples at the electrode's mean, so a gap lowers them.
 
     Raises:
         DataError: malformed EEG, or below 2 s.

@@ -9,7 +9,8 @@ from scipy import fft
 
 from hbaclib.conventions import EEG_RATE
 from hbaclib.dataset.synthetic.draws import log_normal, log_uniform, slow_gain
-from hbaclib.dataset.synthetic.geometry import BIPOLAR, POSITIONS, electrode, field, on_sphere
+from hbaclib.dataset.synthetic.geometry import BIPOLAR, POSITIONS, field, on_sphere
+from hbaclib.signal.montage import electrode_index
 
 N_PATCHES = 44
 BAND = (0.5, 20.0)
@@ -181,7 +182,7 @@ def _bursts(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 def _sleep_waves(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Spindles (11-15 Hz) and vertex waves about the midline: normal sleep."""
     eeg = np.zeros((len(POSITIONS), n_samples), dtype=np.float32)
-    spread = field(POSITIONS[electrode("Cz")], 0.7)[:, 0]
+    spread = field(POSITIONS[electrode_index("Cz")], 0.7)[:, 0]
     at, amplitude = 0.0, traits.bipolar_sd * rng.uniform(1.5, 3)
     while True:
         at += rng.exponential(7) + 1

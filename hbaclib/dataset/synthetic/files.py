@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ Rows = dict[str, list[dict[str, Any]]]
 """What a patient adds to the tables ``train``, ``test`` and ``truth``."""
 
 
+def _columns(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(column) for name, column in zip(names, values.T, strict=True)}
+
+
 def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
     floats = [name for name, values in columns.items() if values.dtype == np.float32]
     # Fixed options and no metadata of ours: equal arrays give equal bytes.
@@ -42,12 +46,6 @@ def lose_samples(eeg: np.ndarray, fault: str, rng: np.random.Generator) -> None:
         eeg[-length:] = np.nan
     elif fault == "scattered":
         eeg[rng.integers(0, len(eeg), int(rng.integers(3, 40))), rng.integers(0, 20)] = np.nan
-
-
-def _spectrogram_columns(eeg: np.ndarray, n_rows: int, split: str) -> dict[str, np.ndarray]:
-    power = np.round(kaggle_spectrogram(eeg)[:n_rows], 2)
-    time = (np.arange(n_rows) * SPECTROGRAM_STEP + 1).astype(np.int64 if split == "train" else np.int16)
-    return {"time": time} | {name: np.ascontiguousarray(power[:, i]) for i, name in enumerate(SPECTROGRAM_COLUMNS)}
 
 
 def write_patient(plan: PatientPlan, folder: Path, difficulty: float, spectrograms: Collection[str]) -> Rows:
@@ -84,13 +82,15 @@ def _write_recording(
         first = (eeg.start + EEG_LEAD) * EEG_RATE
         part = signal[first : first + eeg.seconds * EEG_RATE]
         lose_samples(part, eeg.fault, rng)
-        columns = {name: np.ascontiguousarray(part[:, i]) for i, name in enumerate(EEG_COLUMNS)}
-        _write(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", columns)
+        _write(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", _columns(part, EEG_COLUMNS))
     if rng.random() < 0.05:  # the amplifier's data were lost for a while, far from the labelled windows
         first = int(rng.uniform(0, 120) * EEG_RATE)
         signal[first : first + int(rng.uniform(5, 120) * EEG_RATE)] = np.nan
     if split in spectrograms:
-        columns = _spectrogram_columns(signal, recording.seconds // SPECTROGRAM_STEP, split)
+        n_rows = recording.seconds // SPECTROGRAM_STEP
+        time = (np.arange(n_rows) * SPECTROGRAM_STEP + 1).astype(np.int64 if split == "train" else np.int16)
+        power = np.round(kaggle_spectrogram(signal)[:n_rows], 2)
+        columns = {"time": time} | _columns(power, SPECTROGRAM_COLUMNS)
         _write(folder / f"{split}_spectrograms" / f"{recording.spectrogram_id}.parquet", columns)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from hbaclib.conventions import CHAINS, EEG_COLUMNS, MIRRORED_ELECTRODE, SCALP_ELECTRODES
-from hbaclib.signal.montage import bipolar
+from hbaclib.signal.montage import bipolar, electrode_index
 
 # Inclination from the vertex and azimuth (0 = nose, positive = right), degrees, of the 10-20 system on a sphere.
 _RIGHT_ANGLES: Final = {
@@ -42,14 +42,9 @@ LEFT_PAIRS: Final = np.repeat([name.startswith("L") for name in CHAINS], 4)
 """(16,) whether a difference lies over the left hemisphere."""
 
 
-def electrode(name: str) -> int:
-    """Column of a scalp electrode."""
-    return SCALP_ELECTRODES.index(name)
-
-
 def near(name: str, rng: np.random.Generator, spread: float) -> np.ndarray:
     """A point (3,) on the sphere near an electrode; ``spread`` in radians."""
-    point = POSITIONS[electrode(name)] + spread * rng.standard_normal(3)
+    point = POSITIONS[electrode_index(name)] + spread * rng.standard_normal(3)
     return point / np.linalg.norm(point)
 
 
