@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from hbaclib.conventions import RAW_SWAP, REGION_SWAP
-from hbaclib.errors import ConfigError, DataError
+from hbaclib.conventions import REGION_SWAP
+from hbaclib.errors import ConfigError
 from hbaclib.inputs import albumentations_path
+from hbaclib.signal.images import swap_left_right, swap_left_right_raw
 
 Augmentation = Callable[..., np.ndarray]
 TIME = -2
@@ -36,29 +37,19 @@ def _chosen(n: int, p: float, rng: np.random.Generator) -> np.ndarray:
     return np.flatnonzero(rng.random(n) < p)
 
 
-def left_right_order(batch: np.ndarray) -> list[int]:
-    """Channel order that exchanges the hemispheres of a batch of images (4 or 8 planes) or raw signals (8).
+def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
+    """Exchange the hemispheres: LL with RL and LP with RP, in each half of the channels.
 
     Raises:
-        DataError: no such order is known for the batch's shape.
+        DataError: the batch holds neither images of 4 or 8 planes nor 8 raw signals.
     """
-    if batch.ndim == 3 and batch.shape[-1] == len(RAW_SWAP):
-        return list(RAW_SWAP)
-    halves, rest = divmod(batch.shape[-1], len(REGION_SWAP))
-    if batch.ndim != 4 or rest or not halves:
-        raise DataError(f"left-right swap of a batch of shape {batch.shape}; expected (b, f, t, 4 or 8) or (b, t, 8)")
-    return [half * len(REGION_SWAP) + k for half in range(halves) for k in REGION_SWAP]
-
-
-def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
-    """Exchange the hemispheres: LL with RL and LP with RP, in each half of the channels."""
     rows = _chosen(len(batch), p, rng)
     if batch.shape[1:] == _STARTER:
         # The starter's image has the four regions one above the other, in place of channels.
         regions = batch[rows].reshape(len(rows), len(REGION_SWAP), -1, *_STARTER[1:])
         batch[rows] = regions[:, list(REGION_SWAP)].reshape(len(rows), *_STARTER)
     else:
-        batch[rows] = batch[rows][..., left_right_order(batch)]
+        batch[rows] = (swap_left_right if batch.ndim == 4 else swap_left_right_raw)(batch[rows])
     return batch
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hbaclib.conventions import CLASSES, EEG_RATE
-from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
+from hbaclib.inputs.augment import AUGMENTATIONS, MIXING, augment_parts
 from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.spec import InputSpec
 from hbaclib.signal.images import tile_layout
@@ -28,7 +28,6 @@ READ_AHEAD = 2
 """Batches that are prepared while the network works."""
 
 _ORDER, _BATCH, _MIX = 0, 1, 2
-_VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
 
 
 class Arrays(Protocol):
@@ -153,7 +152,7 @@ def views_of(parts: tuple[np.ndarray, ...], spec: InputSpec) -> Iterator[tuple[n
     yield parts
     for name in spec.tta:
         # Of probability 1: nothing is left to chance.
-        yield tuple(_VIEWS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
+        yield tuple(AUGMENTATIONS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
 
 
 def mean_prediction(

@@ -16,10 +16,9 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hbaclib.errors import ConfigError, list_some, unknown_name
 from hbaclib.models.efficientnet import spread_kernel
@@ -33,12 +32,12 @@ HALF_RANGE = 3.0
 """Inputs of -3..3 become the 0..1 of the pretrained weights."""
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A backbone of KerasCV: its class and the configuration that the named preset stands for."""
+class Backbone(NamedTuple):
+    """A backbone of KerasCV: its class, the Kaggle model that holds its presets, the configuration of its preset."""
 
     cls: str
-    config: dict[str, Any] = field(default_factory=dict)
+    kaggle_model: str
+    config: dict[str, Any]
 
 
 def _efficientnet_v2(
@@ -60,7 +59,7 @@ def _efficientnet_v2(
         "stackwise_strides": [1, 2, 2, 2, 1, 2],
         "stackwise_conv_types": ["fused"] * 3 + ["unfused"] * 3,
     }
-    return Backbone("EfficientNetV2Backbone", config)
+    return Backbone("EfficientNetV2Backbone", "efficientnetv2", config)
 
 
 BACKBONES = {
@@ -71,6 +70,7 @@ BACKBONES = {
     "efficientnet_v2_s": _efficientnet_v2(repeats=(2, 4, 4, 6, 9, 15), stem=24, filters=(24, 48, 64, 128, 160, 256)),
     "resnet50_v2": Backbone(
         "ResNetV2Backbone",
+        "resnetv2",
         {
             "stackwise_filters": [64, 128, 256, 512],
             "stackwise_blocks": [3, 4, 6, 3],
@@ -79,6 +79,7 @@ BACKBONES = {
     ),
     "mobilenet_v3_large": Backbone(
         "MobileNetV3Backbone",
+        "mobilenetv3",
         {
             "stackwise_expansion": [1, 4, 3, 3, 3, 3, 6, 2.5, 2.3, 2.3, 6, 6, 6, 6, 6],
             "stackwise_filters": [16, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 160, 160, 160],
@@ -88,7 +89,7 @@ BACKBONES = {
             "stackwise_activation": ["relu"] * 6 + ["hard_swish"] * 9,
         },
     ),
-    "densenet201": Backbone("DenseNetBackbone", {"stackwise_num_repeats": [6, 12, 48, 32]}),
+    "densenet201": Backbone("DenseNetBackbone", "densenet", {"stackwise_num_repeats": [6, 12, 48, 32]}),
 }
 """Registry name -> backbone."""
 
@@ -100,13 +101,6 @@ IMAGENET = {
 
 Of EfficientNetV2-B3 keras-cv 0.9.0 publishes the configuration alone, without weights.
 """
-KAGGLE_MODELS = {
-    "EfficientNetV2Backbone": "efficientnetv2",
-    "ResNetV2Backbone": "resnetv2",
-    "MobileNetV3Backbone": "mobilenetv3",
-    "DenseNetBackbone": "densenet",
-}
-"""Class -> name of the Kaggle model whose variations are its presets."""
 
 
 def _package() -> Any:
@@ -220,8 +214,8 @@ def published_preset(weights: str, *, name: str) -> Published | None:
     """
     if name not in IMAGENET:
         return None
-    model = KAGGLE_MODELS[BACKBONES[name].cls]
-    return Published(IMAGENET[name], f"https://www.kaggle.com/models/keras/{model}/keras/{IMAGENET[name]}")
+    page = f"https://www.kaggle.com/models/keras/{BACKBONES[name].kaggle_model}/keras/{IMAGENET[name]}"
+    return Published(IMAGENET[name], page)
 
 
 def _class_of(path: Path) -> str:

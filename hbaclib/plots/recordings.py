@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from scipy.signal import butter, sosfiltfilt
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, EEG_WINDOW, RAW_PAIRS, REGIONS, SPECTROGRAM_FREQUENCIES
 from hbaclib.errors import DataError
 from hbaclib.plots.style import ACCENT, INK, plain, titled
+from hbaclib.signal.filters import band_pass
 from hbaclib.signal.montage import bipolar, chain_pairs
 
 CHANNEL_NAMES = tuple(f"{source} {region}" for source in ("Kaggle", "EEG") for region in REGIONS)
@@ -227,10 +227,7 @@ def _filtered(traces: np.ndarray, band: tuple[float, float]) -> np.ndarray:
     """Zero-phase band-pass of (n, m) traces; gaps are bridged for the filter and stay gaps."""
     missing = np.isnan(traces)
     bridged = pd.DataFrame(traces).interpolate(limit_direction="both").fillna(0.0).to_numpy()
-    sections = butter(2, band, "bandpass", fs=EEG_RATE, output="sos")
-    # Even padding: the usual odd one makes large transients at the ends of a drifting recording.
-    passed = sosfiltfilt(sections, bridged, axis=0, padtype="even", padlen=min(1000, len(traces) - 1))
-    return np.where(missing, np.nan, passed)
+    return np.where(missing, np.nan, band_pass(bridged, *band, order=2))
 
 
 def _round_number(value: float) -> float:

@@ -58,19 +58,17 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     held_out = [name for name in history.columns if str(name).startswith("val_") and history[name].notna().any()]
     panels = {"loss": "training loss", **{name: _readable(str(name)) for name in held_out}}
     order = [name for name in ("stage", "epoch") if name in history.columns]
-    groups = _fits(history)
+    groups = _fits(history.sort_values(order, kind="stable"))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(max(5.0, 4.0 * len(panels)), 3.2), layout="constrained", squeeze=False
     )
     colours = plt.colormaps["viridis"](np.linspace(0.05, 0.85, len(groups)))
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
         for (name, part), colour in zip(groups, colours, strict=True):
-            shown = part.sort_values(order, kind="stable")
-            epochs = np.arange(1, len(shown) + 1)
-            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
+            epochs = np.arange(1, len(part) + 1)
+            axis.plot(epochs, part[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
         if "stage" in history.columns:
-            changes = np.flatnonzero(np.diff(groups[0][1].sort_values(order, kind="stable")["stage"]))
-            for change in changes:
+            for change in np.flatnonzero(np.diff(groups[0][1]["stage"])):
                 axis.axvline(change + 1.5, color=MUTED, linewidth=0.8, linestyle=":")
         axis.set(xlabel="epoch", ylabel="KL divergence (nats)")
         axis.set_title(label, fontsize=10)
@@ -101,11 +99,10 @@ def plot_confusion(targets: Shares, predictions: Shares, title: str | None = Non
     means = np.array([predicted[plurality == k].mean(axis=0) if counts[k] else np.full(6, np.nan) for k in range(6)])
     figure, axis = plt.subplots(figsize=(5.6, 4.6), layout="constrained")
     shown = axis.imshow(means, vmin=0, vmax=1, cmap="Blues")
-    for row in range(len(CLASSES)):
-        for column in range(len(CLASSES)):
-            if np.isfinite(means[row, column]):
-                ink = "white" if means[row, column] > 0.55 else INK
-                axis.text(column, row, f"{means[row, column]:.2f}", ha="center", va="center", color=ink, fontsize=8)
+    for (row, column), value in np.ndenumerate(means):
+        if np.isfinite(value):
+            ink = "white" if value > 0.55 else INK
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=8)
     axis.set_xticks(range(len(CLASSES)), CLASSES)
     axis.set_yticks(range(len(CLASSES)), [f"{name}\n(n = {n:,})" for name, n in zip(CLASSES, counts, strict=True)])
     axis.tick_params(labelsize=8, length=0)
