@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hbaclib.conventions import CLASSES, EEG_RATE, EEG_WINDOW, SPECTROGRAM_WINDOW
-from hbaclib.dataset.from_eeg import window_from_eeg
+from hbaclib.dataset.from_eeg import rows_from_eeg
 from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS
 from hbaclib.dataset.synthetic.recording import make_segment
 from hbaclib.dataset.synthetic.statistics import describe, filtered_bipolar, power_spectrum
@@ -54,12 +54,12 @@ def _real(kind: str, real: Path, labels: pd.DataFrame) -> _Example | None:
     rows = labels[labels["expert_consensus"] == kind]
     if rows.empty:
         return None
-    window = read_eeg(real / "train_eegs" / f"{rows['eeg_id'].iloc[0]}.parquet")[:EEG_WINDOW]
-    spectrogram = window_from_eeg(window)
+    eeg = real / "train_eegs" / f"{rows['eeg_id'].iloc[0]}.parquet"
+    spectrogram = rows_from_eeg(SPECTROGRAM_WINDOW, [(str(eeg), EEG_LEAD)])
     if "spectrogram_id" in rows and (real / "train_spectrograms").is_dir():
         path = real / "train_spectrograms" / f"{rows['spectrogram_id'].iloc[0]}.parquet"
         spectrogram = read_spectrogram(path)[:SPECTROGRAM_WINDOW]
-    return _Example(f"real, labelled {kind}", window, spectrogram)
+    return _Example(f"real, labelled {kind}", read_eeg(eeg)[:EEG_WINDOW], spectrogram)
 
 
 def _spectra(axes: Axes, kind: str, seed: int, example: _Example) -> None:

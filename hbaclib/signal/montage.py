@@ -50,14 +50,6 @@ def pair_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 0], table[:, 1]
 
 
-def any_infinite(values: np.ndarray) -> bool:
-    """Whether a float array holds an infinite value; NaN is none. Without NaN its extremes tell, which is quick."""
-    if not values.size:
-        return False
-    extremes = values.min(), values.max()
-    return bool(np.isinf(values).any() if np.isnan(extremes).any() else np.isinf(extremes).any())
-
-
 def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Check an EEG array at the door and give it in the wanted precision.
 
@@ -85,8 +77,9 @@ def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float
         raise DataError(f"EEG of {eeg.shape[-2]} samples; expected at least {min_samples}")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is named below
         eeg = eeg.astype(dtype, copy=False)
-    if any_infinite(eeg):
-        where = np.argwhere(np.isinf(eeg))[0]
+    infinite = np.isinf(eeg)
+    if infinite.any():
+        where = np.argwhere(infinite)[0]
         electrode = EEG_COLUMNS[where[-1]]
         raise DataError(f"EEG is infinite in {electrode} at sample {where[-2]}; expected finite values or NaN")
     return eeg

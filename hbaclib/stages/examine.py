@@ -16,7 +16,6 @@ from hbaclib.recordings.parquet import load_eeg, load_spectrogram
 from hbaclib.signal.quality import recording_quality
 from hbaclib.stages.blocks import Block, run_blocks, spans
 
-FAULT_COLUMNS = ("file", "problem")
 _PER_BLOCK = 32
 
 
@@ -100,7 +99,7 @@ def examine(
 def faults_table(examined: list[dict[str, Any]]) -> pd.DataFrame:
     """The faulty ones of examined files."""
     rows = [(row["file"], row["problem"]) for row in examined if "problem" in row]
-    return pd.DataFrame(rows, columns=list(FAULT_COLUMNS), dtype="str")
+    return pd.DataFrame(rows, columns=["file", "problem"], dtype="str")
 
 
 def _examine_block(work: tuple[Path, list[Recording]]) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:

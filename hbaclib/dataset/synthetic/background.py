@@ -34,7 +34,6 @@ class Peak:
 class Traits:
     """What stays the same in all recordings of one patient."""
 
-    age: float
     slope: float
     knee: float
     peaks: tuple[Peak, ...]
@@ -79,7 +78,6 @@ def draw_traits(rng: np.random.Generator) -> Traits:
         near_by = np.exp(-0.5 * (np.arccos(np.clip(points @ centre_point, -1, 1)) / 0.5) ** 2)
         gains *= np.exp(near_by * rng.uniform(-1.0, 0.9))
     return Traits(
-        age=age,
         slope=float(rng.uniform(1.3, 3.2)),
         knee=log_uniform(rng, 0.4, 1.5),
         peaks=tuple(peaks),
