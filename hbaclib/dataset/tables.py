@@ -31,8 +31,8 @@ def read_train_csv(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     table = _read(path, TRAIN_COLUMNS)
-    faults = [fault for name in (*_IDS, *VOTE_COLUMNS) for fault in _make_whole(table, name)]
-    faults += [fault for name in _OFFSETS for fault in _make_offset(table, name)]
+    faults = [fault for name in (*_IDS, *VOTE_COLUMNS) for fault in _make(table, name, whole=True)]
+    faults += [fault for name in _OFFSETS for fault in _make(table, name, whole=False)]
     votes = [name for name in VOTE_COLUMNS if table[name].dtype == np.int64]
     for name in votes:
         faults += _at_rows(table[name] < 0, f"{name}: negative votes, expected 0 or more")
@@ -62,7 +62,7 @@ def read_test_csv(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     table = _read(path, TEST_COLUMNS)
-    faults = [fault for name in TEST_COLUMNS for fault in _make_whole(table, name)]
+    faults = [fault for name in TEST_COLUMNS for fault in _make(table, name, whole=True)]
     faults += _at_rows(table["eeg_id"].duplicated(keep=False), "eeg_id: occurs more than once, expected unique ids")
     return _without_faults(path, table, faults)
 
@@ -86,23 +86,18 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table[list(columns)].copy()
 
 
-def _make_whole(table: pd.DataFrame, name: str) -> list[str]:
-    """Turn a column into int64 in place, or list the rows where that is not possible."""
-    if table[name].dtype == np.int64:
+def _make(table: pd.DataFrame, name: str, *, whole: bool) -> list[str]:
+    """Turn a column into whole numbers (int64) or seconds (float64) in place, or list the rows where it is not."""
+    if whole and table[name].dtype == np.int64:
         return []
     numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-    bad = ~np.isfinite(numbers) | (numbers != np.round(numbers)) | (np.abs(numbers) >= 2.0**53)
-    if not bad.any():
-        table[name] = numbers.astype(np.int64)
-    return _at_rows(bad, f"{name}: not a whole number ({list_some(map(repr, table[name][bad]), 3)})")
-
-
-def _make_offset(table: pd.DataFrame, name: str) -> list[str]:
-    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-    bad = ~(np.isfinite(numbers) & (numbers >= 0))
-    if not bad.any():
-        table[name] = numbers
-    return _at_rows(bad, f"{name}: not seconds >= 0 ({list_some(map(repr, table[name][bad]), 3)})")
+    good = (numbers >= 0) & (numbers < np.inf)
+    if whole:
+        good = (numbers == np.round(numbers)) & (np.abs(numbers) < 2.0**53)
+    if good.all():
+        table[name] = numbers.astype(np.int64 if whole else np.float64)
+    what = "a whole number" if whole else "seconds >= 0"
+    return _at_rows(~good, f"{name}: not {what} ({list_some(map(repr, table[name][~good]), 3)})")
 
 
 def _at_rows(bad: pd.Series | np.ndarray, problem: str) -> list[str]:

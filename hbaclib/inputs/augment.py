@@ -1,4 +1,4 @@
-"""Augmentations by name, for whole batches at once, and the albumentations path of the public recipes.
+"""Augmentations by name, for whole batches at once.
 
 All work on images ``(b, 128, 256, c)`` (frequency x time; 4 or 8 planes) and, where it makes sense, on raw signals
 ``(b, time, 8)``: time is the axis before the last in both. A sample is changed with probability ``p``; every draw comes
@@ -11,15 +11,15 @@ the time axis here: the same operation as the time flip, kept by name because re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from hbaclib.conventions import RAW_SWAP, REGION_SWAP
-from hbaclib.errors import ConfigError, DataError
+from hbaclib.conventions import REGION_SWAP
+from hbaclib.errors import ConfigError
+from hbaclib.inputs import albumentations_path
+from hbaclib.signal.images import swap_left_right, swap_left_right_raw
 
 Augmentation = Callable[..., np.ndarray]
 TIME = -2
@@ -27,34 +27,29 @@ FREQUENCY = 1
 _STARTER = (400, 300, 3)
 
 
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """An augmentation's options, with their defaults."""
+    return function.__kwdefaults__ or {}
+
+
 def _chosen(n: int, p: float, rng: np.random.Generator) -> np.ndarray:
     # One draw a sample whatever p is, so that changing p does not move the other augmentations' draws.
     return np.flatnonzero(rng.random(n) < p)
 
 
-def left_right_order(batch: np.ndarray) -> list[int]:
-    """Channel order that exchanges the hemispheres of a batch of images (4 or 8 planes) or raw signals (8).
+def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
+    """Exchange the hemispheres: LL with RL and LP with RP, in each half of the channels.
 
     Raises:
-        DataError: no such order is known for the batch's shape.
+        DataError: the batch holds neither images of 4 or 8 planes nor 8 raw signals.
     """
-    if batch.ndim == 3 and batch.shape[-1] == len(RAW_SWAP):
-        return list(RAW_SWAP)
-    halves, rest = divmod(batch.shape[-1], len(REGION_SWAP))
-    if batch.ndim != 4 or rest or not halves:
-        raise DataError(f"left-right swap of a batch of shape {batch.shape}; expected (b, f, t, 4 or 8) or (b, t, 8)")
-    return [half * len(REGION_SWAP) + k for half in range(halves) for k in REGION_SWAP]
-
-
-def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
-    """Exchange the hemispheres: LL with RL and LP with RP, in each half of the channels."""
     rows = _chosen(len(batch), p, rng)
     if batch.shape[1:] == _STARTER:
         # The starter's image has the four regions one above the other, in place of channels.
         regions = batch[rows].reshape(len(rows), len(REGION_SWAP), -1, *_STARTER[1:])
         batch[rows] = regions[:, list(REGION_SWAP)].reshape(len(rows), *_STARTER)
     else:
-        batch[rows] = batch[rows][..., left_right_order(batch)]
+        batch[rows] = (swap_left_right if batch.ndim == 4 else swap_left_right_raw)(batch[rows])
     return batch
 
 
@@ -87,13 +82,13 @@ def _stripes(
     """Set stripes across all channels to 0: between the least and the greatest number of masks, up to so wide."""
     size = batch.shape[axis]
     width = min(width, size)
+    samples = np.moveaxis(batch, axis, 1)
     numbers = rng.integers(masks[0], masks[1] + 1, len(rows))
     widths = rng.integers(1, width + 1, (len(rows), max(masks[1], 1)))
     starts = (rng.random(widths.shape) * (size - widths + 1)).astype(int)
     for row, number, first, wide in zip(rows, numbers, starts, widths, strict=True):
-        sample = np.moveaxis(batch[row], axis if axis < 0 else axis - 1, 0)
         for k in range(number):
-            sample[first[k] : first[k] + wide[k]] = 0
+            samples[row, first[k] : first[k] + wide[k]] = 0
 
 
 def xy_masking(
@@ -106,7 +101,7 @@ def xy_masking(
     frequency_masks: int = 2,
     frequency_width: int = 16,
 ) -> np.ndarray:
-    """Set stripes of time and of frequency to 0: up to so many of each, of random width up to the one given.
+    """Set stripes of time and of frequency to 0: up to so many of each, of random width at most so wide.
 
     Source: SpecAugment (Park et al., 2019), without time warping.
     """
@@ -141,28 +136,30 @@ def frequency_masking(
     return batch
 
 
-def _shift(batch: np.ndarray, rows: np.ndarray, steps: np.ndarray, axis: int) -> np.ndarray:
-    for row, step in zip(rows, steps, strict=True):
-        sample = np.moveaxis(batch[row], axis if axis < 0 else axis - 1, 0)
+def _shift(batch: np.ndarray, rows: np.ndarray, rng: np.random.Generator, axis: int, most: int) -> None:
+    samples = np.moveaxis(batch, axis, 1)
+    for row, step in zip(rows, rng.integers(-most, most + 1, len(rows)), strict=True):
+        sample = samples[row]
         if step > 0:
             sample[step:] = sample[:-step].copy()
             sample[:step] = 0
         elif step < 0:
             sample[:step] = sample[-step:].copy()
             sample[step:] = 0
-    return batch
 
 
 def time_shift(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5, most: int = 16) -> np.ndarray:
     """Move a sample along time by up to ``most`` steps either way; what comes in is 0."""
-    rows = _chosen(len(batch), p, rng)
-    return _shift(batch, rows, rng.integers(-most, most + 1, len(rows)), TIME)
+    _shift(batch, _chosen(len(batch), p, rng), rng, TIME, most)
+    return batch
 
 
 def band_shift(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5, most: int = 4) -> np.ndarray:
     """Move an image along frequency by up to ``most`` pixels either way; what comes in is 0."""
     rows = _chosen(len(batch), p, rng)
-    return _shift(batch, rows, rng.integers(-most, most + 1, len(rows)), FREQUENCY) if batch.ndim == 4 else batch
+    if batch.ndim == 4:
+        _shift(batch, rows, rng, FREQUENCY, most)
+    return batch
 
 
 def coarse_dropout(
@@ -189,11 +186,11 @@ def coarse_dropout(
 
 
 def _check_holes(size: tuple[int, ...], options: Mapping[str, Any]) -> None:
-    given = {**(coarse_dropout.__kwdefaults__ or {}), **options}
+    hole = _defaults(coarse_dropout) | dict(options)
     for key, most in zip(("height", "width"), size, strict=True):
-        if given[key] > most:
+        if hole[key] > most:
             raise ConfigError(
-                f"augmentation.coarse_dropout.{key} is {given[key]!r}, expected at most {most}: the images have "
+                f"augmentation.coarse_dropout.{key} is {hole[key]!r}, expected at most {most}: the images have "
                 f"{size[0]} x {size[1]} pixels"
             )
 
@@ -283,9 +280,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 MIXING = {"mixup": mixup}
 """Name -> function of what blends samples with each other; it comes last, behind all of the above."""
 
-ALBUMENTATIONS = ("coarse_dropout", "horizontal_flip")
+ALBUMENTATIONS = albumentations_path.NAMES
 """Names that the albumentations path offers as well."""
-
 
 SHARES = {"random_cutout": ("height", "width")}
 """Name -> options that are shares of the image's sides."""
@@ -307,21 +303,21 @@ def check_augmentation(settings: Mapping[str, Mapping[str, Any]], size: tuple[in
             raise ConfigError(f"augmentation {name!r} is unknown; known are {', '.join(functions)}")
         if not isinstance(options, Mapping):
             raise ConfigError(f"augmentation.{name} is {options!r}, expected a table of options")
-        known = getattr(functions[name], "__kwdefaults__", None) or {}
+        known = _defaults(functions[name])
         for key, value in options.items():
             if key not in known:
                 raise ConfigError(f"augmentation.{name}.{key} is unknown; known are {', '.join(known)}")
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if key == "p" and not (number and 0 <= value <= 1):
-                raise ConfigError(f"augmentation.{name}.p is {value!r}, expected a probability")
-            if key in SHARES.get(name, ()) and not (number and 0 < value <= 1):
-                raise ConfigError(
-                    f"augmentation.{name}.{key} is {value!r}, expected a share of the image, 0 < value <= 1"
-                )
-            if key != "p" and isinstance(known[key], float) and not (number and value > 0):
-                raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected a positive number")
-            if key != "p" and isinstance(known[key], int) and not (isinstance(value, int) and number and value >= 1):
-                raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected a whole number of at least 1")
+            if key == "p":
+                good, expected = number and 0 <= value <= 1, "a probability"
+            elif key in SHARES.get(name, ()):
+                good, expected = number and 0 < value <= 1, "a share of the image, 0 < value <= 1"
+            elif isinstance(known[key], float):
+                good, expected = number and value > 0, "a positive number"
+            else:
+                good, expected = number and isinstance(value, int) and value >= 1, "a whole number of at least 1"
+            if not good:
+                raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected {expected}")
     if size is not None and "coarse_dropout" in settings:
         _check_holes(size, settings["coarse_dropout"])
 
@@ -343,7 +339,10 @@ def augment(
     if not settings:
         return batch
     if library == "albumentations":
-        return _with_albumentations(batch, rng, settings)
+        whole = {name: _defaults(AUGMENTATIONS[name]) | dict(options) for name, options in settings.items()}
+        if "coarse_dropout" in whole:
+            _check_holes(batch.shape[1:3], whole["coarse_dropout"])
+        return albumentations_path.augment_images(batch, rng, whole)
     for name, function in AUGMENTATIONS.items():
         if name in settings:
             batch = function(batch, rng, **settings[name])
@@ -372,39 +371,3 @@ def augment_parts(
             seed = rng.integers(2**63)
             parts = tuple(function(part, np.random.default_rng(seed), **settings[name]) for part in parts)
     return parts
-
-
-def _with_albumentations(
-    batch: np.ndarray, rng: np.random.Generator, settings: Mapping[str, Mapping[str, Any]]
-) -> np.ndarray:
-    if "coarse_dropout" in settings:
-        _check_holes(batch.shape[1:3], settings["coarse_dropout"])
-    compose = _albumentations(tuple((name, tuple(sorted(settings[name].items()))) for name in sorted(settings)))
-    # One seed a batch: the library's generator is started anew, so no draw repeats between epochs, and a resumed fit
-    # draws what an uninterrupted one does.
-    compose.set_random_seed(int(rng.integers(2**32)))
-    return np.stack([compose(image=image)["image"] for image in batch])
-
-
-@cache
-def _albumentations(settings: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]) -> Any:
-    # The library asks its server for a newer release when it is imported.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    transforms = []
-    for name, pairs in settings:
-        options = {**(AUGMENTATIONS[name].__kwdefaults__ or {}), **dict(pairs)}
-        if name == "horizontal_flip":
-            transforms.append(albumentations.HorizontalFlip(p=options["p"]))
-        else:
-            transforms.append(
-                albumentations.CoarseDropout(
-                    num_holes_range=(options["holes"], options["holes"]),
-                    hole_height_range=(options["height"], options["height"]),
-                    hole_width_range=(options["width"], options["width"]),
-                    fill=0,
-                    p=options["p"],
-                )
-            )
-    return albumentations.Compose(transforms)

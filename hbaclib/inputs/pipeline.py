@@ -1,7 +1,7 @@
 """From stored arrays to the network: batches in a seeded order, augmented, laid out, read ahead.
 
 Every random draw is made by a generator seeded from (seed, fold, stage, epoch, batch): no draw repeats between epochs,
-and a fit that was stopped draws the same numbers when it goes on. Only one batch at a time is copied out of the memory
+and a fit that was stopped draws the same numbers when it resumes. Only one batch at a time is copied out of the memory
 maps.
 """
 
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hbaclib.conventions import CLASSES, EEG_RATE
-from hbaclib.inputs.augment import MIXING, augment_parts, left_right_swap, time_flip
+from hbaclib.inputs.augment import AUGMENTATIONS, MIXING, augment_parts
 from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.spec import InputSpec
+from hbaclib.signal.images import tile_layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,6 @@ READ_AHEAD = 2
 """Batches that are prepared while the network works."""
 
 _ORDER, _BATCH, _MIX = 0, 1, 2
-_VIEWS: dict[str, Callable[..., np.ndarray]] = {"left_right_swap": left_right_swap, "time_flip": time_flip}
 
 
 class Arrays(Protocol):
@@ -88,11 +88,7 @@ def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
     Returns:
         (b, ...) float32 of the layout's shape.
     """
-    if layout == "tiled":
-        from hbaclib.signal.images import tile_layout
-
-        return tile_layout(images)
-    return images
+    return tile_layout(images) if layout == "tiled" else images
 
 
 def image_kind(spec: InputSpec) -> str:
@@ -130,19 +126,11 @@ def gather_parts(
         spec: says which kinds, which filter and which crop.
         rng: draws where crops begin; None takes the middle.
     """
-    parts = [gather(kind) for kind in (image_kind(spec),) if kind]
-    kind = signal_kind(spec)
-    if kind:
-        view = view_signals(
-            gather(kind),
-            rate=spec.signal_rate,
-            band=spec.band,
-            low_pass=spec.low_pass,
-            order=spec.filter_order,
-            crop=round(spec.crop_seconds * EEG_RATE),
-            rng=rng,
-        )
-        parts.append(view)
+    parts = [gather(kind) for kind in input_kinds(spec)]
+    if spec.reads_signals:  # they come last
+        rate, band, order = spec.signal_rate, spec.band, spec.filter_order
+        low_pass, crop = spec.low_pass, round(spec.crop_seconds * EEG_RATE)
+        parts[-1] = view_signals(parts[-1], rate=rate, band=band, low_pass=low_pass, order=order, crop=crop, rng=rng)
     return tuple(parts)
 
 
@@ -164,14 +152,11 @@ def views_of(parts: tuple[np.ndarray, ...], spec: InputSpec) -> Iterator[tuple[n
     yield parts
     for name in spec.tta:
         # Of probability 1: nothing is left to chance.
-        yield tuple(_VIEWS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
+        yield tuple(AUGMENTATIONS[name](part.copy(), np.random.default_rng(0), p=1.0) for part in parts)
 
 
 def mean_prediction(
-    gather: Callable[[np.ndarray, str], np.ndarray],
-    size: int,
-    spec: InputSpec,
-    networks: Sequence[Callable[..., Any]],
+    gather: Callable[[np.ndarray, str], np.ndarray], size: int, spec: InputSpec, networks: Sequence[Callable[..., Any]]
 ) -> np.ndarray:
     """Mean of what networks predict from all views of their inputs.
 
@@ -249,23 +234,19 @@ def training_batches(
                 parts, labels, importance = mix(parts, labels, importance, rng, **spec.augmentation[name])
         return *parts, labels, importance
 
-    batch = order.shape[1]
-    whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
-    return _dataset(batch_of, len(order), whole, [image_type(spec) if len(s) == 4 else np.float32 for s in whole])
-
-
-def _dataset(
-    batch_of: Any, steps: int, shapes: list[tuple[int, ...]], types: list[type[np.floating]]
-) -> tf.data.Dataset:
     import tensorflow as tf
 
+    batch = order.shape[1]
+    whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
+    types = [tf.as_dtype(image_type(spec) if len(shape) == 4 else np.float32) for shape in whole]
+
     def prepare(step: Any) -> Any:
-        parts = tf.numpy_function(batch_of, [step], [tf.as_dtype(kind) for kind in types])
-        for part, shape in zip(parts, shapes, strict=True):
+        parts = tf.numpy_function(batch_of, [step], types)
+        for part, shape in zip(parts, whole, strict=True):
             part.set_shape(shape)
         return (step, *parts)
 
-    return tf.data.Dataset.range(steps).map(prepare).prefetch(READ_AHEAD)
+    return tf.data.Dataset.range(len(order)).map(prepare).prefetch(READ_AHEAD)
 
 
 def padded_batches(n: int, batch: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -13,7 +13,7 @@ NARROW_RATE = EEG_RATE / STEP
 """Rate of the stored raw signals, Hz; they hold what lies below 16 Hz."""
 
 LOW_PASS = 16.0
-"""Edge of the low-pass that signals at 200 Hz get where no band is given, Hz; those at 40 Hz were stored with it."""
+"""Edge of the low-pass that signals at 200 Hz get where no band is named, Hz; those at 40 Hz were stored with it."""
 
 _LIMIT = CLIP / SCALE
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, digest_file, digest_json, read_manifest, verify
+from hbaclib.artefacts import digest_file, digest_json, read_manifest, verify
 from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.signal.images import starter_layout
@@ -33,7 +33,7 @@ KINDS = ("both", "kaggle", "eeg", "raw", "starter", "signals_200hz")
 class _Memory:
     """Memory for batches: that of an earlier one, as soon as nothing refers to it any more.
 
-    A batch is megabytes. To be given fresh pages for each takes as long as to fill them.
+    A batch is megabytes. Fresh pages for each take as long as filling them.
     """
 
     def __init__(self) -> None:
@@ -57,11 +57,6 @@ class _Memory:
 
 _KEPT = 2**26
 _MEMORY = _Memory()
-
-
-@dataclass(frozen=True)
-class _Map:
-    path: str
 
 
 # Every network of a notebook, and every trial of a search, is trained on the same gigabytes.
@@ -117,18 +112,13 @@ class InputArrays:
                 _verified[folder.resolve()] = stamps
 
     def __getstate__(self) -> dict[str, Any]:
-        # A memory map would travel to a worker process as gigabytes of content; its file's name is enough.
-        return {
-            name: _Map(str(value.filename)) if isinstance(value, np.memmap) else value
-            for name, value in vars(self).items()
-        }
+        # A memory map would travel to a worker process as gigabytes of content; its file's path is enough.
+        maps = {name: Path(str(value.filename)) for name, value in vars(self).items() if isinstance(value, np.memmap)}
+        return vars(self) | maps
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        opened = {
-            name: np.load(value.path, mmap_mode="r") if isinstance(value, _Map) else value
-            for name, value in state.items()
-        }
-        vars(self).update(opened)
+        maps = {name: np.load(value, mmap_mode="r") for name, value in state.items() if isinstance(value, Path)}
+        vars(self).update(state | maps)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -200,19 +190,16 @@ def open_inputs(
         ArtefactError: a stage is missing or unfinished, was made from another stage 01, or lacks rows; or a table is
             not the one that stage 01 wrote.
     """
-    port_folder, eeg_folder, images_folder = (Path(part).resolve() for part in (port_folder, eeg_folder, images_folder))
-    further = [Path(signals_200hz_folder).resolve()] if signals_200hz_folder else []
-    port = read_manifest(port_folder)
-    manifests = [port]
-    for folder in (eeg_folder, images_folder, *further):
-        manifest = read_manifest(folder)
-        made_from = manifest.inputs.get(PORT)
-        if made_from != port.digest:
+    named = (port_folder, eeg_folder, images_folder, signals_200hz_folder)
+    folders = tuple(Path(folder).resolve() for folder in named if folder)
+    manifests = [read_manifest(folder) for folder in folders]
+    port_folder, port = folders[0], manifests[0]
+    for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
+        if (made_from := manifest.inputs.get(PORT)) != port.digest:
             raise ArtefactError(
                 f"{folder}: made from another {PORT} ({made_from}) than {port_folder} ({port.digest}); "
                 "run the stage again"
             )
-        manifests.append(manifest)
     try:
         samples = pd.read_parquet(port_folder / SAMPLES)[list(SAMPLE_COLUMNS)]
         folds = pd.read_parquet(port_folder / FOLDS).set_index("patient_id")["fold"]
@@ -226,27 +213,30 @@ def open_inputs(
                 f"{port_folder / name}: not the table that {PORT} wrote, so its rows need not be those of the arrays; "
                 f"run {PORT} again"
             )
+
+    def stored(stage: int, name: str) -> np.ndarray:
+        return _open(folders[stage] / name, manifests[stage].stage, len(samples))
+
     return InputArrays(
         samples=samples,
         folds=folds,
         digest=digest_json([manifest.digest for manifest in manifests]),
-        kaggle=_open(images_folder, KAGGLE_IMAGES, manifests[2], len(samples)),
-        eeg=_open(eeg_folder, EEG_SPECTROGRAMS, manifests[1], len(samples)),
-        raw=_open(eeg_folder, RAW_SIGNALS, manifests[1], len(samples)),
-        signals_200hz=_open(further[0], SIGNALS_200HZ_FILE, manifests[3], len(samples)) if further else None,
+        kaggle=stored(2, KAGGLE_IMAGES),
+        eeg=stored(1, EEG_SPECTROGRAMS),
+        raw=stored(1, RAW_SIGNALS),
+        signals_200hz=stored(3, SIGNALS_200HZ_FILE) if len(folders) > 3 else None,
         spectrogram_rows=spectrogram_rows,
         sampling=str(port.parameters.get("sampling", "")),
-        folders=(port_folder, eeg_folder, images_folder, *further),
+        folders=folders,
         spectrogram_starts=index.loc[samples["spectrogram_id"]].to_numpy() + samples["spectrogram_row"].to_numpy(),
     )
 
 
-def _open(folder: Path, name: str, manifest: Manifest, n: int) -> np.ndarray:
-    path = folder / name
+def _open(path: Path, stage: str, n: int) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise ArtefactError(f"{path}: not a whole array ({error}); run {manifest.stage} again") from error
+        raise ArtefactError(f"{path}: not a whole array ({error}); run {stage} again") from error
     if len(array) != n:
-        raise ArtefactError(f"{path}: {len(array)} rows, the samples table has {n}; run {manifest.stage} again")
+        raise ArtefactError(f"{path}: {len(array)} rows, the samples table has {n}; run {stage} again")
     return array

@@ -30,8 +30,8 @@ def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48
     """
     import keras
 
-    given = keras.Input(shape)
-    x = given
+    image = keras.Input(shape)
+    x = image
     for count in filters:
         x = keras.layers.Conv2D(count, 3, padding="same", use_bias=False)(x)
         x = keras.layers.BatchNormalization()(x)
@@ -44,7 +44,7 @@ def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48
         keras.layers.GlobalAveragePooling2D()(middle),
         keras.layers.GlobalMaxPooling2D()(middle),
     ]
-    return keras.Model(given, keras.layers.Concatenate()(parts), name="convnet_small")
+    return keras.Model(image, keras.layers.Concatenate()(parts), name="convnet_small")
 
 
 register_model("convnet_small", convnet_features)

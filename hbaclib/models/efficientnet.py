@@ -82,15 +82,11 @@ def efficientnet_features(
             include_top=False, weights=None, input_shape=shape, pooling="avg", drop_connect_rate=drop_connect
         )
     if zero_residual:
-        for norm in _last_norms_beside_a_shortcut(features):
-            norm.gamma.assign(np.zeros(norm.gamma.shape, np.float32))
+        # The last batch norm of every block whose output is added to its input.
+        for name in [layer.name for layer in features.layers if layer.name.endswith("add")]:
+            gamma = features.get_layer(f"{name.removesuffix('add')}project_bn").gamma
+            gamma.assign(np.zeros(gamma.shape, np.float32))
     return features
-
-
-def _last_norms_beside_a_shortcut(features: keras.Model) -> list[Any]:
-    """The last batch norm of every block whose output is added to its input."""
-    names = {layer.name: layer for layer in features.layers}
-    return [names[f"{name.removesuffix('add')}project_bn"] for name in names if name.endswith("add")]
 
 
 def spread_kernel(kernel: np.ndarray, planes: int) -> np.ndarray:
@@ -154,19 +150,17 @@ def find_weights(model: str, weights: str | Path) -> Path:
     path = Path(weights)
     if path.is_file():
         return path
-    names = [PUBLISHED[str(weights)]] if str(weights) in PUBLISHED else list(PUBLISHED.values())
-    names = [name.format(model=model) for name in names]
-    published = str(weights) in PUBLISHED
-    folder = input_root() if published else path
-    if published:
+    if str(weights) in PUBLISHED:
+        names, folder = [PUBLISHED[str(weights)].format(model=model)], input_root()
         found = mounted_files(names[0])
+        if not found and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
+            return _download(names[0], str(weights))
     else:
-        found = sorted(file for name in names for file in folder.rglob(name)) if folder.is_dir() else []
+        names, folder = [name.format(model=model) for name in PUBLISHED.values()], path
+        found = sorted(file for name in names for file in path.rglob(name))
     if found:
         return found[0]
-    if published and os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
-        return _download(names[0], str(weights))
-    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; give the file's path")
+    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path")
 
 
 def published_weights(weights: str, *, model: str) -> Published:

@@ -52,7 +52,7 @@ def fused_features(
         )
     inputs = [keras.Input(tuple(shape), name="image"), keras.Input(tuple(signal_shape), name="signal")]
     parts = [image(tuple(shape), **options), wavenet_trunk(tuple(signal_shape), **(wavenet or {}))]
-    joined = [part(given) for part, given in zip(parts, inputs, strict=True)]
+    joined = [part(data) for part, data in zip(parts, inputs, strict=True)]
     return keras.Model(inputs, keras.layers.Concatenate(name="joined")(joined), name=f"{parts[0].name}_wavenet")
 
 
@@ -66,17 +66,16 @@ def _register_fusions() -> None:
     """One for each of the library's image networks, on its layouts and from its weights."""
     for name in model_names():
         family = family_of(name)
-        if not family.built_in or family.with_signal or "raw" in family.layouts:
-            continue
-        register_model(
-            f"{name}_wavenet",
-            partial(fused_features, image=family.features),
-            layouts=family.layouts,
-            load_weights=family.load_weights and partial(_load_image_weights, load=family.load_weights),
-            find_weights=family.find_weights,
-            with_signal=True,
-            published=family.published,
-        )
+        if family.built_in and not family.with_signal and "raw" not in family.layouts:
+            register_model(
+                f"{name}_wavenet",
+                partial(fused_features, image=family.features),
+                layouts=family.layouts,
+                load_weights=family.load_weights and partial(_load_image_weights, load=family.load_weights),
+                find_weights=family.find_weights,
+                with_signal=True,
+                published=family.published,
+            )
 
 
 _register_fusions()

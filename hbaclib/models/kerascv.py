@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hbaclib.errors import ConfigError, list_some, unknown_name
 from hbaclib.models.efficientnet import spread_kernel
@@ -32,55 +32,45 @@ HALF_RANGE = 3.0
 """Inputs of -3..3 become the 0..1 of the pretrained weights."""
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A backbone of KerasCV: its class and the configuration that the named preset stands for."""
+class Backbone(NamedTuple):
+    """A backbone of KerasCV: its class, the Kaggle model that holds its presets, the configuration of its preset."""
 
     cls: str
-    config: dict[str, Any] = field(default_factory=dict)
+    kaggle_model: str
+    config: dict[str, Any]
 
 
-def _efficientnet_v2(width: float, depth: float) -> Backbone:
-    return Backbone(
-        "EfficientNetV2Backbone",
-        {
-            "width_coefficient": width,
-            "depth_coefficient": depth,
-            "stackwise_kernel_sizes": [3] * 6,
-            "stackwise_num_repeats": [1, 2, 2, 3, 5, 8],
-            "stackwise_input_filters": [32, 16, 32, 48, 96, 112],
-            "stackwise_output_filters": [16, 32, 48, 96, 112, 192],
-            **_EFFICIENTNET_V2,
-        },
-    )
+def _efficientnet_v2(
+    width: float = 1.0,
+    depth: float = 1.0,
+    repeats: Sequence[int] = (1, 2, 2, 3, 5, 8),
+    stem: int = 32,
+    filters: Sequence[int] = (16, 32, 48, 96, 112, 192),
+) -> Backbone:
+    config = {
+        "width_coefficient": width,
+        "depth_coefficient": depth,
+        "stackwise_kernel_sizes": [3] * 6,
+        "stackwise_num_repeats": list(repeats),
+        "stackwise_input_filters": [stem, *filters[:-1]],
+        "stackwise_output_filters": list(filters),
+        "stackwise_expansion_ratios": [1, 4, 4, 4, 6, 6],
+        "stackwise_squeeze_and_excite_ratios": [0, 0, 0, 0.25, 0.25, 0.25],
+        "stackwise_strides": [1, 2, 2, 2, 1, 2],
+        "stackwise_conv_types": ["fused"] * 3 + ["unfused"] * 3,
+    }
+    return Backbone("EfficientNetV2Backbone", "efficientnetv2", config)
 
-
-_EFFICIENTNET_V2: dict[str, Any] = {
-    "stackwise_expansion_ratios": [1, 4, 4, 4, 6, 6],
-    "stackwise_squeeze_and_excite_ratios": [0, 0, 0, 0.25, 0.25, 0.25],
-    "stackwise_strides": [1, 2, 2, 2, 1, 2],
-    "stackwise_conv_types": ["fused"] * 3 + ["unfused"] * 3,
-}
 
 BACKBONES = {
-    "efficientnet_v2_b0": _efficientnet_v2(1.0, 1.0),
+    "efficientnet_v2_b0": _efficientnet_v2(),
     "efficientnet_v2_b1": _efficientnet_v2(1.0, 1.1),
     "efficientnet_v2_b2": _efficientnet_v2(1.1, 1.2),
     "efficientnet_v2_b3": _efficientnet_v2(1.2, 1.4),
-    "efficientnet_v2_s": Backbone(
-        "EfficientNetV2Backbone",
-        {
-            "width_coefficient": 1.0,
-            "depth_coefficient": 1.0,
-            "stackwise_kernel_sizes": [3] * 6,
-            "stackwise_num_repeats": [2, 4, 4, 6, 9, 15],
-            "stackwise_input_filters": [24, 24, 48, 64, 128, 160],
-            "stackwise_output_filters": [24, 48, 64, 128, 160, 256],
-            **_EFFICIENTNET_V2,
-        },
-    ),
+    "efficientnet_v2_s": _efficientnet_v2(repeats=(2, 4, 4, 6, 9, 15), stem=24, filters=(24, 48, 64, 128, 160, 256)),
     "resnet50_v2": Backbone(
         "ResNetV2Backbone",
+        "resnetv2",
         {
             "stackwise_filters": [64, 128, 256, 512],
             "stackwise_blocks": [3, 4, 6, 3],
@@ -89,6 +79,7 @@ BACKBONES = {
     ),
     "mobilenet_v3_large": Backbone(
         "MobileNetV3Backbone",
+        "mobilenetv3",
         {
             "stackwise_expansion": [1, 4, 3, 3, 3, 3, 6, 2.5, 2.3, 2.3, 6, 6, 6, 6, 6],
             "stackwise_filters": [16, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 160, 160, 160],
@@ -98,7 +89,7 @@ BACKBONES = {
             "stackwise_activation": ["relu"] * 6 + ["hard_swish"] * 9,
         },
     ),
-    "densenet201": Backbone("DenseNetBackbone", {"stackwise_num_repeats": [6, 12, 48, 32]}),
+    "densenet201": Backbone("DenseNetBackbone", "densenet", {"stackwise_num_repeats": [6, 12, 48, 32]}),
 }
 """Registry name -> backbone."""
 
@@ -110,13 +101,6 @@ IMAGENET = {
 
 Of EfficientNetV2-B3 keras-cv 0.9.0 publishes the configuration alone, without weights.
 """
-KAGGLE_MODELS = {
-    "EfficientNetV2Backbone": "efficientnetv2",
-    "ResNetV2Backbone": "resnetv2",
-    "MobileNetV3Backbone": "mobilenetv3",
-    "DenseNetBackbone": "densenet",
-}
-"""Class -> name of the Kaggle model whose variations are its presets."""
 
 
 def _package() -> Any:
@@ -151,10 +135,10 @@ def kerascv_features(shape: tuple[int, ...], *, name: str, block_dropout: float 
         options["skip_connection_dropout"] = block_dropout
     builder = getattr(_package().models, entry.cls)
     backbone = builder(**entry.config, **options, include_rescaling=False, input_shape=tuple(shape), name="backbone")
-    given = keras.Input(tuple(shape), name="image")
-    x = keras.layers.Rescaling(1 / (2 * HALF_RANGE), offset=0.5, name="to_unit_range")(given)
+    image = keras.Input(tuple(shape), name="image")
+    x = keras.layers.Rescaling(1 / (2 * HALF_RANGE), offset=0.5, name="to_unit_range")(image)
     x = keras.layers.GlobalAveragePooling2D(name="average")(backbone(x))
-    return keras.Model(given, x, name=name)
+    return keras.Model(image, x, name=name)
 
 
 def load_preset(features: keras.Model, weights: str | Path) -> None:
@@ -174,25 +158,15 @@ def load_preset(features: keras.Model, weights: str | Path) -> None:
     except Exception as error:  # KerasCV raises whatever its parts do: KeyError, ValueError, OSError, TypeError
         raise ConfigError(f"{folder}: not a preset with weights of {features.name} ({error})") from error
     backbone = features.get_layer("backbone")
-    given = list(preset.weights)
-    wanted = list(backbone.weights)
-    if len(given) != len(wanted):
-        raise ConfigError(
-            f"{folder}: preset of another network than {features.name}; it has {len(given)} arrays of weights, "
-            f"expected {len(wanted)}"
-        )
-    values = []
-    for number, (source, target) in enumerate(zip(given, wanted, strict=True)):
-        value = source.numpy()
-        planes = target.shape[2] if number == 0 else 0
-        if planes and value.ndim == 4 and value.shape[2] == 3 and planes != 3:
-            value = spread_kernel(value, planes)
-        if tuple(value.shape) != tuple(target.shape):
-            raise ConfigError(
-                f"{folder}: preset of another network than {features.name}; {source.path} has shape "
-                f"{tuple(value.shape)}, expected {tuple(target.shape)}"
-            )
-        values.append(value)
+    other = f"{folder}: preset of another network than {features.name}"
+    values, wanted = preset.get_weights(), [tuple(weight.shape) for weight in backbone.weights]
+    if len(values) != len(wanted):
+        raise ConfigError(f"{other}; it has {len(values)} arrays of weights, expected {len(wanted)}")
+    if values[0].ndim == 4 and values[0].shape[2] == 3 != wanted[0][2]:
+        values[0] = spread_kernel(values[0], wanted[0][2])
+    for value, shape, source in zip(values, wanted, preset.weights, strict=True):
+        if value.shape != shape:
+            raise ConfigError(f"{other}; {source.path} has shape {value.shape}, expected {shape}")
     backbone.set_weights(values)
 
 
@@ -213,13 +187,12 @@ def find_preset(name: str, weights: str | Path) -> Path:
     if named and name not in IMAGENET:
         raise ConfigError(
             f"weights 'imagenet': KerasCV publishes no ImageNet preset of {name}, only of {', '.join(IMAGENET)}; "
-            "give the path of a preset folder"
+            "name the path of a preset folder"
         )
-    folder = input_root() if named else Path(weights)
     if named:
-        configs = [path for path in mounted_files("config.json") if IMAGENET[name] in path.parts]
+        folder, configs = input_root(), [path for path in mounted_files("config.json") if IMAGENET[name] in path.parts]
     else:
-        configs = sorted(folder.rglob("config.json")) if folder.is_dir() else []
+        folder, configs = Path(weights), sorted(Path(weights).rglob("config.json"))
     found = [path.parent for path in configs if _class_of(path) == BACKBONES[name].cls]
     if len(found) == 1:
         return found[0]
@@ -241,8 +214,8 @@ def published_preset(weights: str, *, name: str) -> Published | None:
     """
     if name not in IMAGENET:
         return None
-    model = KAGGLE_MODELS[BACKBONES[name].cls]
-    return Published(IMAGENET[name], f"https://www.kaggle.com/models/keras/{model}/keras/{IMAGENET[name]}")
+    page = f"https://www.kaggle.com/models/keras/{BACKBONES[name].kaggle_model}/keras/{IMAGENET[name]}"
+    return Published(IMAGENET[name], page)
 
 
 def _class_of(path: Path) -> str:

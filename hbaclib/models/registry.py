@@ -184,7 +184,7 @@ def check_model(name: str, layout: str, inputs: str) -> Family:
 def check_network(
     name: str, layout: str, inputs: str, weights: str | Path | None = None, **options: Any
 ) -> Path | None:
-    """Check what `build_model` is to be given, without building anything, which would start TensorFlow.
+    """Check what `build_model` is to be called with, without building anything, which would start TensorFlow.
 
     Returns:
         The file or folder of the pretrained weights; None for none, or where the family has no search for them.
@@ -250,10 +250,9 @@ def build_model(
     family = check_model(name, layout, inputs)
     import keras
 
-    given = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")
+    first = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")
     signal = [keras.Input(tuple(signal_shape or INPUT_SHAPES["raw", "raw"]), name="signal")] * family.with_signal
-    scaled = given
-    axes = len(given.shape) - 2
+    scaled, axes = first, len(first.shape) - 2
     factors = (downsample,) if isinstance(downsample, int) else tuple(downsample)
     factors = factors * axes if len(factors) == 1 else factors
     if len(factors) != axes or min(factors) < 1:
@@ -262,7 +261,7 @@ def build_model(
         )
     if max(factors) > 1:
         pool = keras.layers.AveragePooling2D if axes == 2 else keras.layers.AveragePooling1D
-        scaled = pool(factors, name="downsample")(given)
+        scaled = pool(factors, name="downsample")(first)
     try:
         features = family.features(*(tuple(part.shape[1:]) for part in (scaled, *signal)), **options)
     except TypeError as error:
@@ -279,7 +278,7 @@ def build_model(
         vector = keras.layers.Dropout(dropout, name="head_dropout")(vector)
     # The head stays in float32 whatever the policy: a float16 softmax loses the small probabilities.
     shares = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")(vector)
-    return keras.Model([given, *signal] if signal else given, shares, name=name)
+    return keras.Model([first, *signal] if signal else first, shares, name=name)
 
 
 def all_layers(model: Any) -> list[Any]:

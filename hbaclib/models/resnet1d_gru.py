@@ -88,8 +88,8 @@ def resnet1d_gru_features(
     import keras
     from keras import layers
 
-    given = keras.Input(shape, name="signal")
-    parallel = [layers.Conv1D(planes, k, padding="same", use_bias=False, name=f"parallel{k}")(given) for k in kernels]
+    signal = keras.Input(shape, name="signal")
+    parallel = [layers.Conv1D(planes, k, padding="same", use_bias=False, name=f"parallel{k}")(signal) for k in kernels]
     x = layers.Concatenate(axis=1, name="parallel")(parallel) if len(parallel) > 1 else parallel[0]
     x = _activate(x, "parallel")
     x = layers.Conv1D(planes, kernel, strides=2, padding="same", use_bias=False, name="halve")(x)
@@ -97,8 +97,8 @@ def resnet1d_gru_features(
         x = _block(x, planes, kernel, block_dropout, f"block{number}")
     x = layers.AveragePooling1D(6, padding="same", name="mean")(_activate(x, "last"))
     x = layers.Flatten(name="flat")(x)
-    recurrent = layers.Bidirectional(layers.GRU(units), name="gru")(given)
-    return keras.Model(given, layers.Concatenate(name="features")([x, recurrent]), name="resnet1d_gru")
+    recurrent = layers.Bidirectional(layers.GRU(units), name="gru")(signal)
+    return keras.Model(signal, layers.Concatenate(name="features")([x, recurrent]), name="resnet1d_gru")
 
 
 register_model("resnet1d_gru", resnet1d_gru_features, layouts=("raw",))

@@ -25,21 +25,6 @@ KERNEL = 4
 DILATIONS = 6
 
 
-def receptive_field(
-    filters: tuple[int, ...] = FILTERS, kernel: int = KERNEL, dilations: int = DILATIONS
-) -> tuple[int, int]:
-    """Samples before and after a place that its output depends on, the place itself not counted.
-
-    Args:
-        filters: one number a block.
-        kernel: length of the dilated convolutions.
-        dilations: number of dilations of a block.
-    """
-    reaches = [(kernel - 1) * 2**power for power in range(dilations)]
-    past = sum(reach // 2 for reach in reaches)
-    return len(filters) * past, len(filters) * (sum(reaches) - past)
-
-
 def _block(x: keras.KerasTensor, filters: int, kernel: int, dilations: int, name: str) -> keras.KerasTensor:
     from keras import layers
 
@@ -57,11 +42,7 @@ def _block(x: keras.KerasTensor, filters: int, kernel: int, dilations: int, name
 
 
 def wavenet_sequence(
-    shape: tuple[int, ...],
-    *,
-    filters: tuple[int, ...] = FILTERS,
-    kernel: int = KERNEL,
-    dilations: int = DILATIONS,
+    shape: tuple[int, ...], *, filters: tuple[int, ...] = FILTERS, kernel: int = KERNEL, dilations: int = DILATIONS
 ) -> keras.Model:
     """The stack of blocks, before anything is averaged.
 
@@ -76,11 +57,11 @@ def wavenet_sequence(
     """
     import keras
 
-    given = keras.Input(shape, name="signal")
-    x = keras.layers.Reshape((*shape, 1))(given)
+    signal = keras.Input(shape, name="signal")
+    x = keras.layers.Reshape((*shape, 1))(signal)
     for number, width in enumerate(filters, 1):
         x = _block(x, width, kernel, dilations, f"wave{number}")
-    return keras.Model(given, x, name="wavenet_sequence")
+    return keras.Model(signal, x, name="wavenet_sequence")
 
 
 def wavenet_trunk(shape: tuple[int, ...], **options: object) -> keras.Model:
@@ -122,9 +103,9 @@ def wavenet_features(shape: tuple[int, ...], *, units: int = 64, **options: obje
     import keras
 
     trunk = wavenet_trunk(shape, **options)
-    given = keras.Input(shape, name="signal")
-    hidden = keras.layers.Dense(units, activation="relu", name="wave_dense")(trunk(given))
-    return keras.Model(given, hidden, name="wavenet")
+    signal = keras.Input(shape, name="signal")
+    hidden = keras.layers.Dense(units, activation="relu", name="wave_dense")(trunk(signal))
+    return keras.Model(signal, hidden, name="wavenet")
 
 
 register_model("wavenet", wavenet_features, layouts=("raw",))

@@ -60,12 +60,12 @@ def _layers(model: Any) -> list[Box]:
     boxes: list[Box] = []
     counted: set[int] = set()
 
-    def add(graph: Any, given: list[int] | None) -> list[int]:
+    def add(graph: Any, entries: list[int] | None) -> list[int]:
         """Add a model's layers behind the boxes of its inputs; the boxes of its outputs."""
-        made = dict(zip(map(id, graph.inputs), given, strict=True)) if given else {}
+        made = dict(zip(map(id, graph.inputs), entries, strict=True)) if entries else {}
         for call in calls_of(graph):
             layer = call.operation
-            if given and call.is_input:
+            if entries and call.is_input:
                 continue
             parents = list(dict.fromkeys(made[id(tensor)] for tensor in call.input_tensors))
             if is_graph(layer):

@@ -14,6 +14,7 @@ from matplotlib.path import Path
 
 from hbaclib.conventions import RAW_PAIRS
 from hbaclib.plots.network_boxes import Box, network_boxes, place_boxes
+from hbaclib.plots.style import titled
 
 ROW, EDGE = 0.5, 0.3
 """Height of a row of boxes in inches, and the distance from the middle of a box to its edge in rows."""
@@ -89,9 +90,7 @@ def plot_loss_against_epoch(histories: Mapping[str, pd.DataFrame], title: str | 
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("KL divergence (nats)")
     axes[0, 0].legend()
-    if title:
-        figure.suptitle(title)
-    return figure
+    return titled(figure, title)
 
 
 def plot_learning_rates(rates: np.ndarray, title: str | None = None) -> Figure:

@@ -8,30 +8,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from scipy.signal import butter, sosfiltfilt
+from matplotlib.figure import Figure, SubFigure
 
-from hbaclib.conventions import (
-    CHAINS,
-    EEG_COLUMNS,
-    EEG_RATE,
-    EEG_WINDOW,
-    RAW_PAIRS,
-    REGIONS,
-    SPECTROGRAM_FREQUENCIES,
-)
+from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, EEG_WINDOW, RAW_PAIRS, REGIONS, SPECTROGRAM_FREQUENCIES
 from hbaclib.errors import DataError
+from hbaclib.plots.style import ACCENT, INK, plain, titled
+from hbaclib.signal.filters import band_pass
+from hbaclib.signal.montage import bipolar, chain_pairs
 
 CHANNEL_NAMES = tuple(f"{source} {region}" for source in ("Kaggle", "EEG") for region in REGIONS)
 """The eight channels of an assembled input."""
 
 REGION_TITLES = {"LL": "left temporal", "RL": "right temporal", "LP": "left parasagittal", "RP": "right parasagittal"}
 
-INK, MUTED, ACCENT = "#1F2933", "#8A94A0", "#0072B2"
-
-_MONTAGE = [
-    pair for region in ("LL", "LP", "RP", "RL") for pair in zip(CHAINS[region], CHAINS[region][1:], strict=False)
-]
+_MONTAGE = [pair for region in ("LL", "LP", "RP", "RL") for pair in chain_pairs(region)]
 DISPLAY_BAND = (0.5, 40.0)
 """Band-pass in which a montage is drawn, Hz: without drift and mains."""
 
@@ -63,17 +53,30 @@ def plot_montage(
     start, stop = (round(second * EEG_RATE) for second in seconds)
     if eeg.ndim != 2 or eeg.shape[1] != len(EEG_COLUMNS) or not 0 <= start < min(stop, len(eeg)):
         raise DataError(f"eeg: shape {eeg.shape}, seconds {seconds}; expected (n, {len(EEG_COLUMNS)}) that covers them")
+    figure, axis = plt.subplots(figsize=(10, 6.2), layout="constrained")
+    draw_montage(axis, eeg, seconds, microvolt, band)
+    if title:
+        axis.set_title(title, loc="left", fontsize=11)
+    return figure
+
+
+def draw_montage(
+    axis: Axes,
+    eeg: np.ndarray,
+    seconds: tuple[float, float] = (0, 50),
+    microvolt: float | None = None,
+    band: tuple[float, float] | None = DISPLAY_BAND,
+) -> None:
+    """Draw a montage into an axis; see `plot_montage`."""
+    start, stop = (round(second * EEG_RATE) for second in seconds)
     traces, suitable = _bipolar(eeg, slice(start, stop), band)
     time = (start + np.arange(len(traces))) / EEG_RATE
     microvolt = suitable if microvolt is None else microvolt
-    figure, axis = plt.subplots(figsize=(10, 6.2), layout="constrained")
-    gaps = 0.8 * np.repeat(np.arange(4), 4)
-    offsets = -(np.arange(len(_MONTAGE)) + gaps)
+    offsets = -(np.arange(len(_MONTAGE)) + 0.8 * np.repeat(np.arange(4), 4))
     for index, offset in enumerate(offsets):
-        left = index < 8
         # A trace may cross its neighbours, as on paper, but not the whole page.
         shown = np.clip(traces[:, index] / microvolt, -3, 3) + offset
-        axis.plot(time, shown, color=ACCENT if left else "#B03A2E", linewidth=0.6)
+        axis.plot(time, shown, color=ACCENT if index < 8 else "#B03A2E", linewidth=0.6)
     if seconds[0] < _LABELLED_SECONDS[1] and seconds[1] > _LABELLED_SECONDS[0] and len(eeg) == EEG_WINDOW:
         low, high = max(seconds[0], _LABELLED_SECONDS[0]), min(seconds[1], _LABELLED_SECONDS[1])
         if (low, high) != tuple(seconds):
@@ -86,9 +89,6 @@ def plot_montage(
     axis.set_ylabel("bipolar derivation" + (f", {band[0]:g}–{band[1]:g} Hz" if band else ""))
     plain(axis, left=False)
     axis.grid(axis="x", color="#E3E7EB", linewidth=0.6)
-    if title:
-        axis.set_title(title, loc="left", fontsize=11)
-    return figure
 
 
 def plot_input(image: np.ndarray, title: str | None = None) -> Figure:
@@ -101,40 +101,34 @@ def plot_input(image: np.ndarray, title: str | None = None) -> Figure:
     image = np.asarray(image, dtype=np.float32)
     if image.shape[:2] != (128, 256) or image.shape[2:] not in ((8,), (4,)):
         raise DataError(f"image: shape {image.shape}; expected (128, 256, 8) or (128, 256, 4)")
+    height = 0.55 + 2.45 * (image.shape[2] // 4)
+    figure = plt.figure(figsize=(12, height))
+    draw_input(figure, image, height, bool(title))
+    if title:
+        figure.suptitle(title, fontsize=11, y=1 - 0.12 / height, va="top")
+    return figure
+
+
+def draw_input(figure: Figure | SubFigure, image: np.ndarray, height: float, titled: bool = False) -> None:
+    """Draw the planes of a network input into a figure of so many inches' height; see `plot_input`."""
     names = CHANNEL_NAMES if image.shape[2] == 8 else CHANNEL_NAMES[4:]
-    lines, width, space = len(names) // 4, 12.0, 0.55
-    height = space + 2.45 * lines
-    figure = plt.figure(figsize=(width, height))
+    lines, bottom, top = len(names) // 4, 0.5 / height, 1 - (0.65 if titled else 0.3) / height
     # Laid out by hand: ten panels take matplotlib's own layout longer than the drawing itself.
-    grid = figure.add_gridspec(
-        lines,
-        5,
-        width_ratios=[1, 1, 1, 1, 0.05],
-        left=0.055,
-        right=0.945,
-        bottom=0.5 / height,
-        top=1 - (0.3 + (0.35 if title else 0)) / height,
-        wspace=0.1,
-        hspace=0.5,
-    )
+    edges = {"left": 0.055, "right": 0.945, "bottom": bottom, "top": top, "wspace": 0.1, "hspace": 0.5}
+    grid = figure.add_gridspec(lines, 5, width_ratios=[1, 1, 1, 1, 0.05], **edges)
     for row in range(lines):
         kaggle = names[4 * row].startswith("Kaggle")
         shown: Any = None
         for column in range(4):
-            axis = figure.add_subplot(grid[row, column])
-            plane = image[:, :, 4 * row + column]
-            shown = _show_kaggle(axis, plane) if kaggle else _show_eeg(axis, plane)
-            axis.set_title(f"{names[4 * row + column]} ({REGION_TITLES[REGIONS[column]]})", fontsize=9)
-            axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time in the fifty seconds (s)", fontsize=8)
-            axis.tick_params(labelsize=7, labelleft=column == 0)
+            axis, number = figure.add_subplot(grid[row, column]), 4 * row + column
+            shown = _show_plane(axis, image[:, :, number], kaggle)
+            axis.set_title(f"{names[number]} ({REGION_TITLES[REGIONS[column]]})", fontsize=9)
+            axis.tick_params(labelleft=column == 0)
             if column == 0:
                 axis.set_ylabel("frequency (Hz)" if kaggle else "frequency (Hz, mel)", fontsize=8)
         bar = figure.colorbar(shown, cax=figure.add_subplot(grid[row, 4]))
         bar.set_label("ln power, standardised" if kaggle else "dB, scaled", fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    if title:
-        figure.suptitle(title, fontsize=11, y=1 - 0.12 / height, va="top")
-    return figure
 
 
 def plot_class_example(eeg: np.ndarray, image: np.ndarray, title: str | None = None) -> Figure:
@@ -151,26 +145,14 @@ def plot_class_example(eeg: np.ndarray, image: np.ndarray, title: str | None = N
     figure, axes = plt.subplot_mosaic(
         [["eeg", "LL", "RL"], ["eeg", "LP", "RP"]], figsize=(12, 5), width_ratios=[1.5, 1, 1], layout="constrained"
     )
-    start, stop = (second * EEG_RATE for second in _LABELLED_SECONDS)
-    time = np.arange(start, stop) / EEG_RATE
-    traces, microvolt = _bipolar(eeg, slice(start, stop), DISPLAY_BAND)
-    axis = axes["eeg"]
-    axis.plot(time, np.clip(traces / microvolt, -3, 3) - np.arange(len(_MONTAGE)), color=ACCENT, linewidth=0.5)
-    axis.set_yticks(-np.arange(len(_MONTAGE)), [f"{a}–{b}" for a, b in _MONTAGE], fontsize=7)
-    axis.set(
-        xlabel="time (s)", xlim=_LABELLED_SECONDS, ylabel=f"bipolar derivation, 0.5–40 Hz ({microvolt:g} µV apart)"
-    )
-    plain(axis, left=False)
+    draw_montage(axes["eeg"], eeg, _LABELLED_SECONDS)
     shown: Any = None
     for index, region in enumerate(REGIONS):
-        shown = _show_eeg(axes[region], image[:, :, index])
+        shown = _show_plane(axes[region], image[:, :, index], kaggle=False)
         axes[region].set_title(f"{region} ({REGION_TITLES[region]})", fontsize=9)
-        axes[region].set(xlabel="time (s)", ylabel="frequency (Hz, mel)")
-        axes[region].tick_params(labelsize=7)
+        axes[region].set_ylabel("frequency (Hz, mel)", fontsize=8)
     figure.colorbar(shown, ax=[axes["RL"], axes["RP"]], label="dB, scaled")
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def show_augmentations(inputs: Any, plan: Any, row: int = 0, draws: int = 4, seed: int = 0) -> Figure:
@@ -195,43 +177,41 @@ def show_augmentations(inputs: Any, plan: Any, row: int = 0, draws: int = 4, see
     figure, axes = plt.subplots(
         2, len(samples), figsize=(2.4 * len(samples), 4.2), layout="constrained", sharex="row", sharey="row"
     )
-    for column, (sample, name) in enumerate(zip(samples, names, strict=True)):
-        for line, channel in enumerate(channels):
-            axis = axes[line, column]
+    for row_axes, channel in zip(axes, channels, strict=True):
+        for axis, sample in zip(row_axes, samples, strict=True):
             if sample.ndim == 2:
                 axis.plot(np.arange(len(sample)) * 50 / len(sample), sample[:, channel], linewidth=0.4, color=ACCENT)
-                label = "–".join(RAW_PAIRS[channel])
                 axis.set_xlabel("time (s)", fontsize=8)
+                axis.tick_params(labelsize=7)
+                label = "–".join(RAW_PAIRS[channel]) + "\nsignal (scaled)"
             else:
-                kaggle = plan.inputs in ("both", "kaggle") and channel < 4
-                (_show_kaggle if kaggle else _show_eeg)(axis, sample[:, :, channel])
-                label = CHANNEL_NAMES[channel if plan.inputs != "eeg" else channel + 4]
-                axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time (s)", fontsize=8)
-            axis.tick_params(labelsize=7)
-            if line == 0:
-                axis.set_title(name, fontsize=9)
-            if column == 0:
-                unit = "signal (scaled)" if sample.ndim == 2 else "frequency (Hz)"
-                axis.set_ylabel(f"{label}\n{unit}", fontsize=8)
+                name = CHANNEL_NAMES[channel if plan.inputs != "eeg" else channel + 4]
+                _show_plane(axis, sample[:, :, channel], name.startswith("Kaggle"))
+                label = f"{name}\nfrequency (Hz)"
+        row_axes[0].set_ylabel(label, fontsize=8)
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(name, fontsize=9)
     return figure
 
 
-def _show_kaggle(axis: Axes, plane: np.ndarray) -> Any:
-    # Rows 14..113 of the plane hold the 100 frequencies, its columns the central 512 s of the ten minutes.
-    extent = (*_KAGGLE_SECONDS, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
-    return axis.imshow(plane[14:114], origin="lower", aspect="auto", extent=extent, cmap="viridis", vmin=-1.5, vmax=1.5)
-
-
-def _show_eeg(axis: Axes, plane: np.ndarray) -> Any:
-    shown = axis.imshow(plane, origin="lower", aspect="auto", extent=(0, 50, 0, 128), cmap="viridis", vmin=-1, vmax=1)
-    # Below 1 kHz Slaney's mel scale is linear, so 128 bands cover 0-20 Hz evenly.
-    axis.set_yticks([128 * hertz / 20 for hertz in _MEL_TICKS_HZ], [str(hertz) for hertz in _MEL_TICKS_HZ])
-    return shown
+def _show_plane(axis: Axes, plane: np.ndarray, kaggle: bool) -> Any:
+    """Draw a plane of a network input: of the ten minutes (Kaggle's spectrogram), or of the EEG's fifty seconds."""
+    if kaggle:
+        # Rows 14..113 of the plane hold the 100 frequencies, its columns the central 512 s of the ten minutes.
+        plane, limit = plane[14:114], 1.5
+        extent = (*_KAGGLE_SECONDS, SPECTROGRAM_FREQUENCIES[0], SPECTROGRAM_FREQUENCIES[-1])
+    else:
+        extent, limit = (0.0, 50.0, 0.0, 128.0), 1.0
+        # Below 1 kHz Slaney's mel scale is linear, so 128 bands cover 0-20 Hz evenly.
+        axis.set_yticks([128 * hertz / 20 for hertz in _MEL_TICKS_HZ], [str(hertz) for hertz in _MEL_TICKS_HZ])
+    axis.set_xlabel("time in the ten minutes (s)" if kaggle else "time in the fifty seconds (s)", fontsize=8)
+    axis.tick_params(labelsize=7)
+    return axis.imshow(plane, extent=extent, vmin=-limit, vmax=limit, origin="lower", aspect="auto", cmap="viridis")
 
 
 def _bipolar(eeg: np.ndarray, part: slice, band: tuple[float, float] | None) -> tuple[np.ndarray, float]:
     """The montage's 16 traces in a part of a recording, and a distance between them that suits them, µV."""
-    traces = np.stack([eeg[:, EEG_COLUMNS.index(a)] - eeg[:, EEG_COLUMNS.index(b)] for a, b in _MONTAGE], axis=1)
+    traces = bipolar(eeg, _MONTAGE)
     if band is not None:
         traces = _filtered(traces, band)
     traces = traces[part]
@@ -247,10 +227,7 @@ def _filtered(traces: np.ndarray, band: tuple[float, float]) -> np.ndarray:
     """Zero-phase band-pass of (n, m) traces; gaps are bridged for the filter and stay gaps."""
     missing = np.isnan(traces)
     bridged = pd.DataFrame(traces).interpolate(limit_direction="both").fillna(0.0).to_numpy()
-    sections = butter(2, band, "bandpass", fs=EEG_RATE, output="sos")
-    # Even padding: the usual odd one makes large transients at the ends of a drifting recording.
-    passed = sosfiltfilt(sections, bridged, axis=0, padtype="even", padlen=min(1000, len(traces) - 1))
-    return np.where(missing, np.nan, passed)
+    return np.where(missing, np.nan, band_pass(bridged, *band, order=2))
 
 
 def _round_number(value: float) -> float:
@@ -258,12 +235,3 @@ def _round_number(value: float) -> float:
         return 20.0
     scale = 10 ** np.floor(np.log10(value))
     return float(scale * min((1, 2, 5, 10), key=lambda step: abs(np.log(step * scale / value))))
-
-
-def plain(axis: Axes, left: bool = True) -> None:
-    """Take away the lines of an axis that say nothing."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(MUTED)
-    if not left:
-        axis.spines["left"].set_visible(False)
-        axis.tick_params(axis="y", length=0)

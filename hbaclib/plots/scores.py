@@ -16,7 +16,7 @@ from hbaclib.conventions import CLASSES, MANY_VOTES
 from hbaclib.errors import DataError
 from hbaclib.evaluation.calibration import reliability
 from hbaclib.evaluation.metric import Shares, check_shares
-from hbaclib.plots.recordings import ACCENT, INK, MUTED, plain
+from hbaclib.plots.style import ACCENT, INK, MUTED, plain, titled
 
 # Okabe and Ito's colours: told apart by colour-blind readers and in print.
 CLASS_COLOURS = dict(zip(CLASSES, ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#7F7F7F"), strict=True))
@@ -37,10 +37,7 @@ def live_learning_curves() -> Iterator[Callable[[pd.DataFrame], None]]:
         nonlocal shown
         figure = plot_learning_curves(history)
         plt.close(figure)
-        if shown:
-            handle.update(figure)
-        else:
-            handle.display(figure)
+        (handle.update if shown else handle.display)(figure)
         shown = True
 
     yield draw
@@ -61,19 +58,17 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
     held_out = [name for name in history.columns if str(name).startswith("val_") and history[name].notna().any()]
     panels = {"loss": "training loss", **{name: _readable(str(name)) for name in held_out}}
     order = [name for name in ("stage", "epoch") if name in history.columns]
-    groups = _fits(history)
+    groups = _fits(history.sort_values(order, kind="stable"))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(max(5.0, 4.0 * len(panels)), 3.2), layout="constrained", squeeze=False
     )
     colours = plt.colormaps["viridis"](np.linspace(0.05, 0.85, len(groups)))
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
         for (name, part), colour in zip(groups, colours, strict=True):
-            shown = part.sort_values(order, kind="stable")
-            epochs = np.arange(1, len(shown) + 1)
-            axis.plot(epochs, shown[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
+            epochs = np.arange(1, len(part) + 1)
+            axis.plot(epochs, part[column], marker="o", markersize=3, linewidth=1.2, color=colour, label=name)
         if "stage" in history.columns:
-            changes = np.flatnonzero(np.diff(groups[0][1].sort_values(order, kind="stable")["stage"]))
-            for change in changes:
+            for change in np.flatnonzero(np.diff(groups[0][1]["stage"])):
                 axis.axvline(change + 1.5, color=MUTED, linewidth=0.8, linestyle=":")
         axis.set(xlabel="epoch", ylabel="KL divergence (nats)")
         axis.set_title(label, fontsize=10)
@@ -81,9 +76,7 @@ def plot_learning_curves(history: pd.DataFrame, title: str | None = None) -> Fig
         plain(axis)
     if len(groups) > 1:
         axes[0, -1].legend(frameon=False, fontsize=8)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def _fits(history: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -106,11 +99,10 @@ def plot_confusion(targets: Shares, predictions: Shares, title: str | None = Non
     means = np.array([predicted[plurality == k].mean(axis=0) if counts[k] else np.full(6, np.nan) for k in range(6)])
     figure, axis = plt.subplots(figsize=(5.6, 4.6), layout="constrained")
     shown = axis.imshow(means, vmin=0, vmax=1, cmap="Blues")
-    for row in range(len(CLASSES)):
-        for column in range(len(CLASSES)):
-            if np.isfinite(means[row, column]):
-                ink = "white" if means[row, column] > 0.55 else INK
-                axis.text(column, row, f"{means[row, column]:.2f}", ha="center", va="center", color=ink, fontsize=8)
+    for (row, column), value in np.ndenumerate(means):
+        if np.isfinite(value):
+            ink = "white" if value > 0.55 else INK
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=8)
     axis.set_xticks(range(len(CLASSES)), CLASSES)
     axis.set_yticks(range(len(CLASSES)), [f"{name}\n(n = {n:,})" for name, n in zip(CLASSES, counts, strict=True)])
     axis.tick_params(labelsize=8, length=0)
@@ -136,9 +128,7 @@ def plot_reliability(targets: Shares, predictions: Shares, title: str | None = N
         plain(axis)
     figure.supxlabel("predicted share (area of a point: number of samples)", fontsize=9)
     figure.supylabel("experts' mean share", fontsize=9)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_scores(
@@ -160,12 +150,7 @@ def plot_scores(
     # The last number of a panel keeps its distance from the next one's first.
     layout = ConstrainedLayoutEngine(wspace=0.04)
     figure, axes = plt.subplots(
-        1,
-        len(tiers),
-        figsize=(max(5.5, 2.2 * len(tiers) + 1.8), height),
-        layout=layout,
-        squeeze=False,
-        sharey=True,
+        1, len(tiers), figsize=(max(5.5, 2.2 * len(tiers) + 1.8), height), layout=layout, squeeze=False, sharey=True
     )
     positions = -np.arange(len(tables))
     for axis, name in zip(axes[0], tiers, strict=True):
@@ -185,9 +170,7 @@ def plot_scores(
         axis.grid(axis="x", color="#E3E7EB", linewidth=0.6)
     axes[0, 0].set_yticks(positions, list(tables))
     axes[0, 0].set_ylim(positions[-1] - 0.6, 0.6)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_weights(table: pd.DataFrame, title: str | None = None) -> Figure:
@@ -206,9 +189,7 @@ def plot_weights(table: pd.DataFrame, title: str | None = None) -> Figure:
         axis.tick_params(labelsize=8)
         axis.locator_params(axis="x", nbins=5)
         plain(axis, left=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_folds(balance: pd.DataFrame, title: str | None = None) -> Figure:
@@ -233,9 +214,7 @@ def plot_folds(balance: pd.DataFrame, title: str | None = None) -> Figure:
     axis.set(xlim=(0, 1), xlabel="mean share of the votes")
     axis.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8, handlelength=1)
     plain(axis, left=False)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure
+    return titled(figure, title)
 
 
 def plot_votes(targets: np.ndarray, predictions: np.ndarray, title: str | None = None) -> Figure:

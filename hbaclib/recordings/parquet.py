@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from hbaclib.conventions import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
 from hbaclib.errors import DataFileError, list_some
 from hbaclib.recordings.columns import reorder
-from hbaclib.signal.montage import any_infinite
 
 
 def read_eeg(path: str | Path) -> np.ndarray:
@@ -56,8 +55,9 @@ def load_eeg(path: str | Path) -> tuple[np.ndarray, str | None]:
     """As `read_eeg`, with the note on the order of the columns returned instead of warned of."""
     path = Path(path)
     values, note = _load(path, EEG_COLUMNS)
-    if any_infinite(values):
-        raise DataFileError(f"{path}: {_first(np.isinf(values), EEG_COLUMNS)} is infinite; expected µV or NaN")
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise DataFileError(f"{path}: {_first(infinite, EEG_COLUMNS)} is infinite; expected µV or NaN")
     return values, note
 
 

@@ -8,7 +8,6 @@ odd reflection that is SciPy's default adds transients of hundreds of µV where 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,13 +72,9 @@ def band_pass_gain(low: float, high: float, order: int = 3, sampling_rate: float
         DataError: the band is empty or reaches the Nyquist frequency, or the order is not a whole number from 1 up.
     """
     _check_edges(low, high, sampling_rate)
-    try:
-        whole = operator.index(order)
-    except TypeError:
-        whole = 0
-    if whole < 1:
+    if not isinstance(order, int | np.integer) or order < 1:
         raise DataError(f"order is {order!r}; expected a whole number of at least 1")
-    return _Butterworth(float(low), float(high), whole, float(sampling_rate))
+    return _Butterworth(float(low), float(high), int(order), float(sampling_rate))
 
 
 def notch_gain(frequency: float = 60.0, quality: float = 35.0, sampling_rate: float = EEG_RATE) -> Gain:

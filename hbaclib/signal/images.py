@@ -75,8 +75,7 @@ def swap_left_right(image: np.ndarray) -> np.ndarray:
     channels = image.shape[-1] if image.ndim >= 3 else 0
     if channels not in (4, 8):
         raise DataError(f"image has shape {image.shape}, expected (..., 128, 256, 8) or (..., 128, 256, 4)")
-    order = [half + index for half in range(0, channels, 4) for index in REGION_SWAP]
-    return image[..., order]
+    return image[..., [half + index for half in range(0, channels, 4) for index in REGION_SWAP]]
 
 
 def swap_left_right_raw(signals: np.ndarray) -> np.ndarray:

@@ -17,11 +17,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import linalg, sparse
 
 from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
 from hbaclib.errors import ConfigError, DataError
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, pair_table
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, of_each, pair_table
 
 N_FFT = 1024
 N_FRAMES = IMAGE_SHAPE[1]
@@ -135,10 +136,6 @@ def _scratch(n_pairs: int, n_frames: int, half: int, n_bins: int) -> tuple[np.nd
     return _memory.arrays
 
 
-def _windows(rows: np.ndarray, length: int) -> np.ndarray:
-    return np.lib.stride_tricks.sliding_window_view(rows, length, axis=-1)
-
-
 def _chain_powers(
     rows: np.ndarray, window: int, centres: slice | np.ndarray, transform: _Transform
 ) -> Iterator[np.ndarray]:
@@ -147,9 +144,10 @@ def _chain_powers(
     for chain in np.split(rows, len(CHAINS)):
         padded = np.zeros((len(chain), chain.shape[1] + window))
         padded[:, half:-half] = chain
-        after = _windows(padded[:, half:], half)[:, centres]
+        after = sliding_window_view(padded[:, half:], half, axis=-1)[:, centres]
         # The samples before a centre, nearest first, lie in reading order in the reversed signal.
-        before = _windows(np.ascontiguousarray(padded[:, ::-1]), half)[:, -2::-1][:, centres]
+        reversed_signal = np.ascontiguousarray(padded[:, ::-1])
+        before = sliding_window_view(reversed_signal, half, axis=-1)[:, -2::-1][:, centres]
         n_frames = after.shape[1]
         halves, even, odd = _scratch(len(chain), n_frames, half, len(transform.cosines[1]))
         for combine, (waves, weights), product in (
@@ -257,15 +255,13 @@ def eeg_spectrogram(
         )
     transform = _transform(int(window), int(n_mels), float(fmin), float(fmax))
     centres = _frame_centres(n_samples, centre_seconds)
-    single = recordings.ndim == 2
-    batch = recordings[None] if single else recordings
-    images = np.empty((len(batch), n_mels, N_FRAMES, len(CHAINS)), np.float32)
-    # One chain of one recording at a time: products of one fixed shape make its bits independent of the batch, and the
-    # scratch arrays stay in the cache.
-    for image, recording in zip(images, batch, strict=True):
+
+    def image(recording: np.ndarray) -> np.ndarray:
+        # One chain at a time: products of one fixed shape make a recording's bits independent of the batch, and the
+        # scratch arrays stay in the cache.
         rows, constant = _pairs(recording)
-        dark = constant & (flat == "dark")
+        dark = np.split(constant & (flat == "dark"), len(CHAINS))
         powers = _chain_powers(rows, window, centres, transform)
-        for region, (power, darkened) in enumerate(zip(powers, np.split(dark, len(CHAINS)), strict=True)):
-            image[..., region] = _plane(power, darkened, level)
-    return images[0] if single else images
+        return np.stack([_plane(*each, level) for each in zip(powers, dark, strict=True)], axis=-1)
+
+    return of_each(recordings, image, (n_mels, N_FRAMES, len(CHAINS)), np.float32)

@@ -5,7 +5,7 @@ Every index is looked up from electrode names in ``conventions``; no other file 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import pairwise
 
@@ -23,8 +23,7 @@ def chain_pairs(region: str) -> tuple[Pair, ...]:
     """Give the consecutive electrode pairs of a region's chain, front to back."""
     if region not in CHAINS:
         raise DataError(f"unknown region {region!r}; expected one of {', '.join(REGIONS)}")
-    chain = CHAINS[region]
-    return tuple(pairwise(chain))
+    return tuple(pairwise(CHAINS[region]))
 
 
 LONGITUDINAL_PAIRS: tuple[Pair, ...] = tuple(pair for region in REGIONS for pair in chain_pairs(region))
@@ -49,14 +48,6 @@ def pair_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray]:
     table = np.array([[electrode_index(name) for name in pair] for pair in pairs], dtype=np.intp)
     table.setflags(write=False)
     return table[:, 0], table[:, 1]
-
-
-def any_infinite(values: np.ndarray) -> bool:
-    """Whether a float array holds an infinite value; NaN is none. Without NaN its extremes tell, which is quick."""
-    if not values.size:
-        return False
-    extremes = values.min(), values.max()
-    return bool(np.isinf(values).any() if np.isnan(extremes).any() else np.isinf(extremes).any())
 
 
 def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float32) -> np.ndarray:
@@ -86,11 +77,23 @@ def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float
         raise DataError(f"EEG of {eeg.shape[-2]} samples; expected at least {min_samples}")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is named below
         eeg = eeg.astype(dtype, copy=False)
-    if any_infinite(eeg):
-        where = np.argwhere(np.isinf(eeg))[0]
+    infinite = np.isinf(eeg)
+    if infinite.any():
+        where = np.argwhere(infinite)[0]
         electrode = EEG_COLUMNS[where[-1]]
         raise DataError(f"EEG is infinite in {electrode} at sample {where[-2]}; expected finite values or NaN")
     return eeg
+
+
+def of_each(
+    recordings: np.ndarray, function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], dtype: DTypeLike
+) -> np.ndarray:
+    """A function's results, of one shape, for one recording (n_samples, 20) or for each of several."""
+    results = np.empty((*recordings.shape[:-2], *shape), dtype)
+    batch = [(results, recordings)] if recordings.ndim == 2 else zip(results, recordings, strict=True)
+    for result, recording in batch:
+        result[...] = function(recording)
+    return results
 
 
 def fill_missing(eeg: np.ndarray) -> np.ndarray:
@@ -102,9 +105,8 @@ def fill_missing(eeg: np.ndarray) -> np.ndarray:
     Returns:
         The same shape and precision without NaN; the very same array where there was none.
     """
-    if not (
-        eeg.size and np.isnan(eeg.max())
-    ):  # the maximum of what holds a NaN is NaN; no mask is made of what holds none
+    # The maximum of what holds a NaN is NaN; no mask is made of what holds none.
+    if not (eeg.size and np.isnan(eeg.max())):
         return eeg
     missing = np.isnan(eeg)
     present = np.maximum((~missing).sum(axis=-2, keepdims=True), 1)
@@ -129,16 +131,8 @@ def bipolar(eeg: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.n
     return eeg[..., first] - eeg[..., second]
 
 
-@cache
-def _row_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of the electrodes that the pairs use, and the pairs' places among those."""
-    first, second = pair_table(pairs)
-    used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
-    return used, place[: len(first)], place[len(first) :]
-
-
-def pair_rows(recording: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.ndarray:
+def pair_rows(recording: np.ndarray, pairs: tuple[Pair, ...] = LONGITUDINAL_PAIRS) -> np.ndarray:
     """Give the differences of one recording as contiguous rows: (n_samples, 20) to (n_pairs, n_samples)."""
-    used, first, second = _row_table(tuple(pairs))
-    electrodes = np.ascontiguousarray(recording[:, used].T)
+    first, second = pair_table(pairs)
+    electrodes = np.ascontiguousarray(recording.T)
     return electrodes[first] - electrodes[second]

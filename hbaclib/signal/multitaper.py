@@ -13,12 +13,12 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy import signal
+from scipy import ndimage, signal
 
 from hbaclib.conventions import CHAINS, EEG_RATE, REGIONS, SPECTROGRAM_BINS, SPECTROGRAM_NFFT, SPECTROGRAM_STEP
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, pair_table
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_table
 
 WINDOW = 4 * EEG_RATE
 STEP = SPECTROGRAM_STEP * EEG_RATE
@@ -64,13 +64,7 @@ def _projections(dtype: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.nd
 
 def _long_gaps(missing: np.ndarray) -> np.ndarray:
     """Which missing samples (n_electrodes, n_samples) belong to runs of more than 3."""
-    edges = np.diff(np.pad(missing, ((0, 0), (1, 1))).astype(np.int8), axis=-1)
-    long = np.zeros_like(missing)
-    for row, starts in zip(long, edges, strict=True):
-        for begin, end in zip(np.flatnonzero(starts == 1), np.flatnonzero(starts == -1), strict=True):
-            if end - begin > LONGEST_INTERPOLATED_GAP:
-                row[begin:end] = True
-    return long
+    return ndimage.binary_opening(missing, np.ones((1, LONGEST_INTERPOLATED_GAP + 1)))
 
 
 def _fill_gaps(electrodes: np.ndarray, missing: np.ndarray, long: np.ndarray) -> None:
@@ -101,7 +95,7 @@ def _touched(long: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
 
 
 def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
-    """(n_samples, 20) to (n_rows, 4, 100), in the precision given."""
+    """(n_samples, 20) to (n_rows, 4, 100), in its own precision."""
     electrodes = np.array(recording.T, order="C")
     missing = np.isnan(electrodes)
     long = _long_gaps(missing) if missing.any() else None
@@ -183,9 +177,5 @@ def kaggle_spectrogram(
         raise DataError(f"first_centre = {first_centre} s; expected a second inside the recording of {duration:g} s")
     n_rows = int(np.ceil((duration - first_centre) / SPECTROGRAM_STEP))
     starts = round(first_centre * EEG_RATE) - HALF + STEP * np.arange(n_rows)
-    single = recordings.ndim == 2
-    batch = recordings[None] if single else recordings
-    spectrograms = np.empty((len(batch), n_rows, len(REGIONS) * len(SPECTROGRAM_BINS)), dtype)
-    for spectrogram, recording in zip(spectrograms, batch, strict=True):
-        spectrogram[...] = _one(recording, rate, starts).reshape(spectrogram.shape)
-    return spectrograms[0] if single else spectrograms
+    shape = (n_rows, len(REGIONS) * len(SPECTROGRAM_BINS))
+    return of_each(recordings, lambda one: _one(one, rate, starts).reshape(shape), shape, dtype)

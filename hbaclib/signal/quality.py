@@ -10,21 +10,6 @@ from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, SCALP_ELECTRODES
 from hbaclib.errors import DataError
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, electrode_index, fill_missing, pair_table
 
-QUALITY_COLUMNS = {
-    "n_samples": "samples of the recording",
-    "missing_share": "share of NaN among the scalp electrodes' samples, 0..1",
-    "longest_gap": "longest run of NaN in any scalp electrode, samples",
-    "missing_electrodes": "scalp electrodes without any value",
-    "flat_electrodes": "scalp electrodes that hold one value throughout",
-    "clipped_share": "share of scalp samples that stay at their electrode's own extreme for two samples or more, 0..1",
-    "line_noise_db": "power at 60 Hz over the mean of 30-50 Hz, median of the 16 bipolar pairs, dB; NaN: all are flat",
-    "amplitude_median": "median over pairs and seconds of the bipolar peak-to-peak amplitude, µV",
-    "amplitude_p95": "95th percentile of the same, µV",
-    "largest_value": "largest absolute scalp value, µV",
-    "ekg_amplitude": "median over seconds of the EKG's peak-to-peak amplitude, µV; 0 without EKG",
-}
-"""Column -> meaning, in the order of the table. Every value is an int or a float."""
-
 LINE_FREQUENCY = 60.0
 _FLOOR = np.arange(30.0, 50.5, 1.0)
 _SEGMENT = 2 * EEG_RATE  # Hann over 2 s: half a hertz from bin to bin, so that 60 Hz and the floor stay apart
@@ -67,8 +52,21 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
         eeg: (n_samples, 20) floating point, µV at 200 Hz, at least 2 s. NaN allowed.
 
     Returns:
-        One value for each of QUALITY_COLUMNS. Amplitudes and line noise are taken with missing samples at the
-        electrode's mean, so a gap lowers them.
+        An int or float for each column of the table, in this order:
+
+        - ``n_samples``: samples of the recording
+        - ``missing_share``: share of NaN among the scalp electrodes' samples, 0..1
+        - ``longest_gap``: longest run of NaN in any scalp electrode, samples
+        - ``missing_electrodes``: scalp electrodes without any value
+        - ``flat_electrodes``: scalp electrodes that hold one value throughout
+        - ``clipped_share``: share of scalp samples that stay at their electrode's own extreme for two samples or more
+        - ``line_noise_db``: power at 60 Hz over the mean of 30-50 Hz, median of the 16 pairs, dB; NaN: all are flat
+        - ``amplitude_median``: median over pairs and seconds of the bipolar peak-to-peak amplitude, µV
+        - ``amplitude_p95``: 95th percentile of the same, µV
+        - ``largest_value``: largest absolute scalp value, µV
+        - ``ekg_amplitude``: median over seconds of the EKG's peak-to-peak amplitude, µV; 0 without EKG
+
+        Amplitudes and line noise are taken with missing samples at the electrode's mean, so a gap lowers them.
 
     Raises:
         DataError: malformed EEG, or below 2 s.
@@ -79,11 +77,10 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
     electrodes = np.ascontiguousarray(recording.T)
     scalp = electrodes[[electrode_index(name) for name in SCALP_ELECTRODES]]
     missing = np.isnan(scalp)
-    any_missing = bool(missing.any())
-    filled = np.ascontiguousarray(fill_missing(recording).T) if any_missing else electrodes
+    filled = np.ascontiguousarray(fill_missing(recording).T)
     scalp_filled = filled[[electrode_index(name) for name in SCALP_ELECTRODES]]
     top, bottom = scalp_filled.max(axis=-1, keepdims=True), scalp_filled.min(axis=-1, keepdims=True)
-    absent = missing.all(axis=-1) if any_missing else np.zeros(len(scalp), bool)
+    absent = missing.all(axis=-1)
     flat = ~absent & (top == bottom)[:, 0]
     held = (scalp[:, 1:] == scalp[:, :-1]) & ((scalp[:, 1:] == top) | (scalp[:, 1:] == bottom))
     first, second = pair_table(LONGITUDINAL_PAIRS)
@@ -92,8 +89,8 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
     ekg = filled[electrode_index("EKG")][None]
     return {
         "n_samples": len(recording),
-        "missing_share": float(missing.mean()) if any_missing else 0.0,
-        "longest_gap": _longest_run(missing) if any_missing else 0,
+        "missing_share": float(missing.mean()),
+        "longest_gap": _longest_run(missing),
         "missing_electrodes": int(absent.sum()),
         "flat_electrodes": int(flat.sum()),
         "clipped_share": float(np.count_nonzero(held[~flat & ~absent]) / scalp.size),

@@ -9,7 +9,7 @@ import numpy as np
 from hbaclib.conventions import EEG_RATE, RAW_PAIRS
 from hbaclib.errors import DataError
 from hbaclib.signal.filters import REFLECTION, Gain, band_pass_gain, zero_phase
-from hbaclib.signal.montage import as_eeg, pair_rows
+from hbaclib.signal.montage import as_eeg, of_each, pair_rows
 
 CLIP = 1024.0
 """µV at which the signals are clipped."""
@@ -28,30 +28,12 @@ _SETTLING_PERIODS = 12
 _FAST_REFLECTION = EEG_RATE
 
 
-def _gains(low_pass: float | None, band: tuple[float, float] | None, rate: float) -> tuple[Gain, ...]:
-    """Gains of the wanted filters, checked against the rate of the result."""
-    edges = [edge for edge in (low_pass, band[1] if band else None) if edge is not None]
-    if any(edge > rate / 2 for edge in edges):
-        raise DataError(
-            f"filter edge {max(edges)} Hz above {rate / 2} Hz, the Nyquist frequency of the result at {rate} Hz"
-        )
-    gains: list[Gain] = []
-    if band is not None:
-        gains.append(band_pass_gain(*band, FILTER_ORDER))
-    elif low_pass is not None:
-        gains.append(band_pass_gain(0.0, low_pass, FILTER_ORDER))
-    return tuple(gains)
-
-
-def _reflection(low_pass: float | None, band: tuple[float, float] | None, n_samples: int) -> int:
+def _reflection(low: float, high: float, n_samples: int) -> int:
     """Samples to mirror at either end, so that nothing but the reflection reaches the recording: at most all.
 
     A filter remembers for as long as its narrowest transition tells: the distance of the lower edge from 0 Hz, the
     width of the band, or the distance of the upper edge from the Nyquist frequency.
     """
-    low, high = band if band is not None else (0.0, low_pass)
-    if high is None:
-        return 0
     slowest = min(width for width in (low, high - low, EEG_RATE / 2 - high) if width > 0)
     settled = math.ceil(min(_SETTLING_PERIODS * EEG_RATE / slowest, n_samples - 1))
     return _FAST_REFLECTION if settled <= _FAST_REFLECTION else max(REFLECTION, settled)
@@ -90,8 +72,14 @@ def raw_signals(
     """
     recordings = as_eeg(eeg, min_samples=EEG_RATE)
     n_samples = recordings.shape[-2]
-    gains = _gains(low_pass, band, EEG_RATE / STEP if seconds is None else EEG_RATE)
-    reflection = _reflection(low_pass, band, n_samples)
+    rate = EEG_RATE / STEP if seconds is None else EEG_RATE
+    edges = band if band is not None else None if low_pass is None else (0.0, low_pass)
+    if edges and edges[1] > rate / 2:
+        raise DataError(
+            f"filter edge {edges[1]} Hz above {rate / 2} Hz, the Nyquist frequency of the result at {rate} Hz"
+        )
+    gain = band_pass_gain(*edges, FILTER_ORDER) if edges else None
+    reflection = _reflection(*edges, n_samples) if edges else 0
     if seconds is None:
         if start is not None:
             raise DataError(f"start = {start} without seconds; expected the length of the stretch too")
@@ -104,25 +92,20 @@ def raw_signals(
                 f"stretch of {length} samples from sample {first}; expected one inside the recording's {n_samples}"
             )
         kept = slice(first, first + length)
-    single = recordings.ndim == 2
-    batch = recordings[None] if single else recordings
-    n_kept = len(range(*kept.indices(n_samples)))
-    signals = np.empty((len(batch), n_kept, len(RAW_PAIRS)), np.float32)
-    for signal, recording in zip(signals, batch, strict=True):
-        signal[...] = _one(recording, gains, reflection, kept).T
-    return signals[0] if single else signals
+    shape = (len(range(*kept.indices(n_samples))), len(RAW_PAIRS))
+    return of_each(recordings, lambda one: _one(one, gain, reflection, kept).T, shape, np.float32)
 
 
-def _one(recording: np.ndarray, gains: tuple[Gain, ...], reflection: int, kept: slice) -> np.ndarray:
+def _one(recording: np.ndarray, gain: Gain | None, reflection: int, kept: slice) -> np.ndarray:
     """(n_samples, 20) to (8, n_kept)."""
     rows = pair_rows(recording, RAW_PAIRS)
     rows[np.isnan(rows)] = 0
     np.clip(rows, -CLIP, CLIP, out=rows)
     rows /= SCALE
-    if not gains:
+    if gain is None:
         return rows[:, kept]
     # Filtered over the whole recording, so that a stretch has no ends of its own.
-    rows = zero_phase(rows, *gains, reflection=reflection, step=kept.step or 1)
+    rows = zero_phase(rows, gain, reflection=reflection, step=kept.step or 1)
     rows = rows[:, kept.start : kept.stop] if kept.step is None else rows
     # A steep edge overshoots in the filter: the promised range is restored last.
     return np.clip(rows, -CLIP / SCALE, CLIP / SCALE)

@@ -2,19 +2,18 @@
 
 A run lays out its ``.npy`` files at full size in a hidden folder whose name holds the digest of what is computed, so
 that a full disk is noticed before the work begins. Every block is computed and written by one process, and only then
-noted in a journal; a run that was killed goes on with the blocks that are not in it. The files are written with plain
+noted in a journal; a run that was killed resumes with the blocks that are not in it. The files are written with plain
 writes, for a write through a memory map onto a full disk kills the process.
 """
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,26 +41,14 @@ class StoredArray:
     dtype: str
 
     @property
-    def header(self) -> bytes:
-        """The beginning of its ``.npy`` file."""
-        buffer = io.BytesIO()
-        description = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
-            "fortran_order": False,
-            "shape": self.shape,
-        }
-        np.lib.format.write_array_header_1_0(buffer, description)
-        return buffer.getvalue()
-
-    @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return int(np.prod(self.shape[1:], dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
     @property
     def bytes(self) -> int:
-        """Bytes of the whole file."""
-        return len(self.header) + self.shape[0] * self.row_bytes
+        """Bytes of all rows; its file has a header before them."""
+        return self.shape[0] * self.row_bytes
 
 
 @dataclass(frozen=True)
@@ -115,12 +102,14 @@ def run_blocks(
     files = () if unfinished is None else tuple((str(unfinished / array.name), array) for array in arrays)
     # A notebook's stream is no terminal, but shows the bar all the same.
     hidden = False if "ipykernel" in sys.modules else None
-    with tqdm(
-        total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden
-    ) as bar:
-        for index, found in _map(compute, blocks, missing, files, n_jobs):
+    processes = joblib.Parallel(_processes(n_jobs, len(missing)), return_as="generator_unordered", batch_size=1)
+    calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
+    bar = tqdm(total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden)
+    with bar:
+        for index, found in processes(calls):
             if unfinished is not None:
-                _append(unfinished / _JOURNAL, {"block": index, "facts": found})
+                with _writing(journal := unfinished / _JOURNAL), open(journal, "ab") as file:
+                    file.write(json.dumps({"block": index, "facts": found}).encode() + b"\n")
             facts[index] = found
             bar.update()
     if folder is not None and unfinished is not None:
@@ -128,20 +117,12 @@ def run_blocks(
     return [facts[index] for index in range(len(blocks))]
 
 
-def _map(
-    compute: Compute,
-    blocks: Sequence[Block],
-    missing: list[int],
-    files: tuple[tuple[str, StoredArray], ...],
-    n_jobs: int | None,
-) -> Iterator[tuple[int, Any]]:
+def _processes(n_jobs: int | None, n_blocks: int) -> int | None:
+    """All cores where nobody says otherwise, and no more than there is work for; None leaves it to joblib."""
     backend, configured = active_backend()
     if n_jobs is None and configured in (None, 1) and backend != "DaskDistributedBackend":
         n_jobs = joblib.cpu_count()
-    calls = (joblib.delayed(_do_block)(compute, index, blocks[index], files) for index in missing)
-    if n_jobs is not None:
-        n_jobs = max(1, min(n_jobs, len(missing))) if n_jobs > 0 else n_jobs
-    yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(calls)
+    return max(1, min(n_jobs, n_blocks)) if n_jobs is not None and n_jobs > 0 else n_jobs
 
 
 def _do_block(
@@ -155,22 +136,19 @@ def _do_block(
         expected = (block.stop - block.start, *array.shape[1:])
         if part.shape != expected:
             raise ArtefactError(f"{path}: block {index} gave rows of shape {part.shape}, expected {expected}")
-        try:
-            handle = os.open(path, os.O_WRONLY)
-            try:
-                _write_all(handle, part, len(array.header) + block.start * array.row_bytes)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
+        with _writing(path), open(path, "r+b") as file:
+            file.seek(block.start * array.row_bytes - array.bytes, os.SEEK_END)
+            file.write(part.data)
     return index, facts
 
 
-def _write_all(handle: int, part: np.ndarray, offset: int) -> None:
-    view = memoryview(part.reshape(-1).view(np.uint8).data)
-    while len(view):
-        written = os.pwrite(handle, view, offset)
-        view, offset = view[written:], offset + written
+@contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    """Name the path where it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _boot() -> str:
@@ -195,7 +173,9 @@ def _open_unfinished(folder: Path, arrays: Sequence[StoredArray], key: str, desc
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             for array in arrays:
-                _lay_out(unfinished / array.name, array)
+                np.lib.format.open_memmap(unfinished / array.name, "w+", array.dtype, array.shape)
+                with open(unfinished / array.name, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, os.path.getsize(file.name))
             # Written last: with it, the layout is complete.
             (unfinished / _JOURNAL).touch()
     except OSError as error:
@@ -209,15 +189,6 @@ def _open_unfinished(folder: Path, arrays: Sequence[StoredArray], key: str, desc
     return unfinished
 
 
-def _lay_out(path: Path, array: StoredArray) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        os.posix_fallocate(handle, 0, array.bytes)
-        _write_all(handle, np.frombuffer(array.header, np.uint8), 0)
-    finally:
-        os.close(handle)
-
-
 def _read_journal(unfinished: Path, n_blocks: int) -> dict[int, Any]:
     """Facts of the finished blocks; a last line that was cut by a kill is dropped, and its block done again."""
     path = unfinished / _JOURNAL
@@ -229,32 +200,16 @@ def _read_journal(unfinished: Path, n_blocks: int) -> dict[int, Any]:
     return {line["block"]: line["facts"] for line in lines if line["block"] < n_blocks}
 
 
-def _append(path: Path, line: dict[str, Any]) -> None:
-    try:
-        with open(path, "ab", buffering=0) as file:
-            content = json.dumps(line).encode() + b"\n"
-            # A nearly full disk takes a part of it without an error.
-            if file.write(content) != len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError as error:
-        raise ArtefactError(f"{path}: cannot be written ({error.strerror})") from error
-
-
 def _publish(folder: Path, unfinished: Path, arrays: Sequence[StoredArray]) -> None:
     """Move the whole arrays to their names. The manifest goes first: it belongs to what they replace."""
-    try:
+    with _writing(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
         for array in arrays:
-            handle = os.open(unfinished / array.name, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            with open(unfinished / array.name, "rb") as file:
+                os.fsync(file.fileno())
             os.replace(unfinished / array.name, folder / array.name)
         if arrays:
             shutil.rmtree(unfinished)
-    except OSError as error:
-        raise ArtefactError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def spans(n: int, size: int) -> list[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,14 @@ from hbaclib.dataset.competition import Competition
 from hbaclib.errors import DataFileError, HbacError
 from hbaclib.recordings.parquet import load_eeg, load_spectrogram
 from hbaclib.signal.quality import recording_quality
-from hbaclib.stages.blocks import Block, run_blocks
+from hbaclib.stages.blocks import Block, run_blocks, spans
 
-FAULT_COLUMNS = ("file", "problem")
 _PER_BLOCK = 32
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One file that the tables need: its relative path, kind (``eeg`` or ``spectrogram``), id and least rows."""
+    """One file that the tables need: its relative path, kind (``eeg`` or ``spectrogram``), id and fewest rows."""
 
     file: str
     kind: str
@@ -39,28 +37,22 @@ def needed_recordings(competition: Competition, *, spectrograms: bool = True, te
         spectrograms: include spectrogram files, where the data set has any.
         test: include the files that ``test.csv`` names.
     """
-    root, train = competition.root, competition.train
-    last = train.groupby("eeg_id")["eeg_label_offset_seconds"].max() * EEG_RATE
-    files = [
-        _recording(root, competition.eeg_path(name), "eeg", name, int(start) + EEG_WINDOW)
-        for name, start in zip(last.index, last, strict=True)
-    ]
+    train, files = competition.train, list[Recording]()
+
+    def add(kind: str, split: str, first_rows: pd.Series, window: int) -> None:
+        path_of = competition.eeg_path if kind == "eeg" else competition.spectrogram_path
+        for name, row in zip(first_rows.index.tolist(), first_rows, strict=True):
+            path = path_of(name, split).relative_to(competition.root)
+            files.append(Recording(path.as_posix(), kind, name, int(row) + window))
+
+    add("eeg", "train", train.groupby("eeg_id")["eeg_label_offset_seconds"].max() * EEG_RATE, EEG_WINDOW)
     if spectrograms and competition.has_spectrograms():
         rows = train.groupby("spectrogram_id")["spectrogram_label_offset_seconds"].max() // SPECTROGRAM_STEP
-        files += [
-            _recording(root, competition.spectrogram_path(name), "spectrogram", name, int(row) + SPECTROGRAM_WINDOW)
-            for name, row in zip(rows.index, rows, strict=True)
-        ]
+        add("spectrogram", "train", rows, SPECTROGRAM_WINDOW)
     if test and competition.test is not None:
-        files += [
-            _recording(root, competition.eeg_path(name, "test"), "eeg", name, EEG_WINDOW)
-            for name in competition.test["eeg_id"]
-        ]
+        add("eeg", "test", pd.Series(0, competition.test["eeg_id"]), EEG_WINDOW)
         if spectrograms and competition.has_spectrograms("test"):
-            files += [
-                _recording(root, competition.spectrogram_path(name, "test"), "spectrogram", name, SPECTROGRAM_WINDOW)
-                for name in competition.test["spectrogram_id"].unique()
-            ]
+            add("spectrogram", "test", pd.Series(0, competition.test["spectrogram_id"].unique()), SPECTROGRAM_WINDOW)
     return files
 
 
@@ -95,15 +87,11 @@ def examine(
         key: digest of the recordings, which the notes belong to.
 
     Returns:
-        Per file, in the given order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty, else ``rows``,
+        Per file, in the same order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty, else ``rows``,
         ``note`` (columns that were reordered) and, for EEGs, ``quality``.
     """
-    blocks = [
-        Block(
-            first, min(first + _PER_BLOCK, len(recordings)), (competition.root, recordings[first : first + _PER_BLOCK])
-        )
-        for first in range(0, len(recordings), _PER_BLOCK)
-    ]
+    root, size = competition.root, len(recordings)
+    blocks = [Block(begin, end, (root, recordings[begin:end])) for begin, end in spans(size, _PER_BLOCK)]
     found = run_blocks(_examine_block, blocks, folder=journal, key=key, n_jobs=n_jobs, description="checking files")
     return [row for block in found for row in block]
 
@@ -111,31 +99,23 @@ def examine(
 def faults_table(examined: list[dict[str, Any]]) -> pd.DataFrame:
     """The faulty ones of examined files."""
     rows = [(row["file"], row["problem"]) for row in examined if "problem" in row]
-    return pd.DataFrame(rows, columns=list(FAULT_COLUMNS), dtype="str")
-
-
-def _recording(root: Path, path: Path, kind: str, name: Any, rows: int) -> Recording:
-    return Recording(path.relative_to(root).as_posix(), kind, int(name), rows)
+    return pd.DataFrame(rows, columns=["file", "problem"], dtype="str")
 
 
 def _examine_block(work: tuple[Path, list[Recording]]) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     root, recordings = work
-    return {}, list(_examine_files(root, recordings))
+    return {}, [_examine_file(root, recording) for recording in recordings]
 
 
-def _examine_files(root: Path, recordings: list[Recording]) -> Iterator[dict[str, Any]]:
-    for recording in recordings:
-        row: dict[str, Any] = {"file": recording.file, "kind": recording.kind, "id": recording.id}
-        try:
-            load = load_eeg if recording.kind == "eeg" else load_spectrogram
-            values, note = load(root / recording.file)
-            if len(values) < recording.rows:
-                raise DataFileError(
-                    f"{root / recording.file}: {len(values)} rows; the offsets in the table need {recording.rows}"
-                )
-        except HbacError as error:
-            yield row | {"problem": str(error).removeprefix(f"{root / recording.file}: ")}
-            continue
-        if recording.kind == "eeg":
-            row["quality"] = {name: float(value) for name, value in recording_quality(values).items()}
-        yield row | {"rows": len(values), "note": note}
+def _examine_file(root: Path, recording: Recording) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": recording.file, "kind": recording.kind, "id": recording.id}
+    path, load = root / recording.file, load_eeg if recording.kind == "eeg" else load_spectrogram
+    try:
+        values, note = load(path)
+        if len(values) < recording.rows:
+            raise DataFileError(f"{path}: {len(values)} rows; the offsets in the table need {recording.rows}")
+    except HbacError as error:
+        return row | {"problem": str(error).removeprefix(f"{path}: ")}
+    if recording.kind == "eeg":
+        row["quality"] = {name: float(value) for name, value in recording_quality(values).items()}
+    return row | {"rows": len(values), "note": note}

@@ -10,14 +10,7 @@ from hbaclib.artefacts import digest_json, is_current, stage_lock, verify, write
 from hbaclib.conventions import IMAGE_SHAPE, REGIONS
 from hbaclib.source import code_digest
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
-from hbaclib.stages.names import (
-    IMAGES,
-    KAGGLE_IMAGES,
-    PORT,
-    SAMPLES,
-    SPECTROGRAM_INDEX,
-    SPECTROGRAM_ROWS,
-)
+from hbaclib.stages.names import IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, SPECTROGRAM_INDEX, SPECTROGRAM_ROWS
 from hbaclib.stages.windows import image_block
 
 _PER_BLOCK = 128
@@ -40,9 +33,9 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
         ArtefactError: stage 01 is missing, incomplete or changed, or the folder cannot be written.
     """
     port = verify(port_folder)
-    folder, inputs = Path(out).resolve() / IMAGES, {PORT: port.digest}
+    folder, inputs, code = Path(out).resolve() / IMAGES, {PORT: port.digest}, code_digest(__name__)
     with stage_lock(folder):
-        if is_current(folder, inputs=inputs, parameters={}, code=code_digest(__name__)):
+        if is_current(folder, inputs=inputs, parameters={}, code=code):
             return folder
         samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["spectrogram_id", "spectrogram_row"])
         index = pd.read_parquet(Path(port_folder) / SPECTROGRAM_INDEX).set_index("spectrogram_id")
@@ -61,13 +54,6 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
             n_jobs=n_jobs,
             description="Kaggle images",
         )
-        write_manifest(
-            folder,
-            IMAGES,
-            inputs=inputs,
-            parameters={},
-            code=code_digest(__name__),
-            outputs=[array.name],
-            facts={"samples": len(samples)},
-        )
+        facts = {"samples": len(samples)}
+        write_manifest(folder, IMAGES, inputs=inputs, parameters={}, code=code, outputs=[KAGGLE_IMAGES], facts=facts)
         return folder

@@ -48,8 +48,8 @@ def port_data(
         seed: of the folds.
         spectrograms: ``files`` reads them; ``from_eeg`` computes them from the EEG, as is always done where the data
             set has none.
-        on_bad_file: ``error`` raises after all files were checked; ``skip`` goes on without the samples that need a
-            faulty file. Either way ``faults.parquet`` lists them.
+        on_bad_file: ``error`` raises after all files were checked; ``skip`` leaves out the samples that need a faulty
+            file. Either way ``faults.parquet`` lists them.
         n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
 
     Returns:
@@ -71,7 +71,7 @@ def port_data(
         if value not in allowed:
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
     # Whole paths: the processes that read and write need not have this working folder.
-    source, folder = Path(source).resolve(), Path(out).resolve() / PORT
+    source, folder, code = Path(source).resolve(), Path(out).resolve() / PORT, code_digest(__name__)
     competition = open_competition(source)
     with stage_lock(folder):
         inputs = {"source": data_digest(source, "train", Path(out) / STORE)}
@@ -82,7 +82,7 @@ def port_data(
             "spectrograms": spectrograms,
             "on_bad_file": on_bad_file,
         }
-        if is_current(folder, inputs=inputs, parameters=parameters, code=code_digest(__name__)):
+        if is_current(folder, inputs=inputs, parameters=parameters, code=code):
             return folder
         from_files = spectrograms == "files" and competition.has_spectrograms()
         folds = patient_folds(competition.train, n_folds, seed)
@@ -116,15 +116,8 @@ def port_data(
             "faulty_files": len(faults),
             "spectrograms": "files" if from_files else "from_eeg",
         }
-        write_manifest(
-            folder,
-            PORT,
-            inputs=inputs,
-            parameters=parameters,
-            code=code_digest(__name__),
-            outputs=[*tables, FAULTS, SPECTROGRAM_ROWS],
-            facts=facts,
-        )
+        outputs = [*tables, FAULTS, SPECTROGRAM_ROWS]
+        write_manifest(folder, PORT, inputs=inputs, parameters=parameters, code=code, outputs=outputs, facts=facts)
         shutil.rmtree(folder / ".checked", ignore_errors=True)
         return folder
 
@@ -164,14 +157,11 @@ def _store_spectrograms(
             (n_rows, [(str(competition.eeg_path(eeg)), begin) for eeg, begin in eegs])
             for n_rows, eegs in places.values()
         ]
-    bounds = np.concatenate([[0], np.cumsum(list(good.values()), dtype=np.int64)])
-    blocks = [
-        Block(int(bounds[begin]), int(bounds[end]), work[begin:end]) for begin, end in spans(len(work), _PER_BLOCK)
-    ]
+    bounds = np.cumsum([0, *good.values()]).tolist()
     run_blocks(
         _file_block if from_files else _computed_block,
-        blocks,
-        arrays=[StoredArray(SPECTROGRAM_ROWS, (int(bounds[-1]), len(SPECTROGRAM_COLUMNS)), "float16")],
+        [Block(bounds[begin], bounds[end], work[begin:end]) for begin, end in spans(len(work), _PER_BLOCK)],
+        arrays=[StoredArray(SPECTROGRAM_ROWS, (bounds[-1], len(SPECTROGRAM_COLUMNS)), "float16")],
         folder=folder,
         key=digest_json([key, from_files, list(map(int, good))]),
         n_jobs=n_jobs,
@@ -182,11 +172,10 @@ def _store_spectrograms(
 
 def _without(train: pd.DataFrame, examined: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows that need no faulty file."""
-    bad = {
-        kind: [row["id"] for row in examined if row["kind"] == kind and "problem" in row]
-        for kind in ("eeg", "spectrogram")
-    }
-    return train[~(train["eeg_id"].isin(bad["eeg"]) | train["spectrogram_id"].isin(bad["spectrogram"]))]
+    for kind in ("eeg", "spectrogram"):
+        bad = [row["id"] for row in examined if row["kind"] == kind and "problem" in row]
+        train = train[~train[f"{kind}_id"].isin(bad)]
+    return train
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
@@ -203,5 +192,5 @@ def _warn_of_notes(examined: list[dict[str, Any]]) -> None:
 def _list_faults(source: Path, faults: pd.DataFrame, ending: str = "") -> str:
     lines = [f"{fault.file}: {fault.problem}" for fault in faults.itertuples()]
     shown = "\n  ".join(lines[:50]) + (f"\n  and {len(lines) - 50} more" if len(lines) > 50 else "")
-    ending = ending or 'repair them, or go on without them by on_bad_file="skip"'
+    ending = ending or 'repair them, or leave them out by on_bad_file="skip"'
     return f"{source}: {len(lines)} faulty files, all in {FAULTS}; {ending}\n  {shown}"

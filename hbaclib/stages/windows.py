@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from hbaclib.conventions import EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS, SPECTROGRAM_WINDOW
+from hbaclib.conventions import EEG_WINDOW, SPECTROGRAM_WINDOW
 from hbaclib.errors import DataFileError
 from hbaclib.recordings.parquet import load_eeg
 from hbaclib.signal.images import spectrogram_image
-from hbaclib.signal.mel import eeg_spectrogram
-from hbaclib.signal.raw import raw_signals
-from hbaclib.stages.names import EEG_SPECTROGRAMS, KAGGLE_IMAGES, RAW_SIGNALS
+from hbaclib.stages.names import KAGGLE_IMAGES
+
+Products = Mapping[str, tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]]
+"""File name -> shape of one row, and the function that makes it of a window (10000, 20)."""
 
 
-def eeg_block(work: list[tuple[str, list[int]]]) -> tuple[dict[str, np.ndarray], None]:
-    """Both products of some recordings: path of each and the first samples of its windows."""
+def eeg_block(products: Products, work: list[tuple[str, list[int]]]) -> tuple[dict[str, np.ndarray], None]:
+    """Products of the windows of some recordings: path of each and the first samples of its windows."""
     n = sum(len(starts) for _, starts in work)
-    images = np.empty((n, *IMAGE_SHAPE, len(REGIONS)), np.float16)
-    signals = np.empty((n, EEG_WINDOW // 5, len(RAW_PAIRS)), np.float16)
+    rows = {name: np.empty((n, *shape), np.float16) for name, (shape, _) in products.items()}
     row = 0
     for path, starts in work:
         eeg, _ = load_eeg(path)
@@ -25,9 +27,10 @@ def eeg_block(work: list[tuple[str, list[int]]]) -> tuple[dict[str, np.ndarray],
             window = eeg[start : start + EEG_WINDOW]
             if len(window) < EEG_WINDOW:
                 raise DataFileError(f"{path}: {len(eeg)} rows; a window at {start} needs {start + EEG_WINDOW}")
-            images[row], signals[row] = eeg_spectrogram(window), raw_signals(window)
+            for name, (_, make) in products.items():
+                rows[name][row] = make(window)
             row += 1
-    return {EEG_SPECTROGRAMS: images, RAW_SIGNALS: signals}, None
+    return rows, None
 
 
 def image_block(work: tuple[str, list[int]]) -> tuple[dict[str, np.ndarray], None]:

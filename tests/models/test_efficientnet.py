@@ -173,7 +173,7 @@ def test_weights_that_are_nowhere(tmp_path, monkeypatch):
     attached.parent.mkdir(parents=True)
     attached.touch()
     assert find_weights("efficientnet-b0", "noisy-student") == attached
-    with pytest.raises(ConfigError, match=r"give the file's path"):
+    with pytest.raises(ConfigError, match=r"name the file's path"):
         find_weights("efficientnet-b0", tmp_path / "none")
 
 

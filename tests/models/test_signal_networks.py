@@ -12,7 +12,14 @@ from hbaclib.errors import ConfigError
 from hbaclib.models import wavenet
 from hbaclib.models.registry import all_layers
 from hbaclib.models.resnet1d_gru import resnet1d_gru_features
-from hbaclib.models.wavenet import receptive_field, wavenet_sequence, wavenet_trunk
+from hbaclib.models.wavenet import DILATIONS, FILTERS, KERNEL, wavenet_sequence, wavenet_trunk
+
+
+def receptive_field(filters=FILTERS, kernel=KERNEL, dilations=DILATIONS):
+    """Samples before and after a place that its output depends on, the place itself not counted."""
+    reaches = [(kernel - 1) * 2**power for power in range(dilations)]
+    past = sum(reach // 2 for reach in reaches)
+    return len(filters) * past, len(filters) * (sum(reaches) - past)
 
 
 def reach(model, length, place, signal=0, loudness=1.0):

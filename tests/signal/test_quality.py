@@ -10,13 +10,19 @@ from hypothesis import strategies as st
 
 from hbaclib.conventions import EEG_COLUMNS
 from hbaclib.errors import DataError
-from hbaclib.signal.quality import QUALITY_COLUMNS, recording_quality
+from hbaclib.signal.quality import recording_quality
 from tests.signal.recordings import column, noise
+
+QUALITY_COLUMNS = (
+    "n_samples", "missing_share", "longest_gap", "missing_electrodes", "flat_electrodes", "clipped_share",
+    "line_noise_db", "amplitude_median", "amplitude_p95", "largest_value", "ekg_amplitude",
+)  # fmt: skip
 
 
 def test_columns_and_types() -> None:
     quality = recording_quality(noise(0))
-    assert list(quality) == list(QUALITY_COLUMNS)
+    assert tuple(quality) == QUALITY_COLUMNS
+    assert all(f"``{name}``: " in str(recording_quality.__doc__) for name in quality)
     assert all(type(value) in (int, float) for value in quality.values())
     assert quality["n_samples"] == 10_000
     for name in ("missing_share", "longest_gap", "missing_electrodes", "flat_electrodes"):

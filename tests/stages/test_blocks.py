@@ -72,7 +72,7 @@ def stopped_run(folder: Path, marks: Path) -> None:
     assert not (folder / "a.npy").exists() and not (folder / "b.npy").exists()
 
 
-def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_where_it_was(tmp_path: Path) -> None:
     stopped_run(tmp_path / "s", tmp_path / "marks")
     before = calls(tmp_path / "marks")
     assert before == [0, 2, 4, 6]
@@ -146,7 +146,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_gives_a_clear_error_and_the_run_goes_on_after_space_is_made(
+def test_a_full_disk_gives_a_clear_error_and_the_run_resumes_after_space_is_made(
     small_disk: Path, tmp_path: Path
 ) -> None:
     (small_disk / "other").write_bytes(bytes(1_500_000))

@@ -5,23 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
-from hbaclib.conventions import EEG_RATE, SCALP_ELECTRODES, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
+from hbaclib.conventions import EEG_RATE, SCALP_ELECTRODES
 from hbaclib.dataset.synthetic.background import Traits
 from hbaclib.dataset.synthetic.draws import log_uniform, slow_noise
-from hbaclib.dataset.synthetic.geometry import POSITIONS, electrode, field
+from hbaclib.dataset.synthetic.geometry import POSITIONS, field
+from hbaclib.dataset.synthetic.plan import SPECTROGRAM_SECONDS
+from hbaclib.signal.montage import electrode_index
 
 N_SCALP = len(SCALP_ELECTRODES)
-SPECTROGRAM_SECONDS = SPECTROGRAM_STEP * SPECTROGRAM_WINDOW
-
-
-def _add_events(eeg: np.ndarray, times: np.ndarray, shape: np.ndarray, weights: np.ndarray) -> None:
-    """Add ``weights`` (19,) x ``shape`` at each time (s), cut at the ends."""
-    n = eeg.shape[1]
-    for at in times:
-        start = int(at * EEG_RATE)
-        stop = min(n, start + len(shape))
-        if 0 <= start < stop:
-            eeg[:, start:stop] += (weights[:, None] * shape[: stop - start]).astype(np.float32)
 
 
 def _event_times(rng: np.random.Generator, seconds: float, per_minute: float) -> np.ndarray:
@@ -36,7 +27,9 @@ def add_eyes(eeg: np.ndarray, rng: np.random.Generator) -> None:
         weights = weights / weights.max() * rng.uniform(30, 200)
         time = np.arange(90) / EEG_RATE
         blink = np.exp(-0.5 * ((time - 0.15) / 0.06) ** 2) - 0.25 * np.exp(-0.5 * ((time - 0.33) / 0.07) ** 2)
-        _add_events(eeg, _event_times(rng, seconds, log_uniform(rng, 1, 25)), blink, weights)
+        for at in _event_times(rng, seconds, log_uniform(rng, 1, 25)):
+            rest = eeg[:, int(at * EEG_RATE) :][:, : len(blink)]  # the last one is cut
+            rest += (weights[:, None] * blink[: rest.shape[1]]).astype(np.float32)
     if rng.random() < 0.30:
         side = POSITIONS[:, 0] * np.exp(-0.5 * ((POSITIONS[:, 1] - 0.8) / 0.45) ** 2)
         movement = slow_noise(rng, 1, eeg.shape[1], rng.uniform(0.8, 3))[0]
@@ -185,7 +178,7 @@ def add_mimic(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generato
         weight[rng.integers(N_SCALP)] = 1.0
     else:
         weight = 0.2 * rng.standard_normal(N_SCALP)
-        weight[[electrode("O1"), electrode("O2"), electrode("Pz")]] += rng.uniform(0.3, 1)
+        weight[[electrode_index(name) for name in ("O1", "O2", "Pz")]] += rng.uniform(0.3, 1)
     eeg[:, start:stop] += (weight[:, None] * sd * rng.uniform(1, 4) * wave).astype(np.float32)
 
 

@@ -9,7 +9,8 @@ from scipy import fft
 
 from hbaclib.conventions import EEG_RATE
 from hbaclib.dataset.synthetic.draws import log_normal, log_uniform, slow_gain
-from hbaclib.dataset.synthetic.geometry import BIPOLAR, POSITIONS, electrode, field, on_sphere
+from hbaclib.dataset.synthetic.geometry import BIPOLAR, POSITIONS, field, on_sphere
+from hbaclib.signal.montage import electrode_index
 
 N_PATCHES = 44
 BAND = (0.5, 20.0)
@@ -33,7 +34,6 @@ class Peak:
 class Traits:
     """What stays the same in all recordings of one patient."""
 
-    age: float
     slope: float
     knee: float
     peaks: tuple[Peak, ...]
@@ -78,7 +78,6 @@ def draw_traits(rng: np.random.Generator) -> Traits:
         near_by = np.exp(-0.5 * (np.arccos(np.clip(points @ centre_point, -1, 1)) / 0.5) ** 2)
         gains *= np.exp(near_by * rng.uniform(-1.0, 0.9))
     return Traits(
-        age=age,
         slope=float(rng.uniform(1.3, 3.2)),
         knee=log_uniform(rng, 0.4, 1.5),
         peaks=tuple(peaks),
@@ -92,15 +91,12 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     )
 
 
-def _in_band(frequencies: np.ndarray) -> np.ndarray:
-    return (frequencies >= BAND[0]) & (frequencies <= BAND[1])
-
-
 def _noise(
     rng: np.random.Generator, amplitude: np.ndarray, n_samples: int, n_fft: int, *, in_band: bool = False
 ) -> np.ndarray:
     """Gaussian series (n, n_samples) with the amplitude spectra (n, n_fft // 2 + 1), of unit variance (inside BAND)."""
-    counted = _in_band(fft.rfftfreq(n_fft, 1 / EEG_RATE)) if in_band else slice(None)
+    frequencies = fft.rfftfreq(n_fft, 1 / EEG_RATE)
+    counted = (frequencies >= BAND[0]) & (frequencies <= BAND[1]) if in_band else slice(None)
     inside = (amplitude[:, counted] ** 2).sum(axis=1, keepdims=True)
     scaled = (amplitude * (n_fft / np.sqrt(4 * inside))).astype(np.float32)
     # Normal numbers are the dearest part: only where there is anything to scale.
@@ -184,7 +180,7 @@ def _bursts(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 def _sleep_waves(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Spindles (11-15 Hz) and vertex waves about the midline: normal sleep."""
     eeg = np.zeros((len(POSITIONS), n_samples), dtype=np.float32)
-    spread = field(POSITIONS[electrode("Cz")], 0.7)[:, 0]
+    spread = field(POSITIONS[electrode_index("Cz")], 0.7)[:, 0]
     at, amplitude = 0.0, traits.bipolar_sd * rng.uniform(1.5, 3)
     while True:
         at += rng.exponential(7) + 1

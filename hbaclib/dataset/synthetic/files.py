@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,26 @@ from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_RATE, SPECTROGRAM_COLU
 from hbaclib.dataset.synthetic.background import Traits, draw_traits
 from hbaclib.dataset.synthetic.plan import EEG_LEAD, EegPlan, PatientPlan, RecordingPlan
 from hbaclib.dataset.synthetic.recording import Scene, draw_scenes, render
-from hbaclib.dataset.synthetic.votes import consensus, draw_votes, expected_votes
+from hbaclib.dataset.synthetic.votes import draw_votes, expected_votes
 from hbaclib.signal.multitaper import kaggle_spectrogram
 
+_OF_THE_PATTERN = ("drift", "growth", "variation", "ratio", "asymmetry", "suppression")
 _MISSING = (18, 5197)
 """Shortest and longest block of missing samples."""
 
 
-@dataclass
-class Rows:
-    """What one patient adds to the tables."""
+Rows = dict[str, list[dict[str, Any]]]
+"""What a patient adds to the tables ``train``, ``test`` and ``truth``."""
 
-    train: list[dict[str, Any]] = field(default_factory=list)
-    test: list[dict[str, Any]] = field(default_factory=list)
-    truth: list[dict[str, Any]] = field(default_factory=list)
+
+def _columns(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(column) for name, column in zip(names, values.T, strict=True)}
 
 
 def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
+    floats = [name for name, values in columns.items() if values.dtype == np.float32]
     # Fixed options and no metadata of ours: equal arrays give equal bytes.
-    pq.write_table(
-        pa.table(columns), path, compression="zstd", use_dictionary=False, use_byte_stream_split=_floats(columns)
-    )
-
-
-def _floats(columns: dict[str, np.ndarray]) -> list[str]:
-    return [name for name, values in columns.items() if values.dtype == np.float32]
+    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False, use_byte_stream_split=floats)
 
 
 def lose_samples(eeg: np.ndarray, fault: str, rng: np.random.Generator) -> None:
@@ -53,30 +48,16 @@ def lose_samples(eeg: np.ndarray, fault: str, rng: np.random.Generator) -> None:
         eeg[rng.integers(0, len(eeg), int(rng.integers(3, 40))), rng.integers(0, 20)] = np.nan
 
 
-def _spectrogram_columns(eeg: np.ndarray, n_rows: int, split: str) -> dict[str, np.ndarray]:
-    power = np.round(kaggle_spectrogram(eeg)[:n_rows], 2)
-    time = (np.arange(n_rows) * SPECTROGRAM_STEP + 1).astype(np.int64 if split == "train" else np.int16)
-    columns = {"time": time}
-    columns.update({name: np.ascontiguousarray(power[:, i]) for i, name in enumerate(SPECTROGRAM_COLUMNS)})
-    return columns
-
-
-def write_patient(
-    plan: PatientPlan, folder: Path, difficulty: float, train_spectrograms: bool, test_spectrograms: bool
-) -> Rows:
+def write_patient(plan: PatientPlan, folder: Path, difficulty: float, spectrograms: Collection[str]) -> Rows:
     """Make and write all files of one patient.
 
     Args:
         plan: the patient.
         folder: the set's folder, with its sub-folders.
         difficulty: see ``make_synthetic_dataset``.
-        train_spectrograms: whether the 10-minute files of training recordings are written.
-        test_spectrograms: whether those of test recordings are.
-
-    Returns:
-        Rows of train.csv, test.csv and the truth table.
+        spectrograms: the splits of which the 10-minute files are written, ``train`` and ``test``.
     """
-    rows = Rows()
+    rows: Rows = {"train": [], "test": [], "truth": []}
     trait_seed, *seeds = plan.seed.spawn(1 + len(plan.recordings))
     traits = draw_traits(np.random.default_rng(trait_seed))
     # The bits of a matrix product depend on the number of threads.
@@ -86,7 +67,7 @@ def write_patient(
             scenes = draw_scenes(recording, np.random.default_rng(scene_seed), difficulty)
             rng = np.random.default_rng(signal_seed)
             signal = render(scenes, traits, recording.seconds * EEG_RATE, rng)
-            _write_recording(recording, signal, folder, train_spectrograms, test_spectrograms, rng)
+            _write_recording(recording, signal, folder, spectrograms, rng)
             vote_rng = np.random.default_rng(vote_seed)
             for eeg, scene in zip(recording.eegs, scenes, strict=True):
                 _add_rows(rows, recording, eeg, scene, traits, vote_rng)
@@ -94,25 +75,22 @@ def write_patient(
 
 
 def _write_recording(
-    recording: RecordingPlan,
-    signal: np.ndarray,
-    folder: Path,
-    train_spectrograms: bool,
-    test_spectrograms: bool,
-    rng: np.random.Generator,
+    recording: RecordingPlan, signal: np.ndarray, folder: Path, spectrograms: Collection[str], rng: np.random.Generator
 ) -> None:
     split = recording.split
     for eeg in recording.eegs:
         first = (eeg.start + EEG_LEAD) * EEG_RATE
         part = signal[first : first + eeg.seconds * EEG_RATE]
         lose_samples(part, eeg.fault, rng)
-        columns = {name: np.ascontiguousarray(part[:, i]) for i, name in enumerate(EEG_COLUMNS)}
-        _write(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", columns)
+        _write(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", _columns(part, EEG_COLUMNS))
     if rng.random() < 0.05:  # the amplifier's data were lost for a while, far from the labelled windows
         first = int(rng.uniform(0, 120) * EEG_RATE)
         signal[first : first + int(rng.uniform(5, 120) * EEG_RATE)] = np.nan
-    if train_spectrograms if split == "train" else test_spectrograms:
-        columns = _spectrogram_columns(signal, recording.seconds // SPECTROGRAM_STEP, split)
+    if split in spectrograms:
+        n_rows = recording.seconds // SPECTROGRAM_STEP
+        time = (np.arange(n_rows) * SPECTROGRAM_STEP + 1).astype(np.int64 if split == "train" else np.int16)
+        power = np.round(kaggle_spectrogram(signal)[:n_rows], 2)
+        columns = {"time": time} | _columns(power, SPECTROGRAM_COLUMNS)
         _write(folder / f"{split}_spectrograms" / f"{recording.spectrogram_id}.parquet", columns)
 
 
@@ -128,30 +106,21 @@ def _add_rows(
     main = scene.patterns[0] if scene.patterns else None
     for row, offset in enumerate(eeg.offsets):
         annotators, expected, votes, readers = drawn[eeg.row_groups[row]]
-        if recording.split == "train":
-            rows.train.append(
-                {
-                    "eeg_id": eeg.eeg_id,
-                    "eeg_sub_id": row,
-                    "eeg_label_offset_seconds": float(offset),
-                    "spectrogram_id": recording.spectrogram_id,
-                    "spectrogram_sub_id": row,
-                    "spectrogram_label_offset_seconds": float(eeg.start + offset),
-                    "label_id": eeg.label_ids[row],
-                    "patient_id": recording.patient_id,
-                    "expert_consensus": consensus(votes),
-                    **dict(zip(VOTE_COLUMNS, votes.tolist(), strict=True)),
-                }
-            )
-        else:
-            rows.test.append(
-                {
-                    "spectrogram_id": recording.spectrogram_id,
-                    "eeg_id": eeg.eeg_id,
-                    "patient_id": recording.patient_id,
-                }
-            )
-        rows.truth.append(
+        rows[recording.split].append(
+            {
+                "eeg_id": eeg.eeg_id,
+                "eeg_sub_id": row,
+                "eeg_label_offset_seconds": float(offset),
+                "spectrogram_id": recording.spectrogram_id,
+                "spectrogram_sub_id": row,
+                "spectrogram_label_offset_seconds": float(eeg.start + offset),
+                "label_id": eeg.label_ids[row],
+                "patient_id": recording.patient_id,
+                "expert_consensus": CLASSES[int(np.argmax(votes))],  # the first of equals
+                **dict(zip(VOTE_COLUMNS, votes.tolist(), strict=True)),
+            }
+        )
+        rows["truth"].append(
             {
                 "split": recording.split,
                 "eeg_id": eeg.eeg_id,
@@ -169,12 +138,7 @@ def _add_rows(
                 "pattern_start": main.start - centres[row] + 25 if main else np.nan,
                 "pattern_end": main.end - centres[row] + 25 if main else np.nan,
                 "rate": float(main.rate_at(centres[row])) if main else np.nan,
-                "drift": main.drift if main else np.nan,
-                "growth": main.growth if main else np.nan,
-                "variation": main.variation if main else np.nan,
-                "ratio": main.ratio if main else np.nan,
-                "asymmetry": main.asymmetry if main else np.nan,
-                "suppression": main.suppression if main else np.nan,
+                **{name: getattr(main, name, np.nan) for name in _OF_THE_PATTERN},
                 "background_sd": traits.bipolar_sd,
                 "artefact": scene.artefact,
                 "fault": eeg.fault,

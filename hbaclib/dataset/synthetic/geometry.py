@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from hbaclib.conventions import CHAINS, SCALP_ELECTRODES
+from hbaclib.conventions import CHAINS, EEG_COLUMNS, MIRRORED_ELECTRODE, SCALP_ELECTRODES
+from hbaclib.signal.montage import bipolar, electrode_index
 
 # Inclination from the vertex and azimuth (0 = nose, positive = right), degrees, of the 10-20 system on a sphere.
 _RIGHT_ANGLES: Final = {
-    "Fp2": (90, 18),
-    "F8": (90, 54),
-    "T4": (90, 90),
-    "T6": (90, 126),
-    "O2": (90, 162),
-    "F4": (60, 39),
-    "C4": (45, 90),
-    "P4": (60, 141),
-}
+    "Fp2": (90, 18), "F8": (90, 54), "T4": (90, 90), "T6": (90, 126), "O2": (90, 162),
+    "F4": (60, 39), "C4": (45, 90), "P4": (60, 141),
+}  # fmt: skip
 _MIDLINE_ANGLES: Final = {"Fz": (45, 0), "Cz": (0, 0), "Pz": (45, 180)}
-_LEFT_OF: Final = {
-    "Fp1": "Fp2",
-    "F7": "F8",
-    "T3": "T4",
-    "T5": "T6",
-    "O1": "O2",
-    "F3": "F4",
-    "C3": "C4",
-    "P3": "P4",
-}
 
 
 def on_sphere(inclination: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
@@ -41,10 +25,8 @@ def on_sphere(inclination: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
 
 
 def _positions() -> np.ndarray:
-    angles = dict(_RIGHT_ANGLES) | dict(_MIDLINE_ANGLES)
-    for left, right in _LEFT_OF.items():
-        inclination, azimuth = _RIGHT_ANGLES[right]
-        angles[left] = (inclination, -azimuth)
+    left = {MIRRORED_ELECTRODE[name]: (first, -second) for name, (first, second) in _RIGHT_ANGLES.items()}
+    angles = _RIGHT_ANGLES | _MIDLINE_ANGLES | left
     table = np.radians(np.array([angles[name] for name in SCALP_ELECTRODES], dtype=float))
     return on_sphere(table[:, 0], table[:, 1])
 
@@ -53,32 +35,16 @@ POSITIONS: Final = _positions()
 """(19, 3) electrode positions on the unit sphere: right, front, up."""
 
 
-def _bipolar() -> np.ndarray:
-    rows = []
-    for chain in CHAINS.values():
-        for first, second in pairwise(chain):
-            row = np.zeros(len(SCALP_ELECTRODES))
-            row[SCALP_ELECTRODES.index(first)] = 1
-            row[SCALP_ELECTRODES.index(second)] = -1
-            rows.append(row)
-    return np.array(rows)
-
-
-BIPOLAR: Final = _bipolar()
+BIPOLAR: Final = np.ascontiguousarray(bipolar(np.eye(len(EEG_COLUMNS)))[: len(SCALP_ELECTRODES)].T)
 """(16, 19) matrix from electrodes to the differences of the four chains, in the chains' order."""
 
 LEFT_PAIRS: Final = np.repeat([name.startswith("L") for name in CHAINS], 4)
 """(16,) whether a difference lies over the left hemisphere."""
 
 
-def electrode(name: str) -> int:
-    """Column of a scalp electrode."""
-    return SCALP_ELECTRODES.index(name)
-
-
 def near(name: str, rng: np.random.Generator, spread: float) -> np.ndarray:
     """A point (3,) on the sphere near an electrode; ``spread`` in radians."""
-    point = POSITIONS[electrode(name)] + spread * rng.standard_normal(3)
+    point = POSITIONS[electrode_index(name)] + spread * rng.standard_normal(3)
     return point / np.linalg.norm(point)
 
 

@@ -117,6 +117,70 @@ def _front_pole(rng: np.random.Generator, side: float) -> np.ndarray:
     return on_sphere(inclination, np.array(azimuth))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Law:
+    """What a class's patterns are drawn from.
+
+    Attributes:
+        forms: how common each of the discharges is; none where the pattern is rhythmic delta.
+        rate: median, spread and bounds of a log-normal, Hz.
+        variation: bounds of the cycle length's.
+        spread: of the sources about their centre.
+        width: bounds of the sources' extent, radians.
+        more_sources: beyond the two or three of every pattern.
+        delays: bounds, seconds.
+        suppressed: how often the background is weaker meanwhile.
+        coupling: bounds of the two sides' correlation.
+    """
+
+    forms: tuple[float, ...] = ()
+    rate: tuple[float, float, float, float] = (1.5, 0.33, 0.6, 3.0)
+    variation: tuple[float, float]
+    spread: float
+    width: tuple[float, float]
+    more_sources: int = 0
+    delays: tuple[float, float] = (0.0, 0.1)
+    suppressed: float = 0.0
+    coupling: tuple[float, float] = (1.0, 1.0)
+
+
+_DISCHARGES = ("wave", "triphasic", "blunt", "poly", "spike")
+_LPD = _Law(
+    forms=(0.60, 0.07, 0.08, 0.15, 0.10), rate=(1.05, 0.38, 0.35, 2.4), variation=(0.03, 0.25),
+    spread=0.15, width=(0.3, 0.75), delays=(0.005, 0.06), suppressed=0.40,
+)  # fmt: skip
+_GPD = _Law(
+    forms=(0.42, 0.20, 0.10, 0.20, 0.08), rate=(1.2, 0.38, 0.35, 2.4), variation=(0.05, 0.35),
+    spread=0.25, width=(0.45, 0.95), more_sources=1, delays=(0.0, 0.05), suppressed=0.60,
+)  # fmt: skip
+_LRDA = _Law(variation=(0.04, 0.30), spread=0.15, width=(0.35, 0.7), coupling=(0.3, 0.9))
+_GRDA = _Law(variation=(0.03, 0.20), spread=0.25, width=(0.5, 1.0), coupling=(0.5, 0.97))
+_LAWS = {"LPD": _LPD, "GPD": _GPD, "LRDA": _LRDA, "GRDA": _GRDA}
+
+
+def _mirror(kind: str, doubtful: bool, rng: np.random.Generator) -> float:
+    """How strong the other hemisphere's sources are; doubtful cases lie between one-sided and symmetric."""
+    if kind in ("LPD", "LRDA"):
+        strength = rng.uniform(0, 0.45 if kind == "LPD" else 0.55) if rng.random() < 0.65 else 0.0
+        return rng.uniform(0.5, 0.9) if doubtful else strength
+    if kind == "GPD":
+        strength = float(np.exp(-abs(0.15 * rng.standard_normal())))
+        return rng.uniform(0.5, 0.8) if doubtful else strength
+    return rng.uniform(0.5, 0.8) if doubtful else rng.uniform(0.8, 1.0)
+
+
+def _place(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Centre of a pattern's sources, on either side."""
+    if kind == "LPD" or (kind == "LRDA" and rng.random() >= 0.6):
+        return _lateral(rng)
+    point = _front_pole(rng, 1.0) if kind == "LRDA" else _front_or(rng, 0.6 if kind == "GPD" else 0.8)
+    return mirrored(point) if rng.random() < 0.5 else point
+
+
+def _lateral(rng: np.random.Generator) -> np.ndarray:
+    return near(str(rng.choice(LATERAL_SITES)), rng, 0.12)
+
+
 def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficulty: float = 1.0) -> Pattern:
     """Draw the parameters of one pattern around second ``centre``.
 
@@ -133,61 +197,22 @@ def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficul
     ratio = log_uniform(rng, weakest, 6 if kind != "Seizure" else 7)
     before, after = _extent(kind, rng)
     n = int(rng.integers(2, 4))
-    coverage = 1.0
-    suppression = 1.0
-    coupling = 1.0
     growth = float(np.clip(0.3 * rng.standard_normal(), -0.7, 0.7))
     doubtful = rng.random() < 0.12 * difficulty
-    if kind == "LPD":
-        form = str(rng.choice(["wave", "triphasic", "blunt", "poly", "spike"], p=[0.60, 0.07, 0.08, 0.15, 0.10]))
-        rate = log_normal(rng, 1.05, 0.38, 0.35, 2.4)
-        variation = rng.uniform(0.03, 0.25)
-        mirror = rng.uniform(0, 0.45) if rng.random() < 0.65 else 0.0
-        mirror = rng.uniform(0.5, 0.9) if doubtful else mirror
-        points, widths, gains = _sources(
-            rng, near(str(rng.choice(LATERAL_SITES)), rng, 0.12), 0.15, (0.3, 0.75), n, mirror
-        )
-        delays = rng.uniform(0.005, 0.06, len(gains))
-        suppression = rng.uniform(0.2, 0.7) if rng.random() < 0.40 else 1.0
-    elif kind == "GPD":
-        form = str(rng.choice(["wave", "triphasic", "blunt", "poly", "spike"], p=[0.42, 0.20, 0.10, 0.20, 0.08]))
-        rate = log_normal(rng, 1.2, 0.38, 0.35, 2.4)
-        variation = rng.uniform(0.05, 0.35)
-        mirror = float(np.exp(-abs(0.15 * rng.standard_normal())))
-        mirror = rng.uniform(0.5, 0.8) if doubtful else mirror
-        centre_point = _front_or(rng, 0.6)
-        centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
-        points, widths, gains = _sources(rng, centre_point, 0.25, (0.45, 0.95), n + 1, mirror)
-        delays = rng.uniform(0.0, 0.05, len(gains))
-        suppression = rng.uniform(0.2, 0.7) if rng.random() < 0.60 else 1.0
-    elif kind == "LRDA":
-        form = "delta"
-        rate = log_normal(rng, 1.5, 0.33, 0.6, 3.0)
-        variation = rng.uniform(0.04, 0.30)
-        mirror = rng.uniform(0, 0.55) if rng.random() < 0.65 else 0.0
-        mirror = rng.uniform(0.5, 0.9) if doubtful else mirror
-        if rng.random() < 0.6:
-            centre_point = _front_pole(rng, 1.0)
-            centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
-        else:
-            centre_point = near(str(rng.choice(LATERAL_SITES)), rng, 0.12)
-        points, widths, gains = _sources(rng, centre_point, 0.15, (0.35, 0.7), n, mirror)
-        delays = rng.uniform(0.0, 0.1, len(gains))
-        coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
-        coupling = rng.uniform(0.3, 0.9)
-    elif kind == "GRDA":
-        form = "delta"
-        rate = log_normal(rng, 1.5, 0.33, 0.6, 3.0)
-        variation = rng.uniform(0.03, 0.20)
-        mirror = rng.uniform(0.5, 0.8) if doubtful else rng.uniform(0.8, 1.0)
-        centre_point = _front_or(rng, 0.8)
-        centre_point = mirrored(centre_point) if rng.random() < 0.5 else centre_point
-        points, widths, gains = _sources(rng, centre_point, 0.25, (0.5, 1.0), n, mirror)
-        delays = rng.uniform(0.0, 0.1, len(gains))
-        coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
-        coupling = rng.uniform(0.5, 0.97)
-    else:
+    if kind == "Seizure":
         return _seizure(centre, before, after, ratio, rng)
+    law, coverage, suppression, coupling = _LAWS[kind], 1.0, 1.0, 1.0
+    form = str(rng.choice(_DISCHARGES, p=law.forms)) if law.forms else "delta"
+    rate = log_normal(rng, *law.rate)
+    variation = rng.uniform(*law.variation)
+    mirror = _mirror(kind, doubtful, rng)
+    points, widths, gains = _sources(rng, _place(kind, rng), law.spread, law.width, n + law.more_sources, mirror)
+    delays = rng.uniform(*law.delays, len(gains))
+    if law.forms:
+        suppression = rng.uniform(0.2, 0.7) if rng.random() < law.suppressed else 1.0
+    else:
+        coverage = rng.uniform(0.4, 0.95) if rng.random() < 0.4 else 1.0
+        coupling = rng.uniform(*law.coupling)
     return Pattern(
         kind=kind,
         form=form,
@@ -218,7 +243,7 @@ def _seizure(centre: float, before: float, after: float, ratio: float, rng: np.r
     if form == "sharp_delta" and abs(drift) < 0.3:  # what is slow is a seizure only if it evolves
         drift = -rng.uniform(0.3, 0.7)
     one_sided = rng.random() < 0.6
-    centre_point = near(str(rng.choice(LATERAL_SITES)), rng, 0.12) if one_sided else _front_or(rng, 0.6)
+    centre_point = _lateral(rng) if one_sided else _front_or(rng, 0.6)
     mirror = rng.uniform(0.0, 0.5) if one_sided else rng.uniform(0.7, 1.0)
     points, widths, gains = _sources(rng, centre_point, 0.2, (0.35, 0.9), 3, mirror)
     return Pattern(
@@ -255,7 +280,7 @@ def _sharpness(form: str, rng: np.random.Generator) -> float:
 def _extent(kind: str, rng: np.random.Generator) -> tuple[float, float]:
     """Seconds before and after the labelled centre during which a pattern lasts."""
     if kind == "Seizure":
-        # A quarter begins inside the labelled window, a few end there; the others began earlier and go on.
+        # A quarter begins inside the labelled window, a few end there; the others began earlier and last.
         before = rng.uniform(4, 25) if rng.random() < 0.25 else log_uniform(rng, 25, 120)
         after = rng.uniform(4, 25) if rng.random() < 0.15 else log_uniform(rng, 25, 120)
         return float(before), float(after)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
-from hbaclib.conventions import EEG_RATE, EEG_WINDOW
+from hbaclib.conventions import EEG_RATE
 from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, add_mimic, add_wild
 from hbaclib.dataset.synthetic.background import Traits, background, draw_traits
 from hbaclib.dataset.synthetic.patterns import Pattern, continued, draw_pattern
-from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS, RecordingPlan
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, WINDOW_SECONDS, RecordingPlan
 from hbaclib.dataset.synthetic.votes import appearance
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
 
@@ -59,8 +60,7 @@ def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.G
             weak = draw_pattern(kind, centre, rng)
             patterns = (replace(weak, ratio=rng.uniform(0.4, 1.0), suppression=1.0),)
         return Scene(centre, meant, patterns, _artefact(rng, 0.2, 0.04))
-    same = before is not None and before.meant == meant and rng.random() < 0.7
-    if same and before is not None:
+    if before is not None and before.meant == meant and rng.random() < 0.7:
         main = continued(before.patterns[0], centre, rng)
     else:
         main = draw_pattern(meant, centre, rng, difficulty=difficulty)
@@ -73,16 +73,11 @@ def draw_scene(meant: str, centre: float, before: Scene | None, rng: np.random.G
 
 def _confined(scenes: Sequence[Scene]) -> list[Scene]:
     """Cut the patterns half-way to the neighbouring labelled moments, so that each moment has its own."""
-    centres = [scene.centre for scene in scenes]
-    confined = []
-    for index, scene in enumerate(scenes):
-        first = (centres[index - 1] + centres[index]) / 2 if index else -np.inf
-        last = (centres[index] + centres[index + 1]) / 2 if index + 1 < len(centres) else np.inf
-        patterns = tuple(
-            replace(pattern, start=max(pattern.start, first), end=min(pattern.end, last)) for pattern in scene.patterns
-        )
-        confined.append(replace(scene, patterns=patterns))
-    return confined
+    borders = [-np.inf, *((one.centre + next_one.centre) / 2 for one, next_one in pairwise(scenes)), np.inf]
+    return [
+        replace(scene, patterns=tuple(replace(p, start=max(p.start, a), end=min(p.end, b)) for p in scene.patterns))
+        for scene, (a, b) in zip(scenes, pairwise(borders), strict=True)
+    ]
 
 
 def draw_scenes(recording: RecordingPlan, rng: np.random.Generator, difficulty: float = 1.0) -> list[Scene]:
@@ -130,29 +125,17 @@ class Segment:
     probability: np.ndarray
 
 
-def make_segment(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
+def make_segment(meant: str, seed: int, *, difficulty: float = 1.0, seconds: int = WINDOW_SECONDS) -> Segment:
     """Make one stand-alone labelled window, for pictures, statistics and experiments.
 
     Args:
         meant: class that it is meant to show.
         seed: its seed.
         difficulty: 1 as in real recordings, 0 clear cases only.
-
-    Returns:
-        The segment; its labelled moment is second 25.
+        seconds: length; the labelled moment is its middle.
     """
-    return _alone(meant, seed, difficulty, EEG_WINDOW)
-
-
-def make_recording(meant: str, seed: int, *, difficulty: float = 1.0) -> Segment:
-    """Make one stand-alone recording of ten minutes, (120000, 20); its labelled moment is second 300."""
-    return _alone(meant, seed, difficulty, SPECTROGRAM_SECONDS * EEG_RATE)
-
-
-def _alone(meant: str, seed: int, difficulty: float, n_samples: int) -> Segment:
     rng = np.random.default_rng(seed)
     traits = draw_traits(rng)
-    centre = n_samples / EEG_RATE / 2
-    scene = draw_scene(meant, centre, None, rng, difficulty)
-    eeg = render([scene], traits, n_samples, rng)
-    return Segment(eeg, scene, scene.probability(centre))
+    scene = draw_scene(meant, seconds / 2, None, rng, difficulty)
+    eeg = render([scene], traits, seconds * EEG_RATE, rng)
+    return Segment(eeg, scene, scene.probability(scene.centre))

@@ -25,8 +25,8 @@ def oracle_scores(truth: pd.DataFrame) -> dict[str, dict[str, float | int]]:
         the shares of the row's own readers, what uncountably many votes of the same readers would give;
         ``class_mean``: KL of the tier's mean; empty tiers are left out.
     """
-    votes = truth[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     once = ~truth.duplicated(["eeg_id", *VOTE_COLUMNS]).to_numpy()
+    votes = truth[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     n_votes = votes.sum(axis=1)
     scores: dict[str, dict[str, float | int]] = {}
     for tier, (low, high) in VOTE_TIERS.items():
@@ -63,8 +63,7 @@ def summarise(truth: pd.DataFrame, arguments: dict[str, Any]) -> dict[str, Any]:
     once = train.drop_duplicates(["eeg_id", *VOTE_COLUMNS])
     shares = {}
     for annotators, rows in once.groupby("annotators"):
-        votes = rows[list(VOTE_COLUMNS)].to_numpy(dtype=float)
-        mean = (votes / votes.sum(axis=1, keepdims=True)).mean(axis=0)
+        mean = _shares(rows[list(VOTE_COLUMNS)]).mean(axis=0)
         shares[str(annotators)] = dict(zip(CLASSES, mean.tolist(), strict=True))
     scores = {name: oracle_scores(rows) for name, rows in (("train", train), ("test", test)) if len(rows)}
     return {

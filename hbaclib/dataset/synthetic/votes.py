@@ -13,11 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.patterns import Pattern
 
 SEIZURE, LPD, GPD, LRDA, GRDA, OTHER = range(6)
-GROUPS: Final = ("crowd", "expert")
 
 CLASS_MEANS: Final = {
     "crowd": np.array([0.2045, 0.1205, 0.0945, 0.0605, 0.1275, 0.3925]),
@@ -147,8 +145,3 @@ def draw_votes(expected: np.ndarray, group: str, rng: np.random.Generator) -> tu
     readers = rng.dirichlet(_AGREEMENT[group] * np.maximum(expected, 1e-4))
     n_votes = int(rng.choice(counts, p=weights / weights.sum()))
     return rng.multinomial(n_votes, readers / readers.sum()).astype(np.int64), readers
-
-
-def consensus(votes: np.ndarray) -> str:
-    """Name of the class with most votes, the first of equals."""
-    return CLASSES[int(np.argmax(votes))]

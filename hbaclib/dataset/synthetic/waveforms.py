@@ -87,14 +87,9 @@ def _periodic(pattern: Pattern, start: int, n: int, rng: np.random.Generator) ->
     compress = min(1.0, 1.3 / pattern.rate)
     spectra = []
     for detail in range(2):
-        shapes = []
-        for variant in range(5):
-            width = (1 + 0.1 * (variant - 2) / 1.4) * max(compress, 0.45)
-            shapes.append(
-                discharge(
-                    pattern.form, pattern.sharpness, width, np.random.default_rng([form_rng_seed % 2**32, detail])
-                )
-            )
+        seed = [form_rng_seed % 2**32, detail]
+        widths = [(1 + 0.1 * (variant - 2) / 1.4) * max(compress, 0.45) for variant in range(5)]
+        shapes = [discharge(pattern.form, pattern.sharpness, w, np.random.default_rng(seed)) for w in widths]
         spectra.append(fft.rfft(np.array(shapes, dtype=np.float32), n_fft, axis=1))
     for source in range(len(pattern.gains)):
         jitter = 0.006 * rng.standard_normal(len(times))

@@ -22,19 +22,15 @@ from hbaclib.errors import ArtefactError, ConfigError
 GENERATOR = 1
 """Version of the recipe: raised whenever the same arguments would give other files."""
 
-_SUBFOLDERS = ("train_eegs", "train_spectrograms", "test_eegs", "test_spectrograms")
-
 
 def truth_path(folder: str | Path) -> Path:
     """Where the truth of a set lies: beside its folder, never in it."""
-    folder = Path(os.path.abspath(folder))
-    return folder.with_name(f"{folder.name}-truth.parquet")
+    return Path(f"{os.path.abspath(folder)}-truth.parquet")
 
 
 def summary_path(folder: str | Path) -> Path:
     """Where the summary of a set lies: beside its folder."""
-    folder = Path(os.path.abspath(folder))
-    return folder.with_name(f"{folder.name}-summary.json")
+    return Path(f"{os.path.abspath(folder)}-summary.json")
 
 
 def is_set_of(folder: str | Path, **arguments: Any) -> bool:
@@ -122,19 +118,18 @@ def make_synthetic_dataset(
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        for name in _SUBFOLDERS:
-            if (train_spectrograms or name != _SUBFOLDERS[1]) and (test_spectrograms or name != _SUBFOLDERS[3]):
-                (partial / name).mkdir(parents=True)
+        spectrograms = ["train"] * bool(train_spectrograms) + ["test"] * bool(test_spectrograms)
+        for name in ("train_eegs", "test_eegs", *(f"{split}_spectrograms" for split in spectrograms)):
+            (partial / name).mkdir(parents=True)
         patients = plan_dataset(n_patients, n_test, recordings_per_patient, eegs_per_recording, seed)
-        options = (partial, float(difficulty), bool(train_spectrograms), bool(test_spectrograms))
         made = Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as="generator")(
-            delayed(write_patient)(patient, *options) for patient in patients
+            delayed(write_patient)(patient, partial, float(difficulty), spectrograms) for patient in patients
         )
         rows = list(tqdm(made, total=len(patients), desc="synthetic patients", unit="patient", disable=not progress))
-        truth = pd.DataFrame([row for patient in rows for row in patient.truth])
-        _write_tables(
-            partial, [row for patient in rows for row in patient.train], [row for p in rows for row in p.test]
+        train, test, truth = (
+            pd.DataFrame([row for patient in rows for row in patient[name]]) for name in ("train", "test", "truth")
         )
+        _write_tables(partial, train, test)
         with atomic_path(truth_path(folder)) as path:
             truth.to_parquet(path, index=False)
         write_json(summary_path(folder), summarise(truth, arguments))
@@ -164,24 +159,20 @@ def _check(n_patients: int, n_test: int, recordings: float, eegs: float, difficu
 
 def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:
     """Whether the folder already holds this very set; raises if it holds anything else."""
-    if not folder.exists():
-        return False
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise ArtefactError(f"{folder}: is a file; expected a new or empty folder for the synthetic set")
-    if not any(folder.iterdir()):
+    if not folder.exists() or not any(folder.iterdir()):
         return False
-    found = _arguments_of(folder)
-    if found == arguments and truth_path(folder).is_file() and (folder / "train.csv").is_file():
+    if is_set_of(folder, **arguments):
         return True
-    what = "a synthetic set of other arguments" if found else "something else than a synthetic set"
+    what = "a synthetic set of other arguments" if _arguments_of(folder) else "something else than a synthetic set"
     raise ArtefactError(
         f"{folder}: not empty, it holds {what}; expected a new or empty folder. Name another or empty it"
     )
 
 
-def _write_tables(folder: Path, train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
-    pd.DataFrame(train, columns=list(TRAIN_COLUMNS)).to_csv(folder / "train.csv", index=False)
-    tests = pd.DataFrame(test, columns=list(TEST_COLUMNS))
-    tests.to_csv(folder / "test.csv", index=False)
-    submission = tests[["eeg_id"]].assign(**dict.fromkeys(VOTE_COLUMNS, 1 / len(VOTE_COLUMNS)))
+def _write_tables(folder: Path, train: pd.DataFrame, test: pd.DataFrame) -> None:
+    train[list(TRAIN_COLUMNS)].to_csv(folder / "train.csv", index=False)
+    test[list(TEST_COLUMNS)].to_csv(folder / "test.csv", index=False)
+    submission = test[["eeg_id"]].assign(**dict.fromkeys(VOTE_COLUMNS, 1 / len(VOTE_COLUMNS)))
     submission[list(SUBMISSION_COLUMNS)].to_csv(folder / "sample_submission.csv", index=False)
