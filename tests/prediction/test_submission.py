@@ -145,6 +145,16 @@ def test_every_row_is_pooled_as_the_ensemble_says(tmp_path, ensemble, submit):
     assert not list(tmp_path.glob("*.partial*"))
 
 
+def test_no_share_is_so_small_that_a_mistake_costs_everything(tmp_path, ensemble, submit):
+    write_tiny(tmp_path / "data", n_test=3)
+    certain = {name: FakeMember(1e4) for name in "abc"}
+    made = submit(tmp_path / "data", ensemble, tmp_path / "submission.csv", members=certain)
+    shares = pd.read_csv(tmp_path / "submission.csv")[list(VOTE_COLUMNS)].to_numpy()
+    assert shares.max() > 0.999 and shares.min() == pytest.approx(1e-4 / (1 + 5e-4), rel=1e-6)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-9)
+    assert made.table[list(VOTE_COLUMNS)].to_numpy().min() > 9e-5
+
+
 @pytest.mark.parametrize(("told", "kept"), [(float("nan"), {}), (1423.4, {"peak_megabytes": 1423})])
 def test_memory_that_the_system_does_not_tell_is_no_fact(told, kept, tmp_path, ensemble, submit, monkeypatch):
     write_tiny(tmp_path / "data", n_test=1)
