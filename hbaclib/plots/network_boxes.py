@@ -7,7 +7,7 @@ excitation is folded into one box; branches that a concatenation joins stay apar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import Any
 
@@ -205,7 +205,7 @@ def _with_passages(boxes: Sequence[Box]) -> tuple[list[Box], list[int]]:
             else:
                 parents.append(place[parent])
         place.append(len(full))
-        full.append(Box(box.names, box.kind, box.shape, box.parameters, tuple(parents)))
+        full.append(replace(box, parents=tuple(parents)))
         full_rows.append(rows[number])
     return full, full_rows
 

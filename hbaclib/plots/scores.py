@@ -201,10 +201,8 @@ def plot_folds(balance: pd.DataFrame, title: str | None = None) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(7.5, 1.3 + 0.42 * len(balance)), layout="constrained")
     left = np.zeros(len(balance))
-    labels = [
-        f"fold {int(row['fold'])} ({int(row['patients']):,} patients, {int(row['samples']):,} samples)"
-        for row in balance.to_dict("records")
-    ]
+    counts = balance[["fold", "patients", "samples"]].astype(int).to_numpy()
+    labels = [f"fold {fold} ({patients:,} patients, {samples:,} samples)" for fold, patients, samples in counts]
     positions = -np.arange(len(balance))
     for name in CLASSES:
         values = balance[name].to_numpy(float)

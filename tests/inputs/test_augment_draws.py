@@ -76,7 +76,7 @@ def test_s1_draws_anew_in_every_epoch_and_repeats_for_the_same_seed(arrays):
     assert recipe.augment_with == "albumentations" and recipe.layout == "tiled"
     first, second = found = epochs(arrays, recipe, shape, numbers=(0, 1))
     np.testing.assert_array_equal(found, epochs(arrays, recipe, shape, numbers=(0, 1)))
-    # An epoch is the same whether or not another one came before it: a fit that goes on draws what it would have drawn.
+    # An epoch is the same whether or not another one came before it: a fit that resumes draws what it would have drawn.
     np.testing.assert_array_equal(second, epochs(arrays, recipe, shape, numbers=(1,))[0])
     rows = changed(found, stored(arrays, "tiled"))
     differ = changed(first[None], second)[0]

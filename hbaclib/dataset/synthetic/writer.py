@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ from hbaclib.errors import ArtefactError, ConfigError
 
 GENERATOR = 1
 """Version of the recipe: raised whenever the same arguments would give other files."""
+
+
+_BOUNDS = {
+    **dict.fromkeys(("n_patients", "n_test", "recordings_per_patient", "eegs_per_recording"), (1, inf)),
+    "difficulty": (0, 1),
+    "seed": (0, inf),
+}
+"""Argument -> least and greatest value."""
 
 
 def truth_path(folder: str | Path) -> Path:
@@ -100,7 +109,6 @@ def make_synthetic_dataset(
         ConfigError: an argument is out of range.
         ArtefactError: the folder holds something else, or cannot be written.
     """
-    _check(n_patients, n_test, recordings_per_patient, eegs_per_recording, difficulty, seed)
     folder = Path(os.path.abspath(folder))
     arguments: dict[str, Any] = {
         "generator": GENERATOR,
@@ -113,6 +121,7 @@ def make_synthetic_dataset(
         "train_spectrograms": bool(train_spectrograms),
         "test_spectrograms": bool(test_spectrograms),
     }
+    _check(arguments)
     if _is_finished(folder, arguments):
         return folder
     partial = folder.with_name(f".{folder.name}.partial")
@@ -143,18 +152,11 @@ def make_synthetic_dataset(
     return folder
 
 
-def _check(n_patients: int, n_test: int, recordings: float, eegs: float, difficulty: float, seed: int) -> None:
-    found = {
-        "n_patients": (n_patients, n_patients >= 1, "at least 1"),
-        "n_test": (n_test, n_test >= 1, "at least 1"),
-        "recordings_per_patient": (recordings, recordings >= 1, "at least 1"),
-        "eegs_per_recording": (eegs, eegs >= 1, "at least 1"),
-        "difficulty": (difficulty, 0 <= difficulty <= 1, "0 to 1"),
-        "seed": (seed, seed >= 0, "0 or more"),
-    }
-    for name, (value, good, expected) in found.items():
-        if not good:
-            raise ConfigError(f"make_synthetic_dataset: {name} is {value}, expected {expected}")
+def _check(arguments: dict[str, Any]) -> None:
+    for name, (low, high) in _BOUNDS.items():
+        if not low <= arguments[name] <= high:
+            expected = f"at least {low}" if high == inf else f"{low} to {high}"
+            raise ConfigError(f"make_synthetic_dataset: {name} is {arguments[name]}, expected {expected}")
 
 
 def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:
