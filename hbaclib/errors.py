@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class HbacError(Exception):
-    """A mistake in what was given to hbac; the command line prints its message without a traceback."""
+    """A mistake in what hbac was asked or fed; the command line prints its message without a traceback."""
 
 
 class DataError(HbacError, ValueError):

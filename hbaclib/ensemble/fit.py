@@ -25,7 +25,7 @@ class Ensemble:
 
     Attributes:
         names: m model names, as in the fit.
-        kind: one of pooling.KINDS, or "given weights".
+        kind: one of pooling.KINDS, or "fixed weights".
         pool: weights (m,), 0 for a dropped model; temperature and biases.
     """
 

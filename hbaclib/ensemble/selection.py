@@ -13,7 +13,7 @@ from hbaclib.ensemble.weights import check_weights
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.evaluation.metric import divergence
 
-FIXED = "given weights"
+FIXED = "fixed weights"
 FEW_GROUPS = 10
 """With fewer groups (patients) than this to judge by, the simplest kind is taken."""
 

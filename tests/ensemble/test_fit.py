@@ -177,7 +177,7 @@ def test_given_weights_are_used_as_they_are():
     data = make()
     fit = fit_ensemble(**data, names=list("abcd"), weights={"a": 3, "c": 1})
     expected = 0.75 * data["predictions"][0] + 0.25 * data["predictions"][2]
-    assert fit.kind == "given weights"
+    assert fit.kind == "fixed weights"
     assert fit.oof == pytest.approx(expected)
     assert fit.predict(data["predictions"]) == pytest.approx(expected)
     assert fit.weights == {"a": 0.75, "b": 0, "c": 0.25, "d": 0}

@@ -76,7 +76,7 @@ def test_the_ensembles_of_the_raw_networks(trained):
     expected = 0.75 * shares["two"] + 0.25 * shares["one"]
     np.testing.assert_allclose(fits["S3: signals and image"].oof, expected / expected.sum(axis=1, keepdims=True))
     table = ensemble_tables(fits)
-    assert table.index[0] == ("S3: signals and image (given weights, score of >=10)", "signals")
+    assert table.index[0] == ("S3: signals and image (fixed weights, score of >=10)", "signals")
     assert list(table.columns) == ["weight", "kl", "adds"]
     fitted = both.raw_ensembles()["S3: signals and image"]
     about = oof.targets, oof.folds, oof.patients, ["signals", "image"], oof.n_votes
