@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import MANIFEST, atomic_path, check_kind, is_current, stage_lock, write_json, write_manifest
+from hbaclib.artefacts import (
+    MANIFEST,
+    check_kind,
+    is_current,
+    stage_lock,
+    write_json,
+    write_manifest,
+    write_table,
+)
 from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
 from hbaclib.ensemble.fit import Ensemble, EnsembleFit, fit_ensemble
 from hbaclib.ensemble.pooling import Pool
@@ -91,11 +99,8 @@ def ensemble_stage(
         )
         save_ensemble(fit, folder, dict(zip(oof.names, places, strict=True)))
         nested = oof_table(oof.ids, oof.patients, oof.n_votes, oof.folds, oof.targets, fit.oof)
-        with atomic_path(folder / OOF_FILE) as partial:
-            nested.to_parquet(partial, index=False)
-        for name, table in ((TABLE_FILE, fit.table), (CANDIDATES_FILE, fit.candidates)):
-            with atomic_path(folder / name) as partial:
-                table.to_csv(partial, index=False)
+        for name, table in ((OOF_FILE, nested), (TABLE_FILE, fit.table), (CANDIDATES_FILE, fit.candidates)):
+            write_table(folder / name, table)
         write_manifest(
             folder,
             ENSEMBLE,

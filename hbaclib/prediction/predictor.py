@@ -16,6 +16,7 @@ import numpy as np
 from hbaclib.conventions import EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, unknown_name
 from hbaclib.inputs.pipeline import input_kinds, mean_prediction
+from hbaclib.models.calling import inference
 from hbaclib.models.registry import INPUT_SHAPES, model_names
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained_folder import TrainedFolder
@@ -66,7 +67,7 @@ class Predictor:
             )
         paths = [path for fold in (trained.folds if folds is None else folds) for path in trained.weights(fold)]
         try:
-            predictor = cls(trained.recipe, [_compiled(trained.network(path)) for path in paths])
+            predictor = cls(trained.recipe, [inference(trained.network(path)) for path in paths])
         except HbacError:
             raise
         except (OSError, ValueError) as error:
@@ -109,11 +110,3 @@ class Predictor:
         """
         shares = mean_prediction(gather, size, self.recipe, self.models)
         return (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
-def _compiled(model: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.function(
-        lambda *parts: model(parts[0] if len(parts) == 1 else list(parts), training=False), jit_compile=False
-    )

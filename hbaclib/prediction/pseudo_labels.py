@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, is_current, write_manifest
+from hbaclib.artefacts import is_current, write_manifest, write_table
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.pipeline import Arrays
@@ -70,8 +70,7 @@ def make_pseudo_labels(
         unseen = reduce(np.intersect1d, [member.held_out(fold) for member in trained])
         held_out.append(pd.DataFrame({"fold": fold, "patient_id": unseen}))
     for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
-        with atomic_path(folder / name) as partial:
-            pd.concat(parts, ignore_index=True).to_parquet(partial, index=False)
+        write_table(folder / name, pd.concat(parts, ignore_index=True))
     write_manifest(
         folder,
         PSEUDO_LABELS,

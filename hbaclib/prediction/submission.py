@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest
+from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest, write_table
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
@@ -199,8 +199,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
         if not is_current(folder, **made_from):
             (folder / MANIFEST).unlink(missing_ok=True)
             made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
-            with atomic_path(folder / LOG_FILE) as partial:
-                made.log.to_csv(partial, index=False)
+            write_table(folder / LOG_FILE, made.log)
             write_manifest(
                 folder,
                 SUBMIT,

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
+from hbaclib.dataset.competition import Competition
 from hbaclib.dataset.from_eeg import place, rows_from_eeg
 from hbaclib.dataset.tables import read_test_csv
 from hbaclib.errors import DataFileError, list_some
@@ -47,11 +49,11 @@ def competition_recordings(root: Path, spectrogram: str | None = None) -> list[R
     table = read_test_csv(path) if path.is_file() else None
     if table is None or not len(table):
         raise DataFileError(f"{path}: missing or without rows; there is nothing to predict")
-    spectrograms = root / "test_spectrograms"
-    files = spectrogram is None and any(spectrograms.glob("*.parquet"))
+    data = Competition(root, pd.DataFrame(), table)
+    files = spectrogram is None and data.has_spectrograms("test")
     ids = table[["eeg_id", "spectrogram_id"]].to_numpy().tolist()
     return [
-        Recording(root / "test_eegs" / f"{eeg}.parquet", eeg, spectrograms / f"{power}.parquet" if files else None)
+        Recording(data.eeg_path(eeg, "test"), eeg, data.spectrogram_path(power, "test") if files else None)
         for eeg, power in ids
     ]
 

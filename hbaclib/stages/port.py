@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, digest_json, is_current, stage_lock, write_manifest
+from hbaclib.artefacts import digest_json, is_current, stage_lock, write_manifest, write_table
 from hbaclib.conventions import SPECTROGRAM_COLUMNS
 from hbaclib.dataset.competition import Competition, open_competition
 from hbaclib.dataset.folds import patient_folds
@@ -95,7 +95,7 @@ def port_data(
         )
         _warn_of_notes(examined)
         faults = faults_table(examined)
-        _write_table(faults, folder / FAULTS)
+        write_table(folder / FAULTS, faults)
         if len(faults) and on_bad_file == "error":
             raise DataFileError(_list_faults(source, faults))
         train = _without(competition.train, examined)
@@ -109,7 +109,7 @@ def port_data(
             SPECTROGRAM_INDEX: index,
         }
         for name, table in tables.items():
-            _write_table(table, folder / name)
+            write_table(folder / name, table)
         facts = {
             "samples": len(tables[SAMPLES]),
             "recordings": len(tables[QUALITY]),
@@ -176,11 +176,6 @@ def _without(train: pd.DataFrame, examined: list[dict[str, Any]]) -> pd.DataFram
         bad = [row["id"] for row in examined if row["kind"] == kind and "problem" in row]
         train = train[~train[f"{kind}_id"].isin(bad)]
     return train
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with atomic_path(path) as partial:
-        table.to_parquet(partial, index=False)
 
 
 def _warn_of_notes(examined: list[dict[str, Any]]) -> None:

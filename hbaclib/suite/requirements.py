@@ -63,9 +63,10 @@ def check_prerequisites(
         PlatformError: the same, where only disk, memory or the GPU do not suffice.
     """
     out = Path(out).expanduser().resolve()
-    due: list[Stage] = []
+    rows, due = stage_rows(out), list[Stage]()
     for stage in suite.stages:  # each behind those that it reads
-        if {each.name for each in due} & set(stage.after) or not _finished(stage, parameters[stage.name], out):
+        row = rows.get(stage.name)
+        if {each.name for each in due} & set(stage.after) or not _finished(stage, row, parameters[stage.name], out):
             due.append(stage)
     plans, config = _plans(suite, parameters)
     config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
@@ -80,9 +81,8 @@ def check_prerequisites(
     return unseen[0] if unseen else ""
 
 
-def _finished(stage: Stage, parameters: Mapping[str, Any], out: Path) -> bool:
-    """Whether a run has finished a stage with these parameters."""
-    row = stage_rows(out).get(stage.name)
+def _finished(stage: Stage, row: Mapping[str, Any] | None, parameters: Mapping[str, Any], out: Path) -> bool:
+    """Whether a run has finished a stage with these parameters, as its row of ``stages.json`` says."""
     if row is None or not (out / stage.name / MANIFEST).is_file():
         return False
     return bool(row.get("parameters") == json.loads(json.dumps(dict(parameters))))

@@ -86,11 +86,10 @@ def count_folder(folder: str | Path, sampling: str, *, quickly: bool = False) ->
     import pyarrow.parquet
 
     from hbaclib.dataset.competition import open_competition
-    from hbaclib.dataset.samples import non_overlapping_samples, vote_group_samples
+    from hbaclib.dataset.samples import SAMPLINGS
 
     folder = Path(folder)
-    draw = {"vote_groups": vote_group_samples, "non_overlapping": non_overlapping_samples}[sampling]
-    samples = len(draw(open_competition(folder).train))
+    samples = len(SAMPLINGS[sampling](open_competition(folder).train))
     files = sorted((folder / "train_spectrograms").glob("*.parquet"))
     some = files[:: len(files) // _HEADS + 1] if quickly else files
     try:

@@ -1,4 +1,4 @@
-"""The graphs that a fit runs: a training step, a forward pass, a look at the batch statistics.
+"""The graphs that a fit runs beside the forward pass: a training step, a look at the batch statistics.
 
 XLA compiles the steps on a single GPU and nowhere else: it fails under `MirroredStrategy`, and on a CPU it makes an
 EfficientNet ten times slower.
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hbaclib.models.calling import as_input
 from hbaclib.training.devices import current_precision
 from hbaclib.training.losses import kl_loss
 
@@ -51,16 +52,6 @@ def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas
     return compile_step(replicas.summed(replica), xla=recipe.xla and uses_xla(replicas.strategy))
 
 
-def inference(model: Any) -> Callable[..., Any]:
-    """What the network predicts from a batch's inputs."""
-    import tensorflow as tf
-
-    def predict(*parts: Any) -> Any:
-        return model(as_input(parts), training=False)
-
-    return tf.function(predict, jit_compile=False)
-
-
 def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
     """A forward pass as in training, for what it does to the batch-norm statistics."""
     import tensorflow as tf
@@ -69,15 +60,6 @@ def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
         return model(as_input(parts), training=True)
 
     return tf.function(replicas.whole(look), jit_compile=False)
-
-
-def as_input(parts: Any) -> Any:
-    """What a network is called with: float32, and a list where it has several inputs."""
-    import tensorflow as tf
-
-    # Images come as they are stored, float16: the device widens them, not the process that reads them.
-    wide = [tf.cast(part, tf.float32) for part in parts]
-    return wide[0] if len(wide) == 1 else wide
 
 
 def uses_xla(strategy: tf.distribute.Strategy) -> bool:

@@ -21,6 +21,7 @@ from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import TrainingError, list_some
 from hbaclib.evaluation.metric import kl_divergence
 from hbaclib.inputs.pipeline import Arrays, epoch_order, mean_prediction, training_batches
+from hbaclib.models.calling import inference
 from hbaclib.models.registry import batch_norm_layers
 from hbaclib.training.batch_norm import estimate_batch_norm
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
@@ -31,7 +32,7 @@ from hbaclib.training.losses import vote_weights
 from hbaclib.training.recipe import Stage
 from hbaclib.training.replicas import Replicas
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
-from hbaclib.training.steps import inference, make_optimizer, statistics_pass, training_step
+from hbaclib.training.steps import make_optimizer, statistics_pass, training_step
 from hbaclib.training.targets import training_targets
 from hbaclib.training.warm_start import start_from
 
