@@ -52,6 +52,12 @@ def digest_file(path: str | Path) -> str:
         return digest_json(list(pool.map(partial(_digest_piece, path), starts)))
 
 
+def digest_folder(folder: Path) -> str:
+    """Digest of all files of a folder, by name and content."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_json([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
+
+
 def _digest_piece(path: str | Path, start: int) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:

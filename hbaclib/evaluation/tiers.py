@@ -195,8 +195,7 @@ def resampled_means(
     Returns:
         (n_resamples,) or (n_resamples, k).
     """
-    means, _ = _resample(values, groups, n_resamples, seed)
-    return means
+    return _resample(values, groups, n_resamples, seed)[0] if len(values) else np.empty((0, *values.shape[1:]))
 
 
 def mean_interval(
@@ -235,9 +234,7 @@ def mean_interval(
 
 def _resample(values: np.ndarray, groups: np.ndarray, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Means of resampled groups and their standard errors."""
-    means, errors = (np.empty((n_resamples if len(values) else 0, *values.shape[1:])) for _ in range(2))
-    if not len(values):
-        return means, errors
+    means, errors = (np.empty((n_resamples, *values.shape[1:])) for _ in range(2))
     sums, counts = _sums(values, groups)
     n_groups, rng = len(counts), np.random.default_rng(seed)
     # In blocks, so that memory stays flat with thousands of patients.

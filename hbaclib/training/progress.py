@@ -86,7 +86,4 @@ def _curves(files: Mapping[str, Path], before: Mapping[str, int]) -> list[pd.Dat
 
 
 def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    return path.stat().st_mtime_ns if path.is_file() else 0

@@ -108,13 +108,6 @@ def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., An
     plain = tf.function(function, jit_compile=False)
     if not xla:
         return plain
-    refusals = (
-        tf.errors.InvalidArgumentError,
-        tf.errors.UnimplementedError,
-        tf.errors.InternalError,
-        tf.errors.NotFoundError,
-        tf.errors.FailedPreconditionError,
-    )
     chosen: list[Callable[..., Any]] = []
 
     def step(*tensors: Any) -> Any:
@@ -123,7 +116,9 @@ def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., An
             try:
                 # XLA writes the variables when all else is done: a step that fails has changed nothing.
                 result = fused(*tensors)
-            except refusals as error:
+            except tf.errors.ResourceExhaustedError:
+                raise  # no word of XLA's
+            except tf.errors.OpError as error:
                 log.warning("XLA cannot compile this network, which runs without it: %s", str(error).partition("\n")[0])
                 chosen.append(plain)
             else:
