@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,9 +28,7 @@ from hbaclib.compat.joblib import end_idle_workers
 from hbaclib.compat.keras import layer_seeds_from
 from hbaclib.errors import PlatformError
 from hbaclib.locks import BusyError, hold
-
-if TYPE_CHECKING:
-    from hbaclib.training.recipe import Recipe
+from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-if TYPE_CHECKING:
-    from hbaclib.training.fit import Fit
+from hbaclib.training.fit import Fit
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import tomli_w
 
@@ -15,11 +15,9 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
+from hbaclib.models.registry import Family, build_model, check_model, check_network
 from hbaclib.signal.raw import FILTER_ORDER
 from hbaclib.training.checked import check_types, expect, expect_least, make, plain
-
-if TYPE_CHECKING:
-    from hbaclib.models.registry import Family
 
 Layout = Literal["stem", "tiled", "starter", "raw"]
 Inputs = Literal["both", "kaggle", "eeg", "raw"]
@@ -220,8 +218,6 @@ class Recipe:
         Raises:
             ConfigError: there is none of this name, or not for this layout and these inputs.
         """
-        from hbaclib.models.registry import check_model
-
         return check_model(self.backbone, self.layout, self.inputs)
 
     @property
@@ -248,8 +244,6 @@ class Recipe:
         Raises:
             ConfigError: they are not found, or the network takes none, or not these options.
         """
-        from hbaclib.models.registry import check_network
-
         return check_network(self.backbone, self.layout, self.inputs, self.weights, **self.network_options())
 
     def network_options(self) -> dict[str, Any]:
@@ -267,8 +261,6 @@ class Recipe:
             weights: see `hbaclib.build_model`; None for random ones.
             options: further keyword arguments of the network's builder.
         """
-        from hbaclib.models.registry import build_model
-
         return build_model(self.backbone, self.layout, self.inputs, weights, **self.network_options(), **options)
 
     def to_dict(self) -> dict[str, Any]:

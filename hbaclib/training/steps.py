@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import tensorflow as tf
 
 from hbaclib.training.devices import current_precision
 from hbaclib.training.losses import kl_loss
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from hbaclib.training.recipe import Recipe
-    from hbaclib.training.replicas import Replicas
+from hbaclib.training.recipe import Recipe
+from hbaclib.training.replicas import Replicas
 
 log = logging.getLogger(__name__)
 
 
 def make_optimizer(recipe: Recipe, model: Any) -> Any:
     """Adam as the recipe has it; of float16 gradients it scales the loss."""
-    import keras
-
     averaging = {"use_ema": True, "ema_momentum": recipe.ema, "ema_overwrite_frequency": None} if recipe.ema else {}
     optimizer: Any = keras.optimizers.Adam(weight_decay=recipe.weight_decay or None, **averaging)
     if current_precision() == "mixed_float16":
@@ -36,7 +33,6 @@ def make_optimizer(recipe: Recipe, model: Any) -> Any:
 
 def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas) -> Callable[..., Any]:
     """A step of training: from a batch's shares (inputs ..., targets, weights) to its loss."""
-    import tensorflow as tf
 
     def replica(*share: Any) -> Any:
         *parts, targets, weights = share
@@ -53,7 +49,6 @@ def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas
 
 def inference(model: Any) -> Callable[..., Any]:
     """What the network predicts from a batch's inputs."""
-    import tensorflow as tf
 
     def predict(*parts: Any) -> Any:
         return model(as_input(parts), training=False)
@@ -63,7 +58,6 @@ def inference(model: Any) -> Callable[..., Any]:
 
 def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
     """A forward pass as in training, for what it does to the batch-norm statistics."""
-    import tensorflow as tf
 
     def look(*parts: Any) -> Any:
         return model(as_input(parts), training=True)
@@ -73,8 +67,6 @@ def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
 
 def as_input(parts: Any) -> Any:
     """What a network is called with: float32, and a list where it has several inputs."""
-    import tensorflow as tf
-
     # Images come as they are stored, float16: the device widens them, not the process that reads them.
     wide = [tf.cast(part, tf.float32) for part in parts]
     return wide[0] if len(wide) == 1 else wide
@@ -82,14 +74,10 @@ def as_input(parts: Any) -> Any:
 
 def uses_xla(strategy: tf.distribute.Strategy) -> bool:
     """Whether XLA may compile the steps of a fit: on one GPU that no strategy spreads."""
-    import tensorflow as tf
-
     return not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy() and _has_gpu()
 
 
 def _has_gpu() -> bool:
-    import tensorflow as tf
-
     return bool(tf.config.list_logical_devices("GPU"))
 
 
@@ -103,8 +91,6 @@ def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., An
     Returns:
         The compiled function.
     """
-    import tensorflow as tf
-
     plain = tf.function(function, jit_compile=False)
     if not xla:
         return plain

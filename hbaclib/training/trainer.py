@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from hbaclib.training.batch_norm import estimate_batch_norm
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.devices import current_precision, own_initial_weights, seed_everything
 from hbaclib.training.dropout import seed_dropout
+from hbaclib.training.fit import Fit
 from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
 from hbaclib.training.losses import vote_weights
 from hbaclib.training.recipe import Stage
@@ -34,9 +35,6 @@ from hbaclib.training.schedules import learning_rates, steps_per_epoch
 from hbaclib.training.steps import inference, make_optimizer, statistics_pass, training_step
 from hbaclib.training.targets import training_targets
 from hbaclib.training.warm_start import start_from
-
-if TYPE_CHECKING:
-    from hbaclib.training.fit import Fit
 
 _DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
 
