@@ -92,7 +92,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ArtefactError: the folder cannot be written or the disk is full; nothing is left behind.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    partial = path.with_name(f".{secrets.token_hex(4)}.partial.{path.name}")  # Keras goes by all of the ending
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch(exist_ok=False)

@@ -285,14 +285,9 @@ def build_model(
     return keras.Model([first, *signal] if signal else first, shares, name=name)
 
 
-def all_layers(model: Any) -> list[Any]:
-    """All layers of a model, in a fixed order: those of nested models and those that other layers are made of."""
-    return flat_layers(model)
-
-
 def batch_norm_layers(model: Any) -> list[Any]:
     """All batch-norm layers of a model."""
     import keras
 
     # Some KerasCV blocks make layers that they never call: those have no statistics.
-    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.built]
+    return [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.built]

@@ -16,8 +16,7 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -236,6 +235,8 @@ def configure(recipe: Recipe) -> dict[str, Any]:
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Memory of a GPU is taken as it is needed; where TensorFlow has started already, it stays as it is.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     import keras
     import tensorflow as tf
 
@@ -252,11 +253,6 @@ def configure(recipe: Recipe) -> dict[str, Any]:
         )
     tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        try:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:
-            log.debug("TensorFlow had already started; memory growth of %s stays as it is", gpu.name)
     keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return {"threads": threads, "precision": current_precision(), "gpus": len(gpus)}
@@ -274,15 +270,13 @@ def current_precision() -> str:
     return str(keras.config.dtype_policy().name)
 
 
-@contextmanager
-def own_initial_weights(*key: int) -> Iterator[None]:
-    """Within the block, networks get initial weights that depend on these numbers alone.
+def own_initial_weights(*key: int) -> AbstractContextManager[None]:
+    """Within its block, networks get initial weights that depend on these numbers alone.
 
     To seed Python's global generator would not give the same network twice: other threads of the process draw from it
     as well.
     """
-    with layer_seeds_from(random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))):
-        yield
+    return layer_seeds_from(random.Random(int(np.random.SeedSequence(key).generate_state(1)[0])))
 
 
 def seed_everything(*key: int) -> None:
