@@ -170,11 +170,10 @@ def _parts_of(value: Any, seen: set[int]) -> list[Any]:
         return [[_parts_of(each, seen) for each in pair] for pair in value.items()]
     if isinstance(value, functools.partial):
         return [_parts_of(each, seen) for each in (value.func, value.args, value.keywords)]
-    if isinstance(value, types.MethodType):
+    if isinstance(value, types.MethodType | classmethod | staticmethod):
         return _parts_of(value.__func__, seen)
-    if isinstance(value, property | classmethod | staticmethod):
-        inner = (value.fget, value.fset) if isinstance(value, property) else (value.__func__,)
-        return [_parts_of(each, seen) for each in inner]
+    if isinstance(value, property):
+        return [_parts_of(each, seen) for each in (value.fget, value.fset)]
     if id(value) in seen:
         return []
     seen.add(id(value))  # of what lasts: another value may get the number of one that has gone

@@ -97,20 +97,17 @@ def score_by_class(targets: Shares, predictions: Shares, n_votes: np.ndarray, ti
     """Score the rows of each plurality class: class, n, kl, and the class's share in targets and predictions."""
     true, predicted = check_shares(targets, "targets"), check_shares(predictions, "predictions")
     losses, chosen = kl_per_sample(true, predicted), tier_mask(n_votes, tier)
-    plurality = true.argmax(axis=1)
-    rows = []
-    for index, name in enumerate(CLASSES):
-        mask = chosen & (plurality == index)
-        rows.append(
-            {
-                "class": name,
-                "n": int(mask.sum()),
-                "kl": _mean(losses[mask]),
-                "true_share": _mean(true[chosen, index]),
-                "predicted_share": _mean(predicted[chosen, index]),
-            }
-        )
-    return pd.DataFrame(rows)
+    plurality, classes = true.argmax(axis=1), range(len(CLASSES))
+    masks = [chosen & (plurality == index) for index in classes]
+    return pd.DataFrame(
+        {
+            "class": CLASSES,
+            "n": [int(mask.sum()) for mask in masks],
+            "kl": [_mean(losses[mask]) for mask in masks],
+            "true_share": [_mean(true[chosen, index]) for index in classes],
+            "predicted_share": [_mean(predicted[chosen, index]) for index in classes],
+        }
+    )
 
 
 def score_by_fold(
