@@ -52,6 +52,12 @@ def digest_file(path: str | Path) -> str:
         return digest_json(list(pool.map(partial(_digest_piece, path), starts)))
 
 
+def digest_folder(folder: Path) -> str:
+    """Digest of all files of a folder, by name and content."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_json([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
+
+
 def _digest_piece(path: str | Path, start: int) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
@@ -86,7 +92,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ArtefactError: the folder cannot be written or the disk is full; nothing is left behind.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    partial = path.with_name(f".{secrets.token_hex(4)}.partial.{path.name}")  # Keras goes by all of the ending
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch(exist_ok=False)

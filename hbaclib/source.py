@@ -8,6 +8,7 @@ is the same on every Python that the library supports (``ast.dump`` is not).
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import linecache
@@ -40,7 +41,7 @@ def code_digest(*entries: str, apparatus: bool = False) -> str:
         apparatus: count in the APPARATUS, which makes messages and pictures but no stored result.
     """
     names = import_closure(entries, frozenset() if apparatus else APPARATUS)
-    return digest_json([(name, _facts_of(_file_of(name))[1]) for name in names])
+    return digest_json([(name, _facts_of(name)[1]) for name in names])
 
 
 def import_closure(entries: Iterable[str], without: frozenset[str] = frozenset()) -> list[str]:
@@ -58,7 +59,7 @@ def import_closure(entries: Iterable[str], without: frozenset[str] = frozenset()
         name = waiting.pop()
         if name not in found and name not in without:
             found.add(name)
-            waiting += _facts_of(_file_of(name))[0]
+            waiting += _facts_of(name)[0]
     return sorted(found)
 
 
@@ -97,16 +98,12 @@ def _path_of(name: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def _file_of(name: str) -> Path:
+@cache
+def _facts_of(name: str) -> tuple[list[str], str]:
+    """What a module of the library imports, and its digest; the tree itself is not kept, which takes megabytes."""
     path = _path_of(name)
     if path is None:
         raise ValueError(f"{name}: no such module")
-    return path
-
-
-@cache
-def _facts_of(path: Path) -> tuple[list[str], str]:
-    """What a file of the library imports, and its digest; the tree itself is not kept, which takes megabytes."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return imported_modules(tree), source_digest(tree)
 
@@ -173,11 +170,10 @@ def _parts_of(value: Any, seen: set[int]) -> list[Any]:
         return [[_parts_of(each, seen) for each in pair] for pair in value.items()]
     if isinstance(value, functools.partial):
         return [_parts_of(each, seen) for each in (value.func, value.args, value.keywords)]
-    if isinstance(value, types.MethodType):
+    if isinstance(value, types.MethodType | classmethod | staticmethod):
         return _parts_of(value.__func__, seen)
-    if isinstance(value, property | classmethod | staticmethod):
-        inner = (value.fget, value.fset) if isinstance(value, property) else (value.__func__,)
-        return [_parts_of(each, seen) for each in inner]
+    if isinstance(value, property):
+        return [_parts_of(each, seen) for each in (value.fget, value.fset)]
     if id(value) in seen:
         return []
     seen.add(id(value))  # of what lasts: another value may get the number of one that has gone
@@ -202,7 +198,10 @@ def _files_of(value: type) -> list[str]:
 
 
 def _parts_of_function(function: types.FunctionType, seen: set[int]) -> list[Any]:
-    free = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    free = []
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not filled yet
+            free.append(cell.cell_contents)
     named = {name: function.__globals__[name] for name in _names_in(function.__code__) if name in function.__globals__}
     values = function.__defaults__, function.__kwdefaults__, free, dict(sorted(named.items()))
     return [_source_of(function), *(_parts_of(each, seen) for each in values)]
@@ -213,25 +212,17 @@ def _names_in(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
-def _is_filled(cell: types.CellType) -> bool:
+def _source_of(function: types.FunctionType) -> str:
+    code = function.__code__
     try:
-        cell.cell_contents  # noqa: B018 - asking is what raises
-    except ValueError:
-        return False
-    return True
-
-
-def _source_of(value: Any) -> str:
-    code = getattr(value, "__code__", None)
-    try:
-        if code and not code.co_filename.startswith("<") and Path(code.co_filename).suffix != ".py":
+        if not code.co_filename.startswith("<") and Path(code.co_filename).suffix != ".py":
             raise OSError("taken from the text of another file, whose lines are not the function's")
-        if code and code.co_name == "<lambda>":
+        if code.co_name == "<lambda>":
             return digest_json([source_digest(node) for node in _lambdas_of(code)])
-        return source_digest(textwrap.dedent(inspect.getsource(value)))
+        return source_digest(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
         # Typed into a console, or run from a page's text: its compiled form, which newer Pythons change.
-        return repr(_compiled(code)) if code else repr(value)
+        return repr(_compiled(code))
 
 
 def _lambdas_of(code: types.CodeType) -> list[ast.Lambda]:

@@ -20,12 +20,12 @@ from pathlib import Path
 own, asked = builtins.__import__, []
 
 
-def refuse(name, globals=None, *rest):
+def refuse(name, globals=None, *rest, **named):
     importer = (globals or {}).get("__name__", "")
     if name in ("fcntl", "resource") and importer.partition(".")[0] == "hbaclib":
         asked.append(f"{importer}: {name}")
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    return own(name, globals, *rest)
+    return own(name, globals, *rest, **named)
 
 
 builtins.__import__ = refuse

@@ -98,12 +98,7 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
 
 
 def oof_table(
-    ids: pd.DataFrame,
-    patients: Any,
-    n_votes: Any,
-    folds: Any,
-    targets: np.ndarray,
-    predictions: np.ndarray,
+    ids: pd.DataFrame, patients: Any, n_votes: Any, folds: Any, targets: np.ndarray, predictions: np.ndarray
 ) -> pd.DataFrame:
     """Put arrays into the form of an out-of-fold table (OOF_COLUMNS)."""
     table = ids[list(SAMPLE_ID)].reset_index(drop=True)

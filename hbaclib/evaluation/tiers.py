@@ -97,20 +97,17 @@ def score_by_class(targets: Shares, predictions: Shares, n_votes: np.ndarray, ti
     """Score the rows of each plurality class: class, n, kl, and the class's share in targets and predictions."""
     true, predicted = check_shares(targets, "targets"), check_shares(predictions, "predictions")
     losses, chosen = kl_per_sample(true, predicted), tier_mask(n_votes, tier)
-    plurality = true.argmax(axis=1)
-    rows = []
-    for index, name in enumerate(CLASSES):
-        mask = chosen & (plurality == index)
-        rows.append(
-            {
-                "class": name,
-                "n": int(mask.sum()),
-                "kl": _mean(losses[mask]),
-                "true_share": _mean(true[chosen, index]),
-                "predicted_share": _mean(predicted[chosen, index]),
-            }
-        )
-    return pd.DataFrame(rows)
+    plurality, classes = true.argmax(axis=1), range(len(CLASSES))
+    masks = [chosen & (plurality == index) for index in classes]
+    return pd.DataFrame(
+        {
+            "class": CLASSES,
+            "n": [int(mask.sum()) for mask in masks],
+            "kl": [_mean(losses[mask]) for mask in masks],
+            "true_share": [_mean(true[chosen, index]) for index in classes],
+            "predicted_share": [_mean(predicted[chosen, index]) for index in classes],
+        }
+    )
 
 
 def score_by_fold(
@@ -195,8 +192,7 @@ def resampled_means(
     Returns:
         (n_resamples,) or (n_resamples, k).
     """
-    means, _ = _resample(values, groups, n_resamples, seed)
-    return means
+    return _resample(values, groups, n_resamples, seed)[0] if len(values) else np.empty((0, *values.shape[1:]))
 
 
 def mean_interval(
@@ -235,9 +231,7 @@ def mean_interval(
 
 def _resample(values: np.ndarray, groups: np.ndarray, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Means of resampled groups and their standard errors."""
-    means, errors = (np.empty((n_resamples if len(values) else 0, *values.shape[1:])) for _ in range(2))
-    if not len(values):
-        return means, errors
+    means, errors = (np.empty((n_resamples, *values.shape[1:])) for _ in range(2))
     sums, counts = _sums(values, groups)
     n_groups, rng = len(counts), np.random.default_rng(seed)
     # In blocks, so that memory stays flat with thousands of patients.

@@ -18,10 +18,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import write_json
+from hbaclib.artefacts import digest_folder, write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.kaggle.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
-from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel, digest_folder
+from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values, fill_parameters, known_parameters

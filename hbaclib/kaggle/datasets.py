@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from hbaclib.artefacts import verify, write_json
+from hbaclib.artefacts import digest_folder, verify, write_json
 from hbaclib.errors import ConfigError
-from hbaclib.kaggle.plan import PlannedDataset, digest_folder
+from hbaclib.kaggle.plan import PlannedDataset
 from hbaclib.kaggle.wheels import wheel_folder
 from hbaclib.platform import SYNTHETIC
 from hbaclib.stages.names import EEG, IMAGES, PORT

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hbaclib.artefacts import digest_file, digest_json
 from hbaclib.errors import ArtefactError
 
 PLAN = "plan.json"
@@ -60,12 +59,6 @@ class Plan:
     datasets: tuple[PlannedDataset, ...]
     kernels: tuple[PlannedKernel, ...]
     schema: int = field(default=1)
-
-
-def digest_folder(folder: Path) -> str:
-    """Digest of all files of a folder, by name and content."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest_json([(path.relative_to(folder).as_posix(), digest_file(path)) for path in files])
 
 
 def read_plan(folder: str | Path) -> Plan:

@@ -62,20 +62,16 @@ def _load_image_weights(features: keras.Model, weights: str | Path, load: Callab
     load(parts[0], weights)
 
 
-def _register_fusions() -> None:
-    """One for each of the library's image networks, on its layouts and from its weights."""
-    for name in model_names():
-        family = family_of(name)
-        if family.built_in and not family.with_signal and "raw" not in family.layouts:
-            register_model(
-                f"{name}_wavenet",
-                partial(fused_features, image=family.features),
-                layouts=family.layouts,
-                load_weights=family.load_weights and partial(_load_image_weights, load=family.load_weights),
-                find_weights=family.find_weights,
-                with_signal=True,
-                published=family.published,
-            )
-
-
-_register_fusions()
+# One for each of the library's image networks, on its layouts and from its weights.
+for _name in model_names():
+    _family = family_of(_name)
+    if _family.built_in and not _family.with_signal and "raw" not in _family.layouts:
+        register_model(
+            f"{_name}_wavenet",
+            partial(fused_features, image=_family.features),
+            layouts=_family.layouts,
+            load_weights=_family.load_weights and partial(_load_image_weights, load=_family.load_weights),
+            find_weights=_family.find_weights,
+            with_signal=True,
+            published=_family.published,
+        )

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hbaclib.errors import ConfigError, list_some, unknown_name
+from hbaclib.errors import ConfigError, list_some
 from hbaclib.models.efficientnet import spread_kernel
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
@@ -71,11 +71,7 @@ BACKBONES = {
     "resnet50_v2": Backbone(
         "ResNetV2Backbone",
         "resnetv2",
-        {
-            "stackwise_filters": [64, 128, 256, 512],
-            "stackwise_blocks": [3, 4, 6, 3],
-            "stackwise_strides": [1, 2, 2, 2],
-        },
+        {"stackwise_filters": [64, 128, 256, 512], "stackwise_blocks": [3, 4, 6, 3], "stackwise_strides": [1, 2, 2, 2]},
     ),
     "mobilenet_v3_large": Backbone(
         "MobileNetV3Backbone",
@@ -181,15 +177,12 @@ def find_preset(name: str, weights: str | Path) -> Path:
     Raises:
         ConfigError: there is none, or there are several; or KerasCV publishes none of this backbone.
     """
-    if name not in BACKBONES:
-        raise unknown_name("backbone", name, BACKBONES)
-    named = str(weights) == "imagenet"
-    if named and name not in IMAGENET:
-        raise ConfigError(
-            f"weights 'imagenet': KerasCV publishes no ImageNet preset of {name}, only of {', '.join(IMAGENET)}; "
-            "name the path of a preset folder"
-        )
-    if named:
+    if str(weights) == "imagenet":
+        if name not in IMAGENET:
+            raise ConfigError(
+                f"weights 'imagenet': KerasCV publishes no ImageNet preset of {name}, only of {', '.join(IMAGENET)}; "
+                "name the path of a preset folder"
+            )
         folder, configs = input_root(), [path for path in mounted_files("config.json") if IMAGENET[name] in path.parts]
     else:
         folder, configs = Path(weights), sorted(Path(weights).rglob("config.json"))

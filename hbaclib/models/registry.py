@@ -244,8 +244,8 @@ def build_model(
         fusion takes two inputs, the image and the raw signals.
 
     Raises:
-        ConfigError: an unknown name (with the close ones), a layout or option that the network does not take, or
-            weights that are not found or do not fit.
+        ConfigError: an unknown name (with the close ones), a layout, option or value that the network does not take,
+            or weights that are not found or do not fit.
     """
     family = check_model(name, layout, inputs)
     import keras
@@ -259,13 +259,17 @@ def build_model(
         raise ConfigError(
             f"downsample is {downsample!r}, expected one number of at least 1, or one for each of {axes} axes"
         )
-    if max(factors) > 1:
-        pool = keras.layers.AveragePooling2D if axes == 2 else keras.layers.AveragePooling1D
-        scaled = pool(factors, name="downsample")(first)
     try:
+        if max(factors) > 1:
+            pool = keras.layers.AveragePooling2D if axes == 2 else keras.layers.AveragePooling1D
+            scaled = pool(factors, name="downsample")(first)
         features = family.features(*(tuple(part.shape[1:]) for part in (scaled, *signal)), **options)
+    except ConfigError:
+        raise
     except TypeError as error:
         raise ConfigError(f"model {name!r} does not take the options {sorted(options)} ({error})") from error
+    except (ValueError, ArithmeticError) as error:  # a value that Keras does not take
+        raise ConfigError(f"model {name!r} cannot be built ({' '.join(str(error).split())[:200]})") from error
     if weights:
         if family.load_weights is None:
             raise _no_weights(name, weights)
@@ -281,14 +285,9 @@ def build_model(
     return keras.Model([first, *signal] if signal else first, shares, name=name)
 
 
-def all_layers(model: Any) -> list[Any]:
-    """All layers of a model, in a fixed order: those of nested models and those that other layers are made of."""
-    return flat_layers(model)
-
-
 def batch_norm_layers(model: Any) -> list[Any]:
     """All batch-norm layers of a model."""
     import keras
 
     # Some KerasCV blocks make layers that they never call: those have no statistics.
-    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.built]
+    return [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.built]

@@ -6,14 +6,13 @@ import itertools
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.training.recipe import Recipe, look_up
+from hbaclib.training.recipe import Recipe, look_up, read_toml
 
 if TYPE_CHECKING:
     import optuna
@@ -126,12 +125,7 @@ def read_space(path: str | Path, recipe: Recipe) -> Space:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or what `parse_domain` says.
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: space cannot be read ({error.strerror})") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise ConfigError(f"{path}: not TOML ({error})") from error
+    content = read_toml(Path(path), "space")
     try:
         return {key: parse_domain(named, key, _current(recipe, key)) for key, named in _flat(content)}
     except ConfigError as error:

@@ -18,7 +18,7 @@ import pandas as pd
 from hbaclib.artefacts import digest_json, read_manifest, stage_lock, write_table
 from hbaclib.compat.optuna import reopened
 from hbaclib.conventions import MANY_VOTES
-from hbaclib.errors import ArtefactError, ConfigError, HbacError, MemoryShortage, PlatformError, TrainingError
+from hbaclib.errors import ArtefactError, ConfigError, MemoryShortage, PlatformError, TrainingError
 from hbaclib.inputs.pipeline import Arrays
 from hbaclib.platform import session_hours_left
 from hbaclib.search.score import counted_rows, nested_choice, row_losses, tier_scores
@@ -162,11 +162,10 @@ class _Runner:
         for number in range(len(done), count):
             trial = self._next(study, number)
             changes = self.changes(trial.params)
-            shown = show_changes(changes)
             if self.progress:
-                print(f"trial {number + 1} of {count}: {shown}", flush=True)
+                print(f"trial {number + 1} of {count}: {show_changes(changes)}", flush=True)
             try:
-                table = self.attempt(changes, shown)
+                table = self.attempt(changes)
             except (TrainingError, ConfigError, MemoryShortage) as error:
                 # The values' own fault, so that trying them again would fail again; of what the platform lacks only
                 # memory is one, as time is there again in the next session. An answer, not the end of the search: a
@@ -212,7 +211,10 @@ class _Runner:
         optuna = _optuna()
         if self.method == "grid":
             grid = {key: [json.dumps(value) for value in domain.ends] for key, domain in self.space.items()}
-            return _grid_sampler(grid, self.seed)
+            sampler = optuna.samplers.GridSampler(grid, seed=self.seed)
+            # Behind the last trial it would stop Optuna's loop; here there is none to stop, which it takes ill.
+            sampler.after_trial = lambda *arguments, **options: None
+            return sampler
         # Seeded anew for every trial: a search that resumes after a stop does not draw its first numbers again.
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_FIRST)
@@ -238,7 +240,7 @@ class _Runner:
         """Where a trial is trained: named by its content, so that equal recipes are trained once."""
         return self.folder / "trials" / recipe.digest[:12]
 
-    def attempt(self, changes: dict[str, Any], shown: str) -> pd.DataFrame:
+    def attempt(self, changes: dict[str, Any]) -> pd.DataFrame:
         """Train the recipe that a trial's values make; its out-of-fold rows.
 
         Raises:
@@ -247,10 +249,8 @@ class _Runner:
         recipe = change(self.recipe, changes)
         try:
             return self.train(recipe)
-        except (ValueError, TypeError, ArithmeticError) as error:
-            if not isinstance(error, HbacError):
-                _check_network(recipe, shown)
-            raise
+        except ConfigError as error:
+            raise ConfigError(f"{show_changes(changes)}: {error}") from error
 
     def train(self, recipe: Recipe) -> pd.DataFrame:
         """Train what is missing of a recipe; its out-of-fold rows."""
@@ -265,26 +265,6 @@ class _Runner:
             pseudo_labels=self.pseudo_labels,
         )
         return TrainedFolder.open(folder).oof(self.folds)
-
-
-def _check_network(recipe: Recipe, shown: str) -> None:
-    """Tell a value that Keras does not take from a fault of the library, once a fit has failed.
-
-    Not before: building starts TensorFlow, which would keep this process on GPUs that the fits are to have.
-    """
-    try:
-        recipe.build_network()
-    except (ValueError, TypeError, ArithmeticError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{shown}: model {recipe.backbone!r} cannot be built ({why})") from error
-
-
-def _grid_sampler(grid: dict[str, list[str]], seed: int) -> optuna.samplers.BaseSampler:
-    class Grid(_optuna().samplers.GridSampler):  # type: ignore[misc]
-        def after_trial(self, *arguments: Any, **options: Any) -> None:
-            """Optuna's own stops its loop behind the last trial; here there is none to stop, which it takes ill."""
-
-    return Grid(grid, seed=seed)
 
 
 def _finish(runner: _Runner, study: optuna.Study) -> Search:

@@ -92,14 +92,14 @@ class Family:
         """
         import matplotlib.pyplot as plt
 
-        from hbaclib.models.registry import all_layers
+        from hbaclib.compat.keras import flat_layers
         from hbaclib.plots.networks import plot_network
 
         sizes = {}
         for name in names:
             network = self.plans.recipes[name].build_network()
             trainable = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
-            layers = len(list(all_layers(network)))
+            layers = len(flat_layers(network))
             sizes[name] = {"parameters": network.count_params(), "trainable": trainable, "layers": layers}
             if name in drawn:
                 plot_network(network)

@@ -6,7 +6,6 @@ GPU where there are several, or over a Dask cluster within ``joblib.parallel_con
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -20,7 +19,9 @@ import pandas as pd
 
 from hbaclib.artefacts import (
     MANIFEST,
+    digest_bytes,
     digest_file,
+    digest_folder,
     digest_json,
     is_current,
     read_manifest,
@@ -103,7 +104,7 @@ def train(
     if labels is not None:
         needed["pseudo_labels"] = read_manifest(labels).digest
     if weights := recipe.find_weights():
-        needed["weights"] = _digest_of(weights)
+        needed["weights"] = digest_file(weights) if weights.is_file() else digest_folder(weights)
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()}, code=code_digest(__name__))
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
@@ -130,10 +131,7 @@ def train(
 
 
 def check_training(
-    recipe: Recipe,
-    inputs: Arrays,
-    folds: Iterable[int] | None = None,
-    pseudo_labels: str | Path | None = None,
+    recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None = None, pseudo_labels: str | Path | None = None
 ) -> tuple[int, ...]:
     """Check everything that can be checked before any training starts.
 
@@ -215,18 +213,10 @@ def _data_of(fold: int, recipe: Recipe, inputs: Arrays, weights: str, pseudo_lab
             used[f"from {path}"] = [digest_file(file) for file in TrainedFolder.open(path).weights(fold)]
         if pseudo_labels is not None:
             labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
-            used["pseudo_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
+            used["pseudo_labels"] = digest_bytes(labels.tobytes())
     except ArtefactError:
         return ""
     return inputs.digest if len(used) == 1 else digest_json(used)
-
-
-def _digest_of(weights: Path) -> str:
-    """Digest of a weight file, or of all files of a preset's folder."""
-    if weights.is_file():
-        return digest_file(weights)
-    files = sorted(path for path in weights.rglob("*") if path.is_file())
-    return digest_json([(path.relative_to(weights).as_posix(), digest_file(path)) for path in files])
 
 
 def _remove_others(recipe: Recipe, folder: Path) -> None:

@@ -16,19 +16,18 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from hbaclib.compat.joblib import end_idle_workers
 from hbaclib.compat.keras import layer_seeds_from
 from hbaclib.errors import PlatformError
 from hbaclib.locks import BusyError, hold
-
-if TYPE_CHECKING:
-    from hbaclib.training.recipe import Recipe
+from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -127,22 +126,13 @@ def claim_device(devices: tuple[str, ...], patience: float = 3600.0, purpose: st
     Raises:
         PlatformError: none came free in time.
     """
-    for device in devices:
-        if device in _claims:
-            _note_claim(device, purpose)
-            return device
+    held = [device for device in devices if device in _claims]
     begin = time.monotonic()
     say = begin + _SAY_AFTER
     while time.monotonic() < begin + patience:
-        for device in devices:
-            claim = ExitStack()
-            try:
-                claim.enter_context(hold(_claim_path(device), wait=False))
-            except BusyError:
-                continue
-            _claims[device] = claim
-            _note_claim(device, purpose)
-            return device
+        for device in held or devices:
+            if _try_claim(device, purpose):
+                return device
         if time.monotonic() > say:
             say += _SAY_EVERY
             log.warning(
@@ -194,19 +184,24 @@ def held_devices() -> tuple[str, ...]:
     return tuple(_claims)
 
 
-def _claim_path(device: str) -> Path:
-    folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
-    return folder / f"{device.strip('/').replace('/', '_').replace(':', '-')}.lock"
-
-
-def _note_path(device: str) -> Path:
-    """File that tells who holds a device; whoever tries a lock may empty the lock's own file."""
-    return _claim_path(device).with_suffix(".json")
-
-
-def _note_claim(device: str, purpose: str) -> None:
+def _try_claim(device: str, purpose: str) -> bool:
+    """Claim a device, or keep it, and note who holds it; whether this process has it now."""
+    if device not in _claims:
+        claim = ExitStack()
+        try:
+            claim.enter_context(hold(_claim_path(device, ".lock"), wait=False))
+        except BusyError:
+            return False
+        _claims[device] = claim
     note = {"process": os.getpid(), "purpose": purpose, "begin": time.time()}
-    _note_path(device).write_text(json.dumps(note), encoding="utf-8")
+    # In a file of its own: whoever tries a lock may empty the lock's.
+    _claim_path(device, ".json").write_text(json.dumps(note), encoding="utf-8")
+    return True
+
+
+def _claim_path(device: str, ending: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
+    return folder / f"{device.strip('/').replace('/', '_').replace(':', '-')}{ending}"
 
 
 def _holders(devices: tuple[str, ...]) -> str:
@@ -214,7 +209,7 @@ def _holders(devices: tuple[str, ...]) -> str:
     said = []
     for device in devices:
         try:
-            note = json.loads(_note_path(device).read_text(encoding="utf-8"))
+            note = json.loads(_claim_path(device, ".json").read_text(encoding="utf-8"))
             since = time.strftime("%H:%M:%S", time.localtime(note["begin"]))
             said.append(f"{device} is held by process {note['process']} for {note['purpose'] or 'a fit'} since {since}")
         except (OSError, ValueError, KeyError):
@@ -240,6 +235,8 @@ def configure(recipe: Recipe) -> dict[str, Any]:
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Memory of a GPU is taken as it is needed; where TensorFlow has started already, it stays as it is.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     import keras
     import tensorflow as tf
 
@@ -256,11 +253,6 @@ def configure(recipe: Recipe) -> dict[str, Any]:
         )
     tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        try:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:
-            log.debug("TensorFlow had already started; memory growth of %s stays as it is", gpu.name)
     keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return {"threads": threads, "precision": current_precision(), "gpus": len(gpus)}
@@ -278,22 +270,17 @@ def current_precision() -> str:
     return str(keras.config.dtype_policy().name)
 
 
-@contextmanager
-def own_initial_weights(*key: int) -> Iterator[None]:
-    """Within the block, networks get initial weights that depend on these numbers alone.
+def own_initial_weights(*key: int) -> AbstractContextManager[None]:
+    """Within its block, networks get initial weights that depend on these numbers alone.
 
     To seed Python's global generator would not give the same network twice: other threads of the process draw from it
     as well.
     """
-    import numpy as np
-
-    with layer_seeds_from(random.Random(int(np.random.SeedSequence(key).generate_state(1)[0]))):
-        yield
+    return layer_seeds_from(random.Random(int(np.random.SeedSequence(key).generate_state(1)[0])))
 
 
 def seed_everything(*key: int) -> None:
     """Seed Python, NumPy and TensorFlow from several numbers together."""
     import keras
-    import numpy as np
 
     keras.utils.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hbaclib.models.registry import all_layers
+from hbaclib.compat.keras import flat_layers
 
 
 def seed_dropout(model: Any, key: tuple[int, ...]) -> None:
@@ -16,7 +16,7 @@ def seed_dropout(model: Any, key: tuple[int, ...]) -> None:
         model: whose layers' generators are set.
         key: numbers that the masks are to depend on.
     """
-    for number, layer in enumerate(all_layers(model)):
+    for number, layer in enumerate(flat_layers(model)):
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:
             seed = np.random.SeedSequence([*key, number]).generate_state(1)[0] % 2**31

@@ -20,7 +20,6 @@ from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.devices import HERE, claim_device, configure, held_devices, visible_gpus
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained_folder import fit_name
-from hbaclib.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +144,8 @@ def run_fit(
             devices = (device,)
         facts = configure(fit.recipe)
         import tensorflow as tf
+
+        from hbaclib.training.trainer import Trainer
 
         begin = time.time()
         if fit.family is not None and not fit.family.built_in:

@@ -11,13 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-if TYPE_CHECKING:
-    from hbaclib.training.fit import Fit
+from hbaclib.training.fit import Fit
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +84,4 @@ def _curves(files: Mapping[str, Path], before: Mapping[str, int]) -> list[pd.Dat
 
 
 def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    return path.stat().st_mtime_ns if path.is_file() else 0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import tomli_w
 
@@ -16,15 +15,14 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
+from hbaclib.models.registry import Family, build_model, check_model, check_network
 from hbaclib.signal.raw import FILTER_ORDER
 from hbaclib.training.checked import check_types, expect, expect_least, make, plain
-
-if TYPE_CHECKING:
-    from hbaclib.models.registry import Family
 
 Layout = Literal["stem", "tiled", "starter", "raw"]
 Inputs = Literal["both", "kaggle", "eeg", "raw"]
 
+_SHIPPED = Path(__file__).parent / "recipes"
 _ASSEMBLED = 128, 256
 _AUGMENTED = {"stem": _ASSEMBLED, "tiled": _ASSEMBLED, "starter": (400, 300), "raw": None}
 """Layout -> size of the images that are augmented; planes are stacked as tiles after that."""
@@ -220,8 +218,6 @@ class Recipe:
         Raises:
             ConfigError: there is none of this name, or not for this layout and these inputs.
         """
-        from hbaclib.models.registry import check_model
-
         return check_model(self.backbone, self.layout, self.inputs)
 
     @property
@@ -248,8 +244,6 @@ class Recipe:
         Raises:
             ConfigError: they are not found, or the network takes none, or not these options.
         """
-        from hbaclib.models.registry import check_network
-
         return check_network(self.backbone, self.layout, self.inputs, self.weights, **self.network_options())
 
     def network_options(self) -> dict[str, Any]:
@@ -267,21 +261,15 @@ class Recipe:
             weights: see `hbaclib.build_model`; None for random ones.
             options: further keyword arguments of the network's builder.
         """
-        from hbaclib.models.registry import build_model
-
         return build_model(self.backbone, self.layout, self.inputs, weights, **self.network_options(), **options)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values (JSON and TOML know all of them)."""
         return dict(plain(self))
 
-    def to_toml(self) -> str:
-        """The recipe as TOML; `Recipe.from_toml` reads it back to an equal one."""
-        return tomli_w.dumps(self.to_dict())
-
     def save(self, path: str | Path) -> Path:
-        """Write the recipe as a TOML file, atomically."""
-        return write_text(path, self.to_toml())
+        """Write the recipe as a TOML file, atomically; `load_recipe` reads it back to an equal one."""
+        return write_text(path, tomli_w.dumps(self.to_dict()))
 
     @property
     def digest(self) -> str:
@@ -304,19 +292,6 @@ class Recipe:
             raise ConfigError(f"{source}: stages is {stages!r}, expected a list of tables ([[stages]])")
         made = [make(Stage, stage, f"{source}, stage {i + 1}") for i, stage in enumerate(stages)]
         return make(cls, {**values, "stages": made}, source)
-
-    @classmethod
-    def from_toml(cls, text: str, source: str = "recipe") -> Recipe:
-        """Read a recipe from TOML text.
-
-        Raises:
-            ConfigError: not TOML, or not a valid recipe.
-        """
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source}: not TOML ({error})") from error
-        return cls.from_dict(values, source)
 
     def override(self, changes: Mapping[str, Any], source: str = "override") -> Recipe:
         """A recipe with some values changed; a dot leads into a table or a list (``stages.0.epochs``).
@@ -351,10 +326,23 @@ def look_up(values: Any, key: str) -> Any:
     return values
 
 
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Content of a TOML file; ``what`` it is, for messages.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {what} cannot be read ({error.strerror})") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise ConfigError(f"{path}: not TOML ({error})") from error
+
+
 def recipe_names() -> tuple[str, ...]:
     """Names of the recipes that ship with the library."""
-    folder = resources.files("hbaclib.training") / "recipes"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
 
 
 def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
@@ -368,27 +356,16 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
     Raises:
         ConfigError: no such recipe, an unknown key, or a value that is not allowed.
     """
-    path = Path(name_or_path)
-    if path.suffix == ".toml" or path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{path}: recipe cannot be read ({error.strerror})") from error
-    elif str(name_or_path) in recipe_names():
-        text = (resources.files("hbaclib.training") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    else:
-        raise unknown_name("recipe", str(name_or_path), recipe_names())
-    recipe = Recipe.from_toml(text, str(name_or_path))
-    if path.is_file():
-        recipe = _places_beside(recipe, path.resolve().parent)
-    return recipe.override(overrides, str(name_or_path))
-
-
-def _places_beside(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with whole paths for what it names relative to its own folder."""
+    path, source = Path(name_or_path), str(name_or_path)
+    if path.suffix != ".toml" and not path.is_file():
+        if source not in recipe_names():
+            raise unknown_name("recipe", source, recipe_names())
+        path = _SHIPPED / f"{source}.toml"
+    recipe = Recipe.from_dict(read_toml(path, "recipe"), source)
+    folder = path.resolve().parent
 
     def whole(place: str) -> str:
         return str(folder / place) if place and (folder / place).exists() else place
 
     places = {"weights": whole(recipe.weights), "start_from": [whole(place) for place in recipe.start_from]}
-    return recipe.override(places)
+    return recipe.override(places).override(overrides, source)

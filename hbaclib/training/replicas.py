@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from hbaclib.errors import ConfigError, PlatformError
 from hbaclib.training.devices import current_precision
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 class Replicas:
@@ -63,7 +61,6 @@ class Replicas:
 
     def summed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function that runs on every device with its share, as `share` cuts them; the results are summed."""
-        import tensorflow as tf
 
         def on_all(*shares: Any) -> Any:
             results = self.strategy.run(function, args=shares)
@@ -87,8 +84,6 @@ class Replicas:
 
         Keras skips a step of float16 that overflows, but looks at the first device's gradients alone.
         """
-        import tensorflow as tf
-
         if not self._overflows:
             return gradients
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
@@ -108,8 +103,6 @@ def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribut
         ConfigError: the batch cannot be shared equally.
         PlatformError: a device does not exist.
     """
-    import tensorflow as tf
-
     if not devices:
         return tf.distribute.get_strategy()
     known = {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}

@@ -21,13 +21,10 @@ def learning_rates(stage: Stage, steps_per_epoch: int) -> np.ndarray:
     if stage.schedule == "step":
         rates = np.array([stage.rates[min(epoch, len(stage.rates) - 1)] for epoch in range(epochs)])
         return np.repeat(rates[:, None], steps_per_epoch, axis=1)
+    position, end = np.arange(epochs * steps_per_epoch).reshape(epochs, steps_per_epoch) / steps_per_epoch, epochs
     if stage.per_epoch:
         # The last epoch runs at the floor, as the public ramped schedules have it.
-        position = np.repeat(np.arange(epochs, dtype=float)[:, None], steps_per_epoch, axis=1)
-        end = epochs - 1
-    else:
-        position = (np.arange(epochs * steps_per_epoch) / steps_per_epoch).reshape(epochs, steps_per_epoch)
-        end = epochs
+        position, end = np.floor(position), epochs - 1
     rising = stage.start + (stage.peak - stage.start) * position / max(stage.warmup, 1e-9)
     fraction = np.clip((position - stage.warmup) / max(end - stage.warmup, 1e-9), 0, 1)
     falling = stage.floor + (stage.peak - stage.floor) * (1 + np.cos(np.pi * fraction)) / 2

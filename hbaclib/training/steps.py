@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import tensorflow as tf
 
 from hbaclib.models.calling import as_input
 from hbaclib.training.devices import current_precision
 from hbaclib.training.losses import kl_loss
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from hbaclib.training.recipe import Recipe
-    from hbaclib.training.replicas import Replicas
+from hbaclib.training.recipe import Recipe
+from hbaclib.training.replicas import Replicas
 
 log = logging.getLogger(__name__)
 
 
 def make_optimizer(recipe: Recipe, model: Any) -> Any:
     """Adam as the recipe has it; of float16 gradients it scales the loss."""
-    import keras
-
     averaging = {"use_ema": True, "ema_momentum": recipe.ema, "ema_overwrite_frequency": None} if recipe.ema else {}
     optimizer: Any = keras.optimizers.Adam(weight_decay=recipe.weight_decay or None, **averaging)
     if current_precision() == "mixed_float16":
@@ -37,7 +34,6 @@ def make_optimizer(recipe: Recipe, model: Any) -> Any:
 
 def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas) -> Callable[..., Any]:
     """A step of training: from a batch's shares (inputs ..., targets, weights) to its loss."""
-    import tensorflow as tf
 
     def replica(*share: Any) -> Any:
         *parts, targets, weights = share
@@ -54,7 +50,6 @@ def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas
 
 def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
     """A forward pass as in training, for what it does to the batch-norm statistics."""
-    import tensorflow as tf
 
     def look(*parts: Any) -> Any:
         return model(as_input(parts), training=True)
@@ -64,14 +59,10 @@ def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
 
 def uses_xla(strategy: tf.distribute.Strategy) -> bool:
     """Whether XLA may compile the steps of a fit: on one GPU that no strategy spreads."""
-    import tensorflow as tf
-
     return not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy() and _has_gpu()
 
 
 def _has_gpu() -> bool:
-    import tensorflow as tf
-
     return bool(tf.config.list_logical_devices("GPU"))
 
 
@@ -85,18 +76,9 @@ def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., An
     Returns:
         The compiled function.
     """
-    import tensorflow as tf
-
     plain = tf.function(function, jit_compile=False)
     if not xla:
         return plain
-    refusals = (
-        tf.errors.InvalidArgumentError,
-        tf.errors.UnimplementedError,
-        tf.errors.InternalError,
-        tf.errors.NotFoundError,
-        tf.errors.FailedPreconditionError,
-    )
     chosen: list[Callable[..., Any]] = []
 
     def step(*tensors: Any) -> Any:
@@ -105,7 +87,9 @@ def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., An
             try:
                 # XLA writes the variables when all else is done: a step that fails has changed nothing.
                 result = fused(*tensors)
-            except refusals as error:
+            except tf.errors.ResourceExhaustedError:
+                raise  # no word of XLA's
+            except tf.errors.OpError as error:
                 log.warning("XLA cannot compile this network, which runs without it: %s", str(error).partition("\n")[0])
                 chosen.append(plain)
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from hbaclib.training.batch_norm import estimate_batch_norm
 from hbaclib.training.checkpoint import Checkpoint, assign_values, load_checkpoint, values_of
 from hbaclib.training.devices import current_precision, own_initial_weights, seed_everything
 from hbaclib.training.dropout import seed_dropout
+from hbaclib.training.fit import Fit
 from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
 from hbaclib.training.losses import vote_weights
 from hbaclib.training.recipe import Stage
@@ -35,9 +36,6 @@ from hbaclib.training.schedules import learning_rates, steps_per_epoch
 from hbaclib.training.steps import make_optimizer, statistics_pass, training_step
 from hbaclib.training.targets import training_targets
 from hbaclib.training.warm_start import start_from
-
-if TYPE_CHECKING:
-    from hbaclib.training.fit import Fit
 
 _DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
 
@@ -98,9 +96,8 @@ class Trainer:
         resumed = (stored.stage, stored.epoch) if stored else (0, 0)
         self.history = list(stored.history) if stored else []
         limits = self._limits(plan, resumed, deadline, rounds, at_once)
-        done = limits.total - limits.left
         shown = {"desc": fit.name, "unit": "step", "disable": not progress, "mininterval": 1}
-        with tqdm(total=limits.total, initial=done, **shown) as bar:
+        with tqdm(total=limits.total, initial=limits.total - limits.left, **shown) as bar:
             for number, (stage, rows, steps) in enumerate(plan):
                 if number < resumed[0]:
                     continue
@@ -130,7 +127,11 @@ class Trainer:
                         bar.set_postfix_str(f"loss {losses[step]:.3f}{limits.says}", refresh=False)
                         begin = time.perf_counter()
                     raw = values_of(model.variables)
-                    self._finish_weights(optimizer, rows, key)
+                    # What is judged and kept are averaged weights, with batch-norm statistics of their own.
+                    if recipe.ema:
+                        optimizer.finalize_variable_values(model.trainable_variables)
+                    if recipe.batch_norm_batches:
+                        self.estimate_batch_norm(rows, key)
                     self._note_epoch(number, epoch, rates[epoch, -1], losses)
                     # Behind the last epoch what was finished stays: the next stage starts there, with a new optimizer.
                     if epoch + 1 < stage.epochs:
@@ -171,14 +172,6 @@ class Trainer:
     def _batches(self, order: np.ndarray, weights: np.ndarray, key: tuple[int, ...]) -> Any:
         shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
         return training_batches(self.inputs, order, self.targets, weights, self.recipe, key, shapes)
-
-    def _finish_weights(self, optimizer: Any, rows: np.ndarray, key: tuple[int, ...]) -> None:
-        """Make of the weights those that are judged and kept: averaged, with batch-norm statistics of their own."""
-        recipe = self.recipe
-        if recipe.ema:
-            optimizer.finalize_variable_values(self.model.trainable_variables)
-        if recipe.batch_norm_batches:
-            self.estimate_batch_norm(rows, key)
 
     def estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
         """Estimate the batch-norm statistics anew from training batches of some rows, drawn by a key of their own."""
@@ -225,10 +218,7 @@ class Trainer:
     def _write(self) -> None:
         """Write the final weights, the learning curve and the out-of-fold predictions."""
         with atomic_path(self.fit.path("weights.h5")) as partial:
-            # Keras goes by the ending.
-            whole = partial.with_name(partial.name.removesuffix(".h5") + ".weights.h5")
-            self.model.save_weights(whole)
-            whole.replace(partial)
+            self.model.save_weights(partial)
         write_table(self.fit.path("history.csv"), pd.DataFrame(self.history))
         table = self.inputs.samples.iloc[self.valid].reset_index(drop=True).assign(fold=self.fit.fold)
         table[list(PREDICTION_COLUMNS)] = self._predict(self.recipe.tta)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from hbaclib import build_model, model_names
+from hbaclib.compat.keras import flat_layers
 from hbaclib.errors import ConfigError
 from hbaclib.models.kerascv import BACKBONES, IMAGENET, _package, find_preset
-from hbaclib.models.registry import all_layers, batch_norm_layers, input_shape
+from hbaclib.models.registry import batch_norm_layers, input_shape
 from hbaclib.training.losses import kl_loss
 from tests.models.contract import check_contract
 
@@ -186,7 +187,7 @@ def check_loss_falls(name, layout, inputs):
     keras.utils.set_random_seed(5)
     options = {"block_dropout": 0.0} if name.startswith("efficientnet_v2") else {}
     model, shapes = build(name, layout, inputs, **options)
-    for layer in all_layers(model):
+    for layer in flat_layers(model):
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     losses = losses_on_one_batch(model, shapes)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hbaclib import build_model
+from hbaclib.compat.keras import flat_layers
 from hbaclib.conventions import CHAINS, RAW_PAIRS
 from hbaclib.errors import ConfigError
 from hbaclib.models import wavenet
-from hbaclib.models.registry import all_layers
 from hbaclib.models.resnet1d_gru import resnet1d_gru_features
 from hbaclib.models.wavenet import DILATIONS, FILTERS, KERNEL, wavenet_sequence, wavenet_trunk
 
@@ -118,7 +118,7 @@ def test_the_recurrent_layer_runs_over_time_and_not_over_the_batch():
 
 def test_the_recurrent_layer_keeps_the_fused_kernel():
     model = build_model("resnet1d_gru", "raw", "raw", shape=(128, 8))
-    layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.GRU)]
+    layers = [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.GRU)]
     assert len(layers) == 2
     for layer in layers:
         assert layer.activation is keras.activations.tanh

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from hbaclib import build_model, register_model
+from hbaclib.compat.keras import flat_layers
 from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.errors import ArtefactError, ConfigError, LeakError
 from hbaclib.models.fusion import fused_features
-from hbaclib.models.registry import all_layers
 from hbaclib.prediction import pseudo_labels
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.prediction.pseudo_labels import make_pseudo_labels
@@ -135,7 +135,7 @@ def test_folds_come_in_instalments_though_what_they_build_on_grows(arrays, tmp_p
 
 
 def part_weights(model, name):
-    (part,) = [layer for layer in all_layers(model) if layer.name == name]
+    (part,) = [layer for layer in flat_layers(model) if layer.name == name]
     return [np.array(value) for value in part.get_weights()]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hbaclib.artefacts import write_manifest, write_text
+from hbaclib.artefacts import write_manifest
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.training.adapt import missing_weights, on_folds_of, start_fusions, with_epochs
 from hbaclib.training.recipe import load_recipe, recipe_names
@@ -79,7 +79,7 @@ def test_missing_weights_are_told(tmp_path, monkeypatch):
 
 def trained(folder, recipe):
     """What a trained folder tells of itself, without its networks."""
-    write_text(folder / "recipe.toml", recipe.to_toml())
+    recipe.save(folder / "recipe.toml")
     write_manifest(folder, "train", inputs={}, parameters={"recipe": recipe.to_dict()}, outputs=["recipe.toml"])
     return str(folder)
 

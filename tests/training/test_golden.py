@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from hbaclib import build_model, register_model
+from hbaclib.compat.keras import flat_layers
 from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
-from hbaclib.models.registry import all_layers
 from hbaclib.training.cross_validate import train
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -88,7 +88,7 @@ def reference(start: list[np.ndarray], arrays: TinyArrays, ema: float, anew: int
     few = (truth * votes[:, None] + SMOOTHED) / (votes[:, None] + 6 * SMOOTHED)
     labels = (np.where(votes[:, None] <= FEW, few, truth) * (1 - SPREAD) + SPREAD / 6).astype(np.float32)
     held = np.flatnonzero(fold == FOLD)
-    (drop,) = [k for k, layer in enumerate(all_layers(build_model("golden"))) if layer.name == "drop"]
+    (drop,) = [k for k, layer in enumerate(flat_layers(build_model("golden"))) if layer.name == "drop"]
     history = []
 
     def shares(x, values, mean, variance, mask=1.0):
