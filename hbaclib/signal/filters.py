@@ -165,19 +165,6 @@ def zero_phase(
     return filtered[..., first // step :][..., : -(-kept // step)]
 
 
-def _filter_columns(signals: np.ndarray, sampling_rate: float, *gains: Gain) -> np.ndarray:
-    signals = np.asarray(signals)
-    if signals.dtype.kind != "f" or signals.ndim < 2 or signals.shape[-2] < 2:
-        raise DataError(
-            f"signals of shape {signals.shape} and type {signals.dtype}; expected floating point "
-            "(..., n_samples, n_channels) with at least 2 samples"
-        )
-    if not np.isfinite(signals).all():
-        raise DataError("signals hold NaN or infinite values; expected finite values (fill gaps before filtering)")
-    rows = np.ascontiguousarray(np.moveaxis(signals, -2, -1))
-    return np.ascontiguousarray(np.moveaxis(zero_phase(rows, *gains, sampling_rate=sampling_rate), -1, -2))
-
-
 def band_pass(
     signals: np.ndarray, low: float, high: float, *, order: int = 3, sampling_rate: float = EEG_RATE
 ) -> np.ndarray:
@@ -185,7 +172,7 @@ def band_pass(
 
     Args:
         signals: (..., n_samples, n_channels) finite, floating point.
-        low: lower edge, Hz.
+        low: lower edge, Hz; 0: a low-pass.
         high: upper edge, Hz; at both edges the amplitude is halved (-6 dB, two passes of -3).
         order: order of one pass.
         sampling_rate: Hz.
@@ -198,22 +185,14 @@ def band_pass(
 
     Source: S. Butterworth, 1930; design by the bilinear transform as in ``scipy.signal.butter``.
     """
-    return _filter_columns(signals, sampling_rate, band_pass_gain(low, high, order, sampling_rate))
-
-
-def low_pass(signals: np.ndarray, cutoff: float, *, order: int = 4, sampling_rate: float = EEG_RATE) -> np.ndarray:
-    """Zero-phase Butterworth low-pass; arguments, result and errors as ``band_pass``."""
-    return _filter_columns(signals, sampling_rate, band_pass_gain(0.0, cutoff, order, sampling_rate))
-
-
-def notch(
-    signals: np.ndarray, frequency: float = 60.0, *, quality: float = 35.0, sampling_rate: float = EEG_RATE
-) -> np.ndarray:
-    """Zero-phase notch, -6 dB at ``frequency * (1 ± 1 / (2 quality))``; otherwise as ``band_pass``.
-
-    Raises:
-        DataError: as ``band_pass``; the quality is not above ``2 * frequency / sampling_rate``.
-
-    Source: design as in ``scipy.signal.iirnotch``.
-    """
-    return _filter_columns(signals, sampling_rate, notch_gain(frequency, quality, sampling_rate))
+    signals = np.asarray(signals)
+    if signals.dtype.kind != "f" or signals.ndim < 2 or signals.shape[-2] < 2:
+        raise DataError(
+            f"signals of shape {signals.shape} and type {signals.dtype}; expected floating point "
+            "(..., n_samples, n_channels) with at least 2 samples"
+        )
+    if not np.isfinite(signals).all():
+        raise DataError("signals hold NaN or infinite values; expected finite values (fill gaps before filtering)")
+    gain = band_pass_gain(low, high, order, sampling_rate)
+    rows = np.ascontiguousarray(np.moveaxis(signals, -2, -1))
+    return np.ascontiguousarray(np.moveaxis(zero_phase(rows, gain, sampling_rate=sampling_rate), -1, -2))

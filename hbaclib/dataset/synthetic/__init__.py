@@ -2,5 +2,3 @@
 
 from hbaclib.dataset.synthetic.recording import Segment, make_segment
 from hbaclib.dataset.synthetic.writer import make_synthetic_dataset, summary_path, truth_path
-
-__all__ = ["Segment", "make_segment", "make_synthetic_dataset", "summary_path", "truth_path"]
