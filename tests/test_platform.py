@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from hbaclib import platform
@@ -181,16 +183,14 @@ def test_hours_of_a_session_count_from_its_container(tmp_path: Path, monkeypatch
     assert platform.session_hours_left() == pytest.approx(9.5)
 
 
-def test_memory_of_the_host_or_of_its_container(tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
-    assert platform.available_memory(groups=tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
-    proc, groups = make(tmp_path / "proc"), make(tmp_path / "groups")
-    assert platform.available_memory(proc, groups) is None
-    (proc / "meminfo").write_text("MemTotal: 2000 kB\nMemFree: 10 kB\nMemAvailable: 1000 kB\n")
-    assert platform.available_memory(proc, groups) == 1000 * 1024
+def test_memory_of_the_host_or_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert platform.available_memory(tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000 * 1024))
+    groups = make(tmp_path / "groups")
+    assert platform.available_memory(groups) == 1000 * 1024
     (groups / "memory.max").write_text("max\n")
     (groups / "memory.current").write_text("400000\n")
     (groups / "memory.stat").write_text("anon 5\ninactive_file 1000\n")
-    assert platform.available_memory(proc, groups) == 1000 * 1024
+    assert platform.available_memory(groups) == 1000 * 1024
     (groups / "memory.max").write_text("500000\n")
-    assert platform.available_memory(proc, groups) == 101_000
+    assert platform.available_memory(groups) == 101_000

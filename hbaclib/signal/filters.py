@@ -21,6 +21,9 @@ from hbaclib.errors import DataError
 Gain = Callable[[np.ndarray], np.ndarray]
 """Hashable function: frequencies in Hz -> gain of both passes together, 0..1. Equal settings give equal functions."""
 
+MAINS, _NOTCH_QUALITY = 60.0, 35.0
+"""Frequency of the notch, Hz, and its quality: -6 dB at ``frequency * (1 ± 1 / (2 quality))``."""
+
 REFLECTION = 1000
 """Samples mirrored at either end (5 s): what is left of a 0.5 Hz filter's memory after them is below 0.1 %."""
 
@@ -30,14 +33,7 @@ def _warped(frequencies: np.ndarray | float, rate: float) -> np.ndarray:
     return np.tan(np.pi * np.minimum(frequencies, rate / 2 * (1 - 1e-9)) / rate)
 
 
-def _check_edges(low: float, high: float, rate: float) -> None:
-    if not 0 <= low < high < rate / 2:
-        raise DataError(
-            f"band {low}..{high} Hz at {rate} Hz sampling; expected 0 <= low < high < {rate / 2} Hz (Nyquist frequency)"
-        )
-
-
-# The gains are values and not closures: two made of the same settings are one key of the spectra's cache.
+# A value and not a closure: two made of the same settings are one key of the spectra's cache.
 @dataclass(frozen=True)
 class _Butterworth:
     low: float
@@ -52,45 +48,28 @@ class _Butterworth:
         return 1 / (1 + distance ** (2 * self.order))
 
 
-@dataclass(frozen=True)
-class _Notch:
-    frequency: float
-    quality: float
-    rate: float
-
-    def __call__(self, frequencies: np.ndarray) -> np.ndarray:
-        angle, centre = 2 * np.pi * frequencies / self.rate, 2 * np.pi * self.frequency / self.rate
-        distance = (np.cos(angle) - np.cos(centre)) ** 2
-        width = (np.tan(centre / self.quality / 2) * np.sin(angle)) ** 2
-        return distance / (distance + width)
-
-
 def band_pass_gain(low: float, high: float, order: int = 3, sampling_rate: float = EEG_RATE) -> Gain:
     """Gain of ``scipy.signal.butter(order, (low, high), "bandpass")`` run forward and backward; low = 0: a low-pass.
 
     Raises:
         DataError: the band is empty or reaches the Nyquist frequency, or the order is not a whole number from 1 up.
     """
-    _check_edges(low, high, sampling_rate)
+    if not 0 <= low < high < sampling_rate / 2:
+        raise DataError(
+            f"band {low}..{high} Hz at {sampling_rate} Hz sampling; expected 0 <= low < high < {sampling_rate / 2} Hz "
+            "(Nyquist frequency)"
+        )
     if not isinstance(order, int | np.integer) or order < 1:
         raise DataError(f"order is {order!r}; expected a whole number of at least 1")
     return _Butterworth(float(low), float(high), int(order), float(sampling_rate))
 
 
-def notch_gain(frequency: float = 60.0, quality: float = 35.0, sampling_rate: float = EEG_RATE) -> Gain:
-    """Gain of ``scipy.signal.iirnotch(frequency, quality)`` run forward and backward.
-
-    Raises:
-        DataError: the frequency reaches the Nyquist frequency, or the quality is so low that the width does.
-    """
-    _check_edges(0.0, frequency, sampling_rate)
-    least = 2 * frequency / sampling_rate  # the width, frequency / quality, ends at the Nyquist frequency
-    if not least < quality < np.inf:
-        raise DataError(
-            f"quality of a notch at {frequency} Hz is {quality!r}; expected a finite number above {least:g} at "
-            f"{sampling_rate} Hz sampling"
-        )
-    return _Notch(float(frequency), float(quality), float(sampling_rate))
+def notch_gain(frequencies: np.ndarray) -> np.ndarray:
+    """Gain of ``scipy.signal.iirnotch(60, 35, fs=200)`` run forward and backward."""
+    angle, centre = 2 * np.pi * frequencies / EEG_RATE, 2 * np.pi * MAINS / EEG_RATE
+    distance = (np.cos(angle) - np.cos(centre)) ** 2
+    width = (np.tan(centre / _NOTCH_QUALITY / 2) * np.sin(angle)) ** 2
+    return distance / (distance + width)
 
 
 @lru_cache(maxsize=16)

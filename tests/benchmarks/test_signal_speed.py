@@ -83,7 +83,7 @@ def test_mel_spectrogram(benchmark: Callable, tmp_path: Path) -> None:
 def _windows(eeg: np.ndarray) -> np.ndarray:
     """(16, 300, 800): what the rivals, which make spectra alone, get for nothing."""
     filtered = band_pass(np.pad(eeg.astype(np.float64), ((400, 400), (0, 0)), mode="reflect"), 0.5, 40)
-    pairs = zero_phase(np.ascontiguousarray(bipolar(filtered).T), notch_gain())
+    pairs = zero_phase(np.ascontiguousarray(bipolar(filtered).T), notch_gain)
     return np.lib.stride_tricks.sliding_window_view(pairs, 800, axis=-1)[:, 200::400][:, :300]
 
 

@@ -13,9 +13,9 @@ from tests.signal.recordings import noise
 INTERIOR = slice(1500, -1500)
 
 
-def notch(signals: np.ndarray, frequency: float = 60.0, quality: float = 35.0) -> np.ndarray:
+def notch(signals: np.ndarray) -> np.ndarray:
     """(n_samples, n_channels) filtered along the first axis."""
-    return zero_phase(np.ascontiguousarray(signals.T), notch_gain(frequency, quality)).T
+    return zero_phase(np.ascontiguousarray(signals.T), notch_gain).T
 
 
 def test_gains_are_scipys_squared() -> None:
@@ -27,7 +27,7 @@ def test_gains_are_scipys_squared() -> None:
     response = signal.freqz(*signal.butter(4, 16, fs=200), frequencies, fs=200)[1]
     np.testing.assert_allclose(band_pass_gain(0, 16, 4)(frequencies), abs(response) ** 2, atol=1e-9)
     response = signal.freqz(*signal.iirnotch(60, 35, fs=200), frequencies, fs=200)[1]
-    np.testing.assert_allclose(notch_gain()(frequencies), abs(response) ** 2, atol=1e-9)
+    np.testing.assert_allclose(notch_gain(frequencies), abs(response) ** 2, atol=1e-9)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float64, 1e-9), (np.float32, 2e-6)])
@@ -43,7 +43,7 @@ def test_equal_scipys_filtfilt_in_the_interior(dtype: type, bound: float) -> Non
             signal.filtfilt(*signal.butter(4, 16, fs=200), wide, axis=0, padtype="even"),
             0,
         ),
-        (notch(eeg, 60), signal.filtfilt(*signal.iirnotch(60, 35, fs=200), wide, axis=0, padtype="even"), 0),
+        (notch(eeg), signal.filtfilt(*signal.iirnotch(60, 35, fs=200), wide, axis=0, padtype="even"), 0),
     ]
     for ours, theirs, memory in cases:
         assert ours.shape == eeg.shape
@@ -91,17 +91,16 @@ def test_steps_and_margins_cut_from_the_same_result(n: int, step: int, margin: i
 
 def test_equal_settings_compute_their_spectrum_once() -> None:
     assert band_pass_gain(1, 40) == band_pass_gain(1.0, 40.0) != band_pass_gain(1, 40, order=4)
-    assert notch_gain(60) == notch_gain() != notch_gain(50)
     eeg = noise(4, 1000)
-    calls = [lambda: band_pass(eeg, 1.5, 33), lambda: band_pass(eeg, 0, 17, order=4), lambda: notch(eeg, 50)]
+    calls = [lambda: band_pass(eeg, 1.5, 33), lambda: band_pass(eeg, 0, 17, order=4), lambda: notch(eeg)]
     _spectrum_gain.cache_clear()
     first = [call() for call in calls]
     assert (_spectrum_gain.cache_info().hits, _spectrum_gain.cache_info().misses) == (0, 3)
     second = [call() for call in calls]
     assert (_spectrum_gain.cache_info().hits, _spectrum_gain.cache_info().misses) == (3, 3)
     np.testing.assert_array_equal(first, second)
-    others = [band_pass(eeg, 1.5, 33, order=2), band_pass(eeg, 1.5, 33, sampling_rate=250), notch(eeg, 50, quality=20)]
-    assert _spectrum_gain.cache_info().misses == 6, "other settings are other spectra"
+    others = [band_pass(eeg, 1.5, 33, order=2), band_pass(eeg, 1.5, 33, sampling_rate=250)]
+    assert _spectrum_gain.cache_info().misses == 5, "other settings are other spectra"
     assert not any(np.array_equal(other, ours) for other in others for ours in first)
 
 
@@ -121,19 +120,6 @@ def test_bad_orders(order: int) -> None:
     ):
         with pytest.raises(DataError, match=f"order is {order}; expected a whole number of at least 1"):
             call()
-
-
-@pytest.mark.parametrize("quality", [0, -35.0, 0.6, float("nan"), float("inf")])
-def test_bad_qualities(quality: float) -> None:
-    # At 0.6 the notch at 60 Hz would be as wide as all frequencies below the Nyquist frequency.
-    with pytest.raises(DataError, match=f"60 Hz is {quality}; expected a finite number above 0.6 at 200"):
-        notch(noise(0, 1000), 60, quality=quality)
-
-
-def test_the_lowest_quality_is_still_scipys() -> None:
-    frequencies = np.linspace(0.01, 99.9, 5000)
-    response = signal.freqz(*signal.iirnotch(60, 0.61, fs=200), frequencies, fs=200)[1]
-    np.testing.assert_allclose(notch_gain(60, 0.61)(frequencies), abs(response) ** 2, atol=1e-9)
 
 
 @pytest.mark.parametrize(
