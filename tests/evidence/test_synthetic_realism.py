@@ -7,8 +7,8 @@ import pytest
 
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic import make_segment
-from hbaclib.dataset.synthetic.statistics import describe
 from tests.evidence.realism import predict_real, real_recordings, synthetic_segments, tell_apart, train_network
+from tests.evidence.statistics import describe
 
 N_SEGMENTS = 2400
 EPOCHS = 24
