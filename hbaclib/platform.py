@@ -20,6 +20,7 @@ import os
 import platform as python_platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -59,15 +60,12 @@ def session_hours_left() -> float | None:
     return _SESSION_HOURS - _RESERVE_HOURS - _hours_since_start()
 
 
-def _hours_since_start(proc: Path = Path("/proc")) -> float:
+def _hours_since_start() -> float:
     """Hours since the first process of this container was started; 0 where the system does not tell."""
     try:
-        uptime = float((proc / "uptime").read_text().split()[0])
-        # The name of a process stands in brackets and may hold blanks; field 22 is the 20th behind it.
-        ticks = int((proc / "1" / "stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
+        return max(time.time() - psutil.Process(1).create_time(), 0.0) / 3600
+    except (psutil.Error, OSError, RuntimeError):
         return 0.0
-    return max(uptime - ticks / os.sysconf("SC_CLK_TCK"), 0.0) / 3600
 
 
 def available_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
