@@ -112,10 +112,7 @@ def _is_size(value: Any) -> bool:
 
 
 _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        ("title", "accelerator", "about", "competition", "notebook", "name"),
-        (_is_text, "a text"),
-    ),
+    **dict.fromkeys(("title", "accelerator", "about", "competition", "notebook", "name"), (_is_text, "a text")),
     **dict.fromkeys(("after", "reads", "publishes", "downloads"), (_is_list_of_names, "a list of names")),
     "models": (lambda value: isinstance(value, list), "a list of Kaggle models"),
     "parameters": (lambda value: isinstance(value, dict), "a table"),
