@@ -188,7 +188,7 @@ def training_batches(
     Args:
         inputs: the stored arrays.
         order: (steps, batch) row numbers, as `epoch_order` gives them.
-        targets: (n, 6) labels of all rows.
+        targets: (n, 6) targets of all rows.
         weights: (n,) loss weights of all rows.
         spec: see `training_batch`.
         key: (seed, fold, stage, epoch).
