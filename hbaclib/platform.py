@@ -20,8 +20,11 @@ import os
 import platform as python_platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import psutil
 
 from hbaclib.artefacts import CARRIED
 from hbaclib.errors import ConfigError, PlatformError, list_some
@@ -57,29 +60,17 @@ def session_hours_left() -> float | None:
     return _SESSION_HOURS - _RESERVE_HOURS - _hours_since_start()
 
 
-def _hours_since_start(proc: Path = Path("/proc")) -> float:
+def _hours_since_start() -> float:
     """Hours since the first process of this container was started; 0 where the system does not tell."""
     try:
-        uptime = float((proc / "uptime").read_text().split()[0])
-        # The name of a process stands in brackets and may hold blanks; field 22 is the 20th behind it.
-        ticks = int((proc / "1" / "stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
+        return max(time.time() - psutil.Process(1).create_time(), 0.0) / 3600
+    except (psutil.Error, OSError, RuntimeError):
         return 0.0
-    return max(uptime - ticks / os.sysconf("SC_CLK_TCK"), 0.0) / 3600
 
 
-def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes of memory that this process could still take: of the host, or of its container where that has less.
-
-    Returns:
-        None where the system does not tell.
-    """
-    found = []
-    try:
-        lines = (proc / "meminfo").read_text().splitlines()
-        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    except (OSError, ValueError, IndexError):
-        pass
+def available_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that this process could still take: of the host, or of its container where that has less."""
+    found = [psutil.virtual_memory().available]
     try:
         limit, used = (int((groups / f"memory.{name}").read_text()) for name in ("max", "current"))
         # Pages of files that nobody has used lately are freed when memory is asked for.
@@ -87,7 +78,7 @@ def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cg
         found.append(limit - used + int(stat.get("inactive_file", 0)))
     except (OSError, ValueError):
         pass  # no container, or one without a limit ("max")
-    return min(found, default=None)
+    return min(found)
 
 
 def peak_megabytes() -> float:

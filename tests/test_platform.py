@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from hbaclib import platform
@@ -165,32 +168,33 @@ def test_description_names_versions_machine_and_mounts(inputs: Path, monkeypatch
     assert "mounted: competitions/hms" in text
 
 
-def test_hours_of_a_session_count_from_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hours_of_a_session_count_from_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
     assert platform.session_hours_left() is None
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
-    proc = tmp_path / "proc"
-    make(proc / "1")
-    ticks = os.sysconf("SC_CLK_TCK")
     # A host that runs for 30 hours; the container's first process began in its 28th.
-    (proc / "uptime").write_text(f"{30 * 3600}.5 99.0\n")
-    (proc / "1" / "stat").write_text(f"1 (tini (x) y) {' '.join(['S', *['0'] * 18, str(28 * 3600 * ticks), '7'])}\n")
-    assert platform._hours_since_start(proc) == pytest.approx(2, abs=1e-3)
-    assert platform._hours_since_start(tmp_path) == 0
+    began = {1: time.time() - 2 * 3600, os.getpid(): time.time()}
+    monkeypatch.setattr(psutil, "boot_time", lambda: time.time() - 30 * 3600)
+    monkeypatch.setattr(psutil, "Process", lambda pid: SimpleNamespace(create_time=lambda: began[pid]))
+    assert platform._hours_since_start() == pytest.approx(2, abs=1e-3)
+
+    def hidden(pid: int) -> None:
+        raise psutil.AccessDenied(pid)
+
+    monkeypatch.setattr(psutil, "Process", hidden)
+    assert platform._hours_since_start() == 0
     monkeypatch.setattr(platform, "_hours_since_start", lambda: 2.0)
     assert platform.session_hours_left() == pytest.approx(9.5)
 
 
-def test_memory_of_the_host_or_of_its_container(tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
-    assert platform.available_memory(groups=tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
-    proc, groups = make(tmp_path / "proc"), make(tmp_path / "groups")
-    assert platform.available_memory(proc, groups) is None
-    (proc / "meminfo").write_text("MemTotal: 2000 kB\nMemFree: 10 kB\nMemAvailable: 1000 kB\n")
-    assert platform.available_memory(proc, groups) == 1000 * 1024
+def test_memory_of_the_host_or_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert platform.available_memory(tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000 * 1024))
+    groups = make(tmp_path / "groups")
+    assert platform.available_memory(groups) == 1000 * 1024
     (groups / "memory.max").write_text("max\n")
     (groups / "memory.current").write_text("400000\n")
     (groups / "memory.stat").write_text("anon 5\ninactive_file 1000\n")
-    assert platform.available_memory(proc, groups) == 1000 * 1024
+    assert platform.available_memory(groups) == 1000 * 1024
     (groups / "memory.max").write_text("500000\n")
-    assert platform.available_memory(proc, groups) == 101_000
+    assert platform.available_memory(groups) == 101_000

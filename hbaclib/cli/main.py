@@ -87,22 +87,8 @@ def main() -> None:
 @click.option("--test-rows", type=click.IntRange(min=1), default=20, show_default=True, help="Rows of test.csv.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
-@click.option(
-    "--preview", is_flag=True, help="Draw montage, spectrograms and spectra of every class into FOLDER instead."
-)
-@click.option("--real", type=FOLDER, default=None, help="With --preview: real recordings to draw beside.")
-def synth(
-    folder: Path, patients: int, test_rows: int, seed: int, jobs: int | None, preview: bool, real: Path | None
-) -> None:
+def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | None) -> None:
     """Make a synthetic data set in the competition's format, with known truth, at FOLDER."""
-    if real and not preview:
-        raise click.UsageError("--real goes with --preview")
-    if preview:
-        from hbaclib.plots.synthetic import preview_figures
-
-        for path in preview_figures(folder, seed=seed, real=real):
-            click.echo(path)
-        return
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
     with messages_aside():

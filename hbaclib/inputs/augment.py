@@ -232,7 +232,7 @@ def mixup(
     p: float = 1.0,
     alpha: float = 0.2,
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """Blend samples with others of the batch, their labels and their weights in the same shares.
+    """Blend samples with others of the batch, their targets and their weights in the same shares.
 
     The same draw as KerasCV's ``MixUp`` (a share from Beta(alpha, alpha) for every sample, partners by a shuffle). That
     layer is not used: it draws its shares without its seed, so that a resumed fit would not repeat them, it takes no

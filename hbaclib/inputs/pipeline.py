@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import AUGMENTATIONS, MIXING, augment_parts
 from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.spec import InputSpec
+from hbaclib.inputs.store import InputArrays
 from hbaclib.signal.images import tile_layout
 
 if TYPE_CHECKING:
-    import pandas as pd
     import tensorflow as tf
 
 
@@ -28,34 +28,6 @@ READ_AHEAD = 2
 """Batches that are prepared while the network works."""
 
 _ORDER, _BATCH, _MIX = 0, 1, 2
-
-
-class Arrays(Protocol):
-    """What training reads: `hbaclib.inputs.store.InputArrays`, or anything with the same attributes."""
-
-    @property
-    def samples(self) -> pd.DataFrame:
-        """The samples table."""
-        ...
-
-    @property
-    def folds(self) -> pd.Series:
-        """Fold of every patient."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Digest of what the arrays hold."""
-        ...
-
-    @property
-    def sampling(self) -> str:
-        """How ``train.csv`` was aggregated into the samples; empty where nobody knows."""
-        ...
-
-    def gather(self, rows: np.ndarray, inputs: str = "both", dtype: Any = np.float32) -> np.ndarray:
-        """Copy the inputs of some rows; images can be had as they are stored, float16."""
-        ...
 
 
 def epoch_order(rows: np.ndarray, steps: int, batch: int, key: tuple[int, ...]) -> np.ndarray:
@@ -92,7 +64,7 @@ def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
 
 
 def image_kind(spec: InputSpec) -> str:
-    """Which stored array holds the recipe's images, as `Arrays.gather` knows it; empty for a network without images."""
+    """Which array of `InputArrays.gather` holds the recipe's images; empty for a network without images."""
     return "starter" if spec.layout == "starter" else "" if spec.inputs == "raw" else spec.inputs
 
 
@@ -179,7 +151,9 @@ def mean_prediction(
     return total / max(len(networks) * (1 + len(spec.tta)), 1)
 
 
-def training_batch(inputs: Arrays, rows: np.ndarray, spec: InputSpec, key: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def training_batch(
+    inputs: InputArrays, rows: np.ndarray, spec: InputSpec, key: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
     """Gather, augment and lay out one batch.
 
     Args:
@@ -201,7 +175,7 @@ def training_batch(inputs: Arrays, rows: np.ndarray, spec: InputSpec, key: tuple
 
 
 def training_batches(
-    inputs: Arrays,
+    inputs: InputArrays,
     order: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
@@ -214,7 +188,7 @@ def training_batches(
     Args:
         inputs: the stored arrays.
         order: (steps, batch) row numbers, as `epoch_order` gives them.
-        targets: (n, 6) labels of all rows.
+        targets: (n, 6) targets of all rows.
         weights: (n,) loss weights of all rows.
         spec: see `training_batch`.
         key: (seed, fold, stage, epoch).

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from hbaclib.artefacts import digest_json, write_json
 from hbaclib.errors import ConfigError, PlatformError, list_some
 from hbaclib.kaggle import client
-from hbaclib.kaggle.board import Board
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
 
@@ -79,12 +80,20 @@ class Push:
             )
         self.state = read_state(folder)
         self.digests = {f"data set {each.name}": each.digest for each in plan.datasets} | chain_digests(plan)
-        self.board = Board(list(self.digests))
+        self._shown: dict[str, str] = {}
+        self._began = time.monotonic()
+
+    def _show(self, name: str, state: str) -> None:
+        """Print what has changed: seconds since the begin, a data set or kernel, its state."""
+        if self._shown.get(name) != state:
+            self._shown[name] = state
+            width = max(map(len, self.digests))
+            click.echo(f"{time.monotonic() - self._began:6.0f} s  {name:<{width}}  {state}")
 
     def _note(self, name: str, version: int, status: str, shown: str = "") -> None:
         self.state[name] = {"digest": self.digests[name], "version": version, "status": status}
         write_json(self.folder / STATE, self.state)
-        self.board.show(name, f"version {version}: {shown or status}")
+        self._show(name, f"version {version}: {shown or status}")
 
     def run(self) -> None:
         """Send everything and wait until all kernels are complete.
@@ -103,7 +112,7 @@ class Push:
         wanted = known.get("version", 0)
         sent = known.get("digest") == dataset.digest and found is not None and found[1] <= wanted
         if not sent:
-            self.board.show(row, "uploading")
+            self._show(row, "uploading")
             folder = self.folder / "datasets" / dataset.name
             self.kaggle.upload_dataset(folder, exists=found is not None, notes=f"digest {dataset.digest}")
             wanted = found[1] + 1 if found else 1
@@ -122,7 +131,7 @@ class Push:
                 break
             if time.monotonic() - began > DATASET_HOURS * 3600:
                 raise PlatformError(f"data set {dataset.ref}: not ready after {DATASET_HOURS:g} h (status {status})")
-            self.board.show(row, f"version {wanted}: {status}")
+            self._show(row, f"version {wanted}: {status}")
             client.sleep(min(self.poll, 10.0))
         self._note(row, wanted, "ready", "unchanged" if sent else "")
 
@@ -143,7 +152,7 @@ class Push:
                 waiting.remove(kernel)
                 if known["status"] == "complete":
                     done.add(kernel.name)
-                    self.board.show(kernel.name, f"version {known['version']}: unchanged")
+                    self._show(kernel.name, f"version {known['version']}: unchanged")
                 else:
                     running.append(_Running(kernel, known["version"], time.monotonic()))
         gpus = [kernel.name for kernel in waiting if kernel.gpu]
@@ -171,14 +180,14 @@ class Push:
 
     def _start(self, kernel: PlannedKernel, others_run: bool) -> _Running | None:
         """Push one kernel; None where Kaggle has no session free and one of ours will end."""
-        self.board.show(kernel.name, "pushing")
+        self._show(kernel.name, "pushing")
         try:
             version = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
         except PlatformError as error:
             if "session count" in str(error).lower() and others_run:
-                self.board.show(kernel.name, "waiting for a free session")
+                self._show(kernel.name, "waiting for a free session")
                 return None
-            self.board.show(kernel.name, "push failed")
+            self._show(kernel.name, "push failed")
             raise
         self._note(kernel.name, version, "running", "pushed")
         return _Running(kernel, version, time.monotonic())
@@ -191,7 +200,7 @@ class Push:
             each.seen_active = each.seen_active or status in ("QUEUED", "RUNNING")
             if late:
                 raise PlatformError(f"kernel {kernel.ref}: still {status} after {KERNEL_HOURS:g} h; look at its page")
-            self.board.show(kernel.name, f"version {each.version}: {status.lower()}")
+            self._show(kernel.name, f"version {each.version}: {status.lower()}")
             return False
         # Right after a push the service may still tell of the session before it, so the answer is believed only when
         # the newest version is ours, and this session was seen at work or tells the same twice.
@@ -205,7 +214,7 @@ class Push:
         if not each.ended_polls or not (each.seen_active or each.ended_polls > 1):
             if late:
                 raise PlatformError(f"kernel {kernel.ref}: version {each.version} never started; look at its page")
-            self.board.show(kernel.name, f"version {each.version}: starting")
+            self._show(kernel.name, f"version {each.version}: starting")
             return False
         self._note(kernel.name, each.version, status.lower())
         if status in FAILED:

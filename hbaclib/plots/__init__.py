@@ -16,24 +16,3 @@ from hbaclib.plots.scores import (
     plot_votes,
     plot_weights,
 )
-
-__all__ = [
-    "CHANNEL_NAMES",
-    "CLASS_COLOURS",
-    "live_learning_curves",
-    "plot_class_example",
-    "plot_confusion",
-    "plot_folds",
-    "plot_input",
-    "plot_learning_curves",
-    "plot_learning_rates",
-    "plot_loss_against_epoch",
-    "plot_montage",
-    "plot_network",
-    "plot_raw_signals",
-    "plot_reliability",
-    "plot_scores",
-    "plot_votes",
-    "plot_weights",
-    "show_augmentations",
-]

@@ -6,7 +6,7 @@ excitation is folded into one box; branches that a concatenation joins stay apar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from typing import Any
@@ -180,8 +180,9 @@ def place_boxes(boxes: Sequence[Box]) -> tuple[list[Box], list[tuple[int, int]]]
             wish = columns[parents[0]] + siblings.index(chain[0]) - (len(siblings) - 1) // 2
         until = max([rows[chain[-1]], *(rows[child] - 1 for child in children[chain[-1]])])
         own = range(rows[chain[0]], until + 1)
-        column = next(c for step in count() for c in (wish - step, wish + step) if taken.isdisjoint(_cells(c, own)))
-        taken.update(_cells(column, own))
+        near = (column for step in count() for column in (wish - step, wish + step))
+        column = next(column for column in near if taken.isdisjoint((column, row) for row in own))
+        taken.update((column, row) for row in own)
         for number in chain:
             columns[number] = column
     order = {column: number for number, column in enumerate(sorted(set(columns)))}
@@ -208,7 +209,3 @@ def _with_passages(boxes: Sequence[Box]) -> tuple[list[Box], list[int]]:
         full.append(replace(box, parents=tuple(parents)))
         full_rows.append(rows[number])
     return full, full_rows
-
-
-def _cells(column: int, rows: Iterable[int]) -> list[tuple[int, int]]:
-    return [(column, row) for row in rows]

@@ -18,7 +18,7 @@ import pandas as pd
 from hbaclib.artefacts import is_current, write_manifest, write_table
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
 from hbaclib.errors import ConfigError
-from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.store import InputArrays
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.source import code_digest
 from hbaclib.stages.names import PSEUDO_LABELS
@@ -28,7 +28,7 @@ from hbaclib.training.trained_folder import TrainedFolder
 
 
 def make_pseudo_labels(
-    members: Iterable[str | Path], inputs: Arrays, out_folder: str | Path, *, up_to: int = 9
+    members: Iterable[str | Path], inputs: InputArrays, out_folder: str | Path, *, up_to: int = 9
 ) -> Path:
     """Predict the samples with few votes, for every fold by the networks that never saw that fold's patients.
 
@@ -81,7 +81,7 @@ def make_pseudo_labels(
     return folder
 
 
-def _predict(member: TrainedFolder, fold: int, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
+def _predict(member: TrainedFolder, fold: int, inputs: InputArrays, rows: np.ndarray) -> np.ndarray:
     # The fits may have run in processes of their own: here the networks would get this process's precision, and
     # TensorFlow all memory of all GPUs, which the next fits need.
     configure(member.recipe)

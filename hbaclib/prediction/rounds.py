@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.store import InputArrays
 from hbaclib.platform import session_hours_left
 from hbaclib.prediction.pseudo_labels import make_pseudo_labels
 from hbaclib.stages.names import FIRST_ROUND
@@ -18,7 +18,7 @@ from hbaclib.training.recipe import Recipe
 
 def train_in_rounds(
     recipe: Recipe,
-    inputs: Arrays,
+    inputs: InputArrays,
     folder: str | Path,
     *,
     folds: Iterable[int] | None = None,

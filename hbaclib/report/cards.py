@@ -9,25 +9,13 @@ import jinja2
 from hbaclib.conventions import CLASSES
 
 
-def model_card(results: dict[str, Any]) -> str:
-    """Model card of a run.
+def card(template: str, results: dict[str, Any]) -> str:
+    """A card of a run.
 
     Args:
+        template: ``model_card.md`` or ``data_card.md``.
         results: content of ``results.json``.
     """
-    return _fill("model_card.md", results)
-
-
-def data_card(results: dict[str, Any]) -> str:
-    """Data card of a run.
-
-    Args:
-        results: content of ``results.json``.
-    """
-    return _fill("data_card.md", results)
-
-
-def _fill(template: str, results: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hbaclib.report", ""),
         trim_blocks=True,

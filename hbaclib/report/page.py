@@ -26,7 +26,7 @@ from hbaclib.errors import HbacError
 from hbaclib.evaluation.tiers import tier_mask
 from hbaclib.platform import find_data
 from hbaclib.recordings.parquet import read_eeg
-from hbaclib.report.cards import data_card, model_card
+from hbaclib.report.cards import card
 from hbaclib.report.results import Measured, measure
 from hbaclib.report.stages import rows_of_samples
 
@@ -65,8 +65,8 @@ def write_report(
             data = find_data("", folder)
     page = render(results, draw(measured, Path(data) if data else None))
     write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
-    write_text(folder / MODEL_CARD, model_card(results))
-    write_text(folder / DATA_CARD, data_card(results))
+    for name in (MODEL_CARD, DATA_CARD):
+        write_text(folder / name, card(name, results))
     return write_text(folder / REPORT_FILE, page)
 
 

@@ -66,7 +66,9 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     measured = Measured(results, run)
     results["stages"] = _stages(run)
     results["data"] = _data(run, missing)
-    measured.histories = _histories(run, missing)
+    measured.histories = {folder.name: pd.read_csv(folder / "history.csv") for folder in run.training}
+    if not measured.histories:
+        missing.append("learning curves: no training stage has finished")
     results["training"] = {name: _training(table) for name, table in measured.histories.items()}
     scored = [folder for folder in run.training if (folder / OOF_FILE).is_file()]  # whose folds are all there
     if scored:
@@ -133,13 +135,6 @@ def _balance(samples: pd.DataFrame) -> dict[str, Any]:
     shares = samples[list(VOTE_COLUMNS)].mean()
     counts = {"samples": len(samples), "patients": samples["patient_id"].nunique()}
     return {**counts, **dict(zip(CLASSES, shares, strict=True))}
-
-
-def _histories(run: RunFolder, missing: list[str]) -> dict[str, pd.DataFrame]:
-    found = {folder.name: pd.read_csv(folder / "history.csv") for folder in run.training}
-    if not found:
-        missing.append("learning curves: no training stage has finished")
-    return found
 
 
 def _training(history: pd.DataFrame) -> list[dict[Hashable, Any]]:

@@ -19,7 +19,7 @@ from hbaclib.artefacts import digest_json, read_manifest, stage_lock, write_tabl
 from hbaclib.compat.optuna import reopened
 from hbaclib.conventions import MANY_VOTES
 from hbaclib.errors import ArtefactError, ConfigError, MemoryShortage, PlatformError, TrainingError
-from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.store import InputArrays
 from hbaclib.platform import session_hours_left
 from hbaclib.search.score import counted_rows, nested_choice, row_losses, tier_scores
 from hbaclib.search.space import Choice, Space, change, corners, show_changes
@@ -72,7 +72,7 @@ class Search:
 
 def tune(
     recipe: Recipe,
-    inputs: Arrays,
+    inputs: InputArrays,
     space: Space,
     out_folder: str | Path,
     *,
@@ -146,7 +146,7 @@ class _Runner:
     """Asks Optuna for trials and trains them."""
 
     recipe: Recipe
-    inputs: Arrays
+    inputs: InputArrays
     space: Space
     folder: Path
     method: Method

@@ -21,6 +21,9 @@ from hbaclib.errors import DataError
 Gain = Callable[[np.ndarray], np.ndarray]
 """Hashable function: frequencies in Hz -> gain of both passes together, 0..1. Equal settings give equal functions."""
 
+MAINS, _NOTCH_QUALITY = 60.0, 35.0
+"""Frequency of the notch, Hz, and its quality: -6 dB at ``frequency * (1 ± 1 / (2 quality))``."""
+
 REFLECTION = 1000
 """Samples mirrored at either end (5 s): what is left of a 0.5 Hz filter's memory after them is below 0.1 %."""
 
@@ -30,14 +33,7 @@ def _warped(frequencies: np.ndarray | float, rate: float) -> np.ndarray:
     return np.tan(np.pi * np.minimum(frequencies, rate / 2 * (1 - 1e-9)) / rate)
 
 
-def _check_edges(low: float, high: float, rate: float) -> None:
-    if not 0 <= low < high < rate / 2:
-        raise DataError(
-            f"band {low}..{high} Hz at {rate} Hz sampling; expected 0 <= low < high < {rate / 2} Hz (Nyquist frequency)"
-        )
-
-
-# The gains are values and not closures: two made of the same settings are one key of the spectra's cache.
+# A value and not a closure: two made of the same settings are one key of the spectra's cache.
 @dataclass(frozen=True)
 class _Butterworth:
     low: float
@@ -52,45 +48,28 @@ class _Butterworth:
         return 1 / (1 + distance ** (2 * self.order))
 
 
-@dataclass(frozen=True)
-class _Notch:
-    frequency: float
-    quality: float
-    rate: float
-
-    def __call__(self, frequencies: np.ndarray) -> np.ndarray:
-        angle, centre = 2 * np.pi * frequencies / self.rate, 2 * np.pi * self.frequency / self.rate
-        distance = (np.cos(angle) - np.cos(centre)) ** 2
-        width = (np.tan(centre / self.quality / 2) * np.sin(angle)) ** 2
-        return distance / (distance + width)
-
-
 def band_pass_gain(low: float, high: float, order: int = 3, sampling_rate: float = EEG_RATE) -> Gain:
     """Gain of ``scipy.signal.butter(order, (low, high), "bandpass")`` run forward and backward; low = 0: a low-pass.
 
     Raises:
         DataError: the band is empty or reaches the Nyquist frequency, or the order is not a whole number from 1 up.
     """
-    _check_edges(low, high, sampling_rate)
+    if not 0 <= low < high < sampling_rate / 2:
+        raise DataError(
+            f"band {low}..{high} Hz at {sampling_rate} Hz sampling; expected 0 <= low < high < {sampling_rate / 2} Hz "
+            "(Nyquist frequency)"
+        )
     if not isinstance(order, int | np.integer) or order < 1:
         raise DataError(f"order is {order!r}; expected a whole number of at least 1")
     return _Butterworth(float(low), float(high), int(order), float(sampling_rate))
 
 
-def notch_gain(frequency: float = 60.0, quality: float = 35.0, sampling_rate: float = EEG_RATE) -> Gain:
-    """Gain of ``scipy.signal.iirnotch(frequency, quality)`` run forward and backward.
-
-    Raises:
-        DataError: the frequency reaches the Nyquist frequency, or the quality is so low that the width does.
-    """
-    _check_edges(0.0, frequency, sampling_rate)
-    least = 2 * frequency / sampling_rate  # the width, frequency / quality, ends at the Nyquist frequency
-    if not least < quality < np.inf:
-        raise DataError(
-            f"quality of a notch at {frequency} Hz is {quality!r}; expected a finite number above {least:g} at "
-            f"{sampling_rate} Hz sampling"
-        )
-    return _Notch(float(frequency), float(quality), float(sampling_rate))
+def notch_gain(frequencies: np.ndarray) -> np.ndarray:
+    """Gain of ``scipy.signal.iirnotch(60, 35, fs=200)`` run forward and backward."""
+    angle, centre = 2 * np.pi * frequencies / EEG_RATE, 2 * np.pi * MAINS / EEG_RATE
+    distance = (np.cos(angle) - np.cos(centre)) ** 2
+    width = (np.tan(centre / _NOTCH_QUALITY / 2) * np.sin(angle)) ** 2
+    return distance / (distance + width)
 
 
 @lru_cache(maxsize=16)
@@ -165,19 +144,6 @@ def zero_phase(
     return filtered[..., first // step :][..., : -(-kept // step)]
 
 
-def _filter_columns(signals: np.ndarray, sampling_rate: float, *gains: Gain) -> np.ndarray:
-    signals = np.asarray(signals)
-    if signals.dtype.kind != "f" or signals.ndim < 2 or signals.shape[-2] < 2:
-        raise DataError(
-            f"signals of shape {signals.shape} and type {signals.dtype}; expected floating point "
-            "(..., n_samples, n_channels) with at least 2 samples"
-        )
-    if not np.isfinite(signals).all():
-        raise DataError("signals hold NaN or infinite values; expected finite values (fill gaps before filtering)")
-    rows = np.ascontiguousarray(np.moveaxis(signals, -2, -1))
-    return np.ascontiguousarray(np.moveaxis(zero_phase(rows, *gains, sampling_rate=sampling_rate), -1, -2))
-
-
 def band_pass(
     signals: np.ndarray, low: float, high: float, *, order: int = 3, sampling_rate: float = EEG_RATE
 ) -> np.ndarray:
@@ -185,7 +151,7 @@ def band_pass(
 
     Args:
         signals: (..., n_samples, n_channels) finite, floating point.
-        low: lower edge, Hz.
+        low: lower edge, Hz; 0: a low-pass.
         high: upper edge, Hz; at both edges the amplitude is halved (-6 dB, two passes of -3).
         order: order of one pass.
         sampling_rate: Hz.
@@ -198,22 +164,14 @@ def band_pass(
 
     Source: S. Butterworth, 1930; design by the bilinear transform as in ``scipy.signal.butter``.
     """
-    return _filter_columns(signals, sampling_rate, band_pass_gain(low, high, order, sampling_rate))
-
-
-def low_pass(signals: np.ndarray, cutoff: float, *, order: int = 4, sampling_rate: float = EEG_RATE) -> np.ndarray:
-    """Zero-phase Butterworth low-pass; arguments, result and errors as ``band_pass``."""
-    return _filter_columns(signals, sampling_rate, band_pass_gain(0.0, cutoff, order, sampling_rate))
-
-
-def notch(
-    signals: np.ndarray, frequency: float = 60.0, *, quality: float = 35.0, sampling_rate: float = EEG_RATE
-) -> np.ndarray:
-    """Zero-phase notch, -6 dB at ``frequency * (1 ± 1 / (2 quality))``; otherwise as ``band_pass``.
-
-    Raises:
-        DataError: as ``band_pass``; the quality is not above ``2 * frequency / sampling_rate``.
-
-    Source: design as in ``scipy.signal.iirnotch``.
-    """
-    return _filter_columns(signals, sampling_rate, notch_gain(frequency, quality, sampling_rate))
+    signals = np.asarray(signals)
+    if signals.dtype.kind != "f" or signals.ndim < 2 or signals.shape[-2] < 2:
+        raise DataError(
+            f"signals of shape {signals.shape} and type {signals.dtype}; expected floating point "
+            "(..., n_samples, n_channels) with at least 2 samples"
+        )
+    if not np.isfinite(signals).all():
+        raise DataError("signals hold NaN or infinite values; expected finite values (fill gaps before filtering)")
+    gain = band_pass_gain(low, high, order, sampling_rate)
+    rows = np.ascontiguousarray(np.moveaxis(signals, -2, -1))
+    return np.ascontiguousarray(np.moveaxis(zero_phase(rows, gain, sampling_rate=sampling_rate), -1, -2))

@@ -40,35 +40,31 @@ _INTERPOLATION_ERROR = 1e-13
 _MORE_BINS = 2
 
 
-def mel_filter_bank(
-    n_mels: int = IMAGE_SHAPE[0], fmin: float = 0.0, fmax: float = 20.0, *, n_fft: int = N_FFT, rate: float = EEG_RATE
-) -> np.ndarray:
+def mel_filter_bank(n_mels: int = IMAGE_SHAPE[0], fmin: float = 0.0, fmax: float = 20.0) -> np.ndarray:
     """Triangular filters of equal area (Slaney) on the mel scale.
 
-    Slaney's mel scale is linear below 1,000 Hz, and so the filters' corners are evenly spaced at every EEG rate.
+    Slaney's mel scale is linear below 1,000 Hz, and so the filters' corners are evenly spaced.
 
     Args:
         n_mels: number of filters.
         fmin: lower corner of the first filter, Hz.
         fmax: upper corner of the last filter, Hz.
-        n_fft: FFT length.
-        rate: sampling rate, Hz.
 
     Returns:
-        (n_mels, n_fft // 2 + 1) float64, in 1/Hz.
+        (n_mels, N_FFT // 2 + 1) float64, in 1/Hz.
 
     Raises:
-        DataError: the band is empty, above the Nyquist frequency, or above 1,000 Hz.
+        DataError: the band is empty, or above the Nyquist frequency.
 
     Source: M. Slaney, Auditory Toolbox, 1998; the values are those of ``librosa.filters.mel``.
     """
-    if not 0 <= fmin < fmax <= min(rate / 2, 1000.0):
-        raise DataError(f"mel band {fmin}..{fmax} Hz; expected 0 <= fmin < fmax <= {min(rate / 2, 1000.0)} Hz")
+    if not 0 <= fmin < fmax <= EEG_RATE / 2:
+        raise DataError(f"mel band {fmin}..{fmax} Hz; expected 0 <= fmin < fmax <= {EEG_RATE / 2} Hz")
     if n_mels < 1:
         raise ConfigError(f"n_mels = {n_mels}; expected at least 1")
     corners = np.linspace(fmin, fmax, n_mels + 2)
     lower, centre, upper = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    frequencies = np.arange(n_fft // 2 + 1) * rate / n_fft
+    frequencies = np.arange(N_FFT // 2 + 1) * EEG_RATE / N_FFT
     rising = (frequencies - lower) / (centre - lower)
     falling = (upper - frequencies) / (upper - centre)
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (upper - lower)

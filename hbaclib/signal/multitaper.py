@@ -102,7 +102,7 @@ def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
     if long is not None:
         _fill_gaps(electrodes, missing, long)
     power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), electrodes.dtype)
-    gains = band_pass_gain(*_BAND, _ORDER), notch_gain()
+    gains = band_pass_gain(*_BAND, _ORDER), notch_gain
     for k, region in enumerate(REGIONS):
         first, second = pair_table(chain_pairs(region))
         rows = electrodes[first] - electrodes[second]

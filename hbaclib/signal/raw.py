@@ -45,7 +45,6 @@ def raw_signals(
     *,
     band: tuple[float, float] | None = None,
     seconds: float | None = None,
-    start: int | None = None,
 ) -> np.ndarray:
     """Give the eight bipolar signals as the raw-EEG networks read them.
 
@@ -57,8 +56,7 @@ def raw_signals(
         eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 1 s. NaN allowed.
         low_pass: cut-off, Hz (the public 20 Hz lies at the Nyquist frequency of 40 Hz and aliases); None: no filter.
         band: (low, high) in Hz, a band-pass in place of the low-pass.
-        seconds: length of a stretch kept at 200 Hz; None: the whole recording at 40 Hz.
-        start: first sample of that stretch; None: the stretch in the middle.
+        seconds: length of the stretch in the middle that is kept at 200 Hz; None: the whole recording at 40 Hz.
 
     Returns:
         float32 within ±32, (2000, 8) or (n, 2000, 8) for 50 s at 40 Hz and for 10 s at 200 Hz. A missing electrode
@@ -66,7 +64,7 @@ def raw_signals(
 
     Raises:
         DataError: malformed EEG, a filter edge above the Nyquist frequency of the result, a stretch that is longer than
-            the recording or leaves it.
+            the recording.
 
     Source: raw branch of public WaveNet notebooks of the competition (C. Deotte, 2024), with a zero-phase filter.
     """
@@ -81,16 +79,12 @@ def raw_signals(
     gain = band_pass_gain(*edges, FILTER_ORDER) if edges else None
     reflection = _reflection(*edges, n_samples) if edges else 0
     if seconds is None:
-        if start is not None:
-            raise DataError(f"start = {start} without seconds; expected the length of the stretch too")
         kept = slice(0, n_samples, STEP)
     else:
         length = round(seconds * EEG_RATE)
-        first = (n_samples - length) // 2 if start is None else start
-        if length < 1 or first < 0 or first + length > n_samples:
-            raise DataError(
-                f"stretch of {length} samples from sample {first}; expected one inside the recording's {n_samples}"
-            )
+        if not 1 <= length <= n_samples:
+            raise DataError(f"stretch of {length} samples; expected 1 to the recording's {n_samples}")
+        first = (n_samples - length) // 2
         kept = slice(first, first + length)
     shape = (len(range(*kept.indices(n_samples))), len(RAW_PAIRS))
     return of_each(recordings, lambda one: _one(one, gain, reflection, kept).T, shape, np.float32)

@@ -96,10 +96,10 @@ def run_blocks(
         ArtefactError: the folder cannot be written or the disk is full. What is finished is kept for the next run.
     """
     key = digest_json([key, callable_digest(compute)])
-    unfinished = None if folder is None else _open_unfinished(Path(folder), arrays, key, description)
-    facts = {} if unfinished is None else _read_journal(unfinished, len(blocks))
+    unfinished = _open_unfinished(folder, arrays, key, description) if folder else None
+    facts = _read_journal(unfinished, len(blocks)) if unfinished else {}
     missing = [index for index in range(len(blocks)) if index not in facts]
-    files = () if unfinished is None else tuple((str(unfinished / array.name), array) for array in arrays)
+    files = tuple((str(unfinished / array.name), array) for array in arrays) if unfinished else ()
     # A notebook's stream is no terminal, but shows the bar all the same.
     hidden = False if "ipykernel" in sys.modules else None
     processes = joblib.Parallel(_processes(n_jobs, len(missing)), return_as="generator_unordered", batch_size=1)
@@ -107,13 +107,13 @@ def run_blocks(
     bar = tqdm(total=len(blocks), initial=len(facts), desc=description, unit="block", leave=False, disable=hidden)
     with bar:
         for index, found in processes(calls):
-            if unfinished is not None:
+            if unfinished:
                 with _writing(journal := unfinished / _JOURNAL), open(journal, "ab") as file:
                     file.write(json.dumps({"block": index, "facts": found}).encode() + b"\n")
             facts[index] = found
             bar.update()
-    if folder is not None and unfinished is not None:
-        _publish(Path(folder), unfinished, arrays)
+    if folder and unfinished:
+        _publish(folder, unfinished, arrays)
     return [facts[index] for index in range(len(blocks))]
 
 

@@ -12,8 +12,7 @@ import pandas as pd
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
 from hbaclib.evaluation.oof import OOF_FILE, load_oof
-from hbaclib.inputs.pipeline import Arrays
-from hbaclib.inputs.store import open_inputs
+from hbaclib.inputs.store import InputArrays, open_inputs
 from hbaclib.platform import output_root
 from hbaclib.prediction.rounds import round_folders, train_in_rounds
 from hbaclib.stages.signals_200hz import store_signals_200hz
@@ -40,7 +39,7 @@ class Family:
     """
 
     plans: Plans
-    inputs: Arrays
+    inputs: InputArrays
     folders: dict[str, Path]
     folds: tuple[int, ...] = ()
 

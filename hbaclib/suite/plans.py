@@ -64,15 +64,13 @@ class Plans:
             recipe.find_weights()
 
 
-def default_recipe() -> str:
-    """Recipe for who names none: the gold one on a GPU, the demo's on a CPU."""
-    return "gold" if accelerators() else "demo"
+GOLD = {EFFICIENTNET: "gold", KERASCV: "s4", RAW: "s3"}
+"""Notebook -> its default recipe on a GPU."""
 
 
-def _default(family: str) -> str:
-    """The same for another family's notebook, whose own recipe takes the place of the gold one."""
-    name = default_recipe()
-    return family if name == "gold" else name
+def _default(notebook: str) -> str:
+    """Recipe for who names none: the notebook's own on a GPU, the demo's on a CPU."""
+    return GOLD[notebook] if accelerators() else "demo"
 
 
 def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None) -> Plans:
@@ -87,7 +85,7 @@ def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None
         ConfigError: no such recipe or network, or a value that is not allowed.
     """
     settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
-    plan = load_recipe(recipe or default_recipe(), **settings)
+    plan = load_recipe(recipe or _default(EFFICIENTNET), **settings)
     return Plans({plan.backbone: plan})
 
 
@@ -116,7 +114,7 @@ def kerascv_plans(
     if not backbones:
         raise ConfigError("backbones is empty; name at least one network")
     names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
-    base = load_recipe(recipe or _default("s4"))
+    base = load_recipe(recipe or _default(KERASCV))
     settings = {} if weights is None else {"weights": weights}
     plans = {}
     for name in names:
@@ -163,7 +161,7 @@ def raw_plans(
     Raises:
         ConfigError: no network, no such recipe or network, or a value that is not allowed.
     """
-    recipe = recipe or _default("s3")
+    recipe = recipe or _default(RAW)
     base = load_recipe(recipe)
     settings = {"layout": "raw", "inputs": "raw", "weights": "", "crop_seconds": float(crop_seconds)}
     settings["downsample"] = downsample  # a recipe's own is meant for images
@@ -197,8 +195,6 @@ _OF_NOTEBOOK: dict[str, Callable[..., Plans]] = {
     KERASCV: kerascv_plans,
     RAW: raw_plans,
 }
-GOLD = {EFFICIENTNET: "gold", KERASCV: "s4", RAW: "s3"}
-"""Notebook -> its default recipe on a GPU."""
 
 
 def plans_of(notebook: str, parameters: Mapping[str, Any]) -> Plans | None:

@@ -7,14 +7,20 @@ has none: then the missing ones are computed by the same library calls with thei
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import stage_lock
+from hbaclib.dataset.synthetic.writer import is_set_of, make_synthetic_dataset, remove_set
+from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.errors import PlatformError
 from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.images import store_kaggle_images
 from hbaclib.stages.names import EEG, ENSEMBLE, IMAGES, PORT
 from hbaclib.stages.places import find_stage, find_trained, mounted_stages
+from hbaclib.stages.port import port_data
 
 DEFAULT_PATIENTS = 40
 
@@ -37,9 +43,6 @@ def data_folder(
         found = source_of(data, out)
         print(f"data: {found}")
         return found
-    from hbaclib.dataset.synthetic import make_synthetic_dataset
-    from hbaclib.dataset.synthetic.writer import is_set_of, remove_set
-
     print(f"no data named and no competition mount: a synthetic set of {synthetic_patients} patients is used")
     folder = Path(out) / SYNTHETIC
     arguments: dict[str, Any] = {
@@ -70,36 +73,28 @@ def _announce(stage: str) -> None:
     print(f"{stage} has not run: computing it now with its defaults")
 
 
+def _found_or_made(stage: str, out: str | Path, make: Callable[[], Path]) -> Path:
+    if found := find_stage(stage, out):
+        return found
+    _announce(stage)
+    return make()
+
+
 def ported(out: str | Path, data: str = "") -> Path:
     """Folder of stage 01."""
-    if found := find_stage(PORT, out):
-        return found
-    from hbaclib.stages.port import port_data
-
-    _announce(PORT)
-    return port_data(data_folder(data, out), out)
+    return _found_or_made(PORT, out, lambda: port_data(data_folder(data, out), out))
 
 
 def eeg_products(out: str | Path, data: str = "") -> Path:
     """Folder of stage 02."""
     port = ported(out, data)
-    if found := find_stage(EEG, out):
-        return found
-    from hbaclib.stages.eeg_products import store_eeg_products
-
-    _announce(EEG)
-    return store_eeg_products(source_of(data, out), port, out)
+    return _found_or_made(EEG, out, lambda: store_eeg_products(source_of(data, out), port, out))
 
 
 def images(out: str | Path, data: str = "") -> Path:
     """Folder of stage 03."""
     port = ported(out, data)
-    if found := find_stage(IMAGES, out):
-        return found
-    from hbaclib.stages.images import store_kaggle_images
-
-    _announce(IMAGES)
-    return store_kaggle_images(port, out)
+    return _found_or_made(IMAGES, out, lambda: store_kaggle_images(port, out))
 
 
 def adopt_fits(stage: str, out: str | Path) -> None:
@@ -144,10 +139,4 @@ def model_places(out: str | Path) -> list[Path]:
 
 def ensembled(out: str | Path, data: str = "") -> Path:
     """Folder of stage 07."""
-    if found := find_stage(ENSEMBLE, out):
-        return found
-    from hbaclib.ensemble.store import ensemble_stage
-
-    members = trained(out, data)
-    _announce(ENSEMBLE)
-    return ensemble_stage(members, Path(out) / ENSEMBLE)
+    return _found_or_made(ENSEMBLE, out, lambda: ensemble_stage(trained(out, data), Path(out) / ENSEMBLE))

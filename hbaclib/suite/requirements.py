@@ -218,7 +218,7 @@ def _has_rows(table: Path) -> bool:
 
 def _lacking_memory(suite: Suite) -> Iterator[str]:
     free = available_memory()
-    if free is not None and free < suite.memory_gb * 1e9:
+    if free < suite.memory_gb * 1e9:
         yield (
             f"the suite takes up to {suite.memory_gb:g} GB of memory, and {sizes.show_bytes(free)} are free; end other "
             "programs, or run it on a machine with more"

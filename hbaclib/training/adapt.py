@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hbaclib.errors import ConfigError
-from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.store import InputArrays
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained_folder import TrainedFolder
 
@@ -34,7 +34,7 @@ def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
     return recipe.override(changes, "epochs")
 
 
-def on_folds_of(recipe: Recipe, inputs: Arrays) -> Recipe:
+def on_folds_of(recipe: Recipe, inputs: InputArrays) -> Recipe:
     """The recipe with as many folds as the data have, which were split before any recipe was chosen.
 
     Notebooks train on whatever data they find; `hbaclib.training.cross_validate.train` refuses other folds.

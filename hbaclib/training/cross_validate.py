@@ -33,7 +33,7 @@ from hbaclib.compat.joblib import active_backend
 from hbaclib.conventions import OOF_COLUMNS, SAMPLE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
-from hbaclib.inputs.pipeline import Arrays, input_kinds
+from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.inputs.store import InputArrays
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import TRAINED
@@ -51,7 +51,7 @@ RECIPE, OOF, HISTORY = "recipe.toml", "oof.parquet", "history.csv"
 
 def train(
     recipe: Recipe,
-    inputs: Arrays,
+    inputs: InputArrays,
     out_folder: str | Path,
     folds: Iterable[int] | None = None,
     *,
@@ -131,7 +131,10 @@ def train(
 
 
 def check_training(
-    recipe: Recipe, inputs: Arrays, folds: Iterable[int] | None = None, pseudo_labels: str | Path | None = None
+    recipe: Recipe,
+    inputs: InputArrays,
+    folds: Iterable[int] | None = None,
+    pseudo_labels: str | Path | None = None,
 ) -> tuple[int, ...]:
     """Check everything that can be checked before any training starts.
 
@@ -200,7 +203,7 @@ def check_training(
     return chosen
 
 
-def _data_of(fold: int, recipe: Recipe, inputs: Arrays, weights: str, pseudo_labels: str | Path | None) -> str:
+def _data_of(fold: int, recipe: Recipe, inputs: InputArrays, weights: str, pseudo_labels: str | Path | None) -> str:
     """Digest of what the fits of a fold are made from; empty where it is not there (yet).
 
     Of pseudo-labels and trained folders only the fold's own part counts: other folds may follow later.
@@ -229,7 +232,7 @@ def _remove_others(recipe: Recipe, folder: Path) -> None:
 
 def _map_fits(
     fits: list[Fit],
-    inputs: Arrays,
+    inputs: InputArrays,
     progress: bool,
     session_hours: float | None,
     devices: tuple[str, ...] | None,

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hbaclib.artefacts import digest_file, digest_json, write_json
 from hbaclib.errors import MemoryShortage
-from hbaclib.inputs.pipeline import Arrays
+from hbaclib.inputs.store import InputArrays
 from hbaclib.models.registry import register_model
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.devices import HERE, claim_device, configure, held_devices, visible_gpus
@@ -100,7 +100,7 @@ class Fit:
 
 def run_fit(
     fit: Fit,
-    inputs: Arrays,
+    inputs: InputArrays,
     *,
     claim: tuple[str, ...] = (),
     devices: tuple[str, ...] = (),

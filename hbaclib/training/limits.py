@@ -108,7 +108,7 @@ class Limits:
 
     def _check_memory(self) -> None:
         left, needed = available_memory(), self.at_once * self.memory
-        if left is not None and left < needed:
+        if left < needed:
             raise MemoryShortage(
                 f"{self.name}: {left / 2**20:.0f} MiB of memory are left after the first steps, about "
                 f"{needed / 2**20:.0f} MiB are needed at the end of an epoch ({self.at_once} at once); choose a "

@@ -20,7 +20,8 @@ from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAM
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import TrainingError, list_some
 from hbaclib.evaluation.metric import kl_divergence
-from hbaclib.inputs.pipeline import Arrays, epoch_order, mean_prediction, training_batches
+from hbaclib.inputs.pipeline import epoch_order, mean_prediction, training_batches
+from hbaclib.inputs.store import InputArrays
 from hbaclib.models.calling import inference
 from hbaclib.models.registry import batch_norm_layers
 from hbaclib.training.batch_norm import estimate_batch_norm
@@ -57,7 +58,7 @@ class Trainer:
         devices: TensorFlow's names of the devices that share every batch; empty leaves the choice to TensorFlow.
     """
 
-    def __init__(self, fit: Fit, inputs: Arrays, devices: tuple[str, ...]) -> None:
+    def __init__(self, fit: Fit, inputs: InputArrays, devices: tuple[str, ...]) -> None:
         self.fit, self.recipe, self.inputs = fit, fit.recipe, inputs
         samples = inputs.samples
         self.folds = samples["patient_id"].map(inputs.folds).to_numpy()

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from hbaclib import eeg_spectrogram, kaggle_spectrogram
 from hbaclib.conventions import EEG_COLUMNS, RAW_PAIRS, REGIONS
-from hbaclib.signal.filters import band_pass, notch
+from hbaclib.signal.filters import band_pass, notch_gain, zero_phase
 from hbaclib.signal.montage import bipolar
 from hbaclib.signal.quality import recording_quality
 from hbaclib.signal.raw import raw_signals
@@ -82,8 +82,8 @@ def test_mel_spectrogram(benchmark: Callable, tmp_path: Path) -> None:
 
 def _windows(eeg: np.ndarray) -> np.ndarray:
     """(16, 300, 800): what the rivals, which make spectra alone, get for nothing."""
-    filtered = notch(band_pass(np.pad(eeg.astype(np.float64), ((400, 400), (0, 0)), mode="reflect"), 0.5, 40))
-    pairs = np.ascontiguousarray(bipolar(filtered).T)
+    filtered = band_pass(np.pad(eeg.astype(np.float64), ((400, 400), (0, 0)), mode="reflect"), 0.5, 40)
+    pairs = zero_phase(np.ascontiguousarray(bipolar(filtered).T), notch_gain)
     return np.lib.stride_tricks.sliding_window_view(pairs, 800, axis=-1)[:, 200::400][:, :300]
 
 

@@ -14,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from hbaclib import read_eeg
 from hbaclib.conventions import CLASSES, REGION_SWAP
-from hbaclib.dataset.synthetic import make_segment
-from hbaclib.dataset.synthetic.statistics import describe
 from hbaclib.dataset.synthetic.votes import expected_votes
 from hbaclib.signal.mel import eeg_spectrogram
+from tests.dataset.segments import make_segment
+from tests.evidence.statistics import describe
 
 REAL = "HBAC_REAL_DATA"
 CENTRE = slice(64, 192)

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from hbaclib.conventions import CLASSES
-from hbaclib.dataset.synthetic import make_segment
-from hbaclib.dataset.synthetic.statistics import describe
+from tests.dataset.segments import make_segment
 from tests.evidence.realism import predict_real, real_recordings, synthetic_segments, tell_apart, train_network
+from tests.evidence.statistics import describe
 
 N_SEGMENTS = 2400
 EPOCHS = 24

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from hbaclib.cli.main import main
 from hbaclib.kaggle import client as clients
 from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.build import build
-from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel
+from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
 from tests.kaggle.recording_server import Reply, Service, serve
 from tests.report.fake_run import make_fake_run
 from tests.suite.tiny_project import make_project
@@ -545,3 +546,15 @@ def test_the_command_itself_through_a_proxy(tiny: Path, tmp_path: Path) -> None:
         assert done.stdout.count("not pushed") == 3
         assert service.sent("GetKernel")
         assert KEY not in done.stdout + done.stderr
+
+
+def test_every_change_is_one_line(tiny_build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = read_plan(tiny_build)
+    push = pushing.Push(tiny_build, plan, 1.0, SimpleNamespace(user=plan.user))  # type: ignore[arg-type]
+    push._show("first", "running")
+    push._show("first", "running")
+    push._show("data set wheels", "complete")
+    assert [line.split(" s  ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "first            running",
+        "data set wheels  complete",
+    ]

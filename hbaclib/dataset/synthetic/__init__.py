@@ -1,6 +1,3 @@
 """A synthetic data set in the competition's format, with known truth."""
 
-from hbaclib.dataset.synthetic.recording import Segment, make_segment
 from hbaclib.dataset.synthetic.writer import make_synthetic_dataset, summary_path, truth_path
-
-__all__ = ["Segment", "make_segment", "make_synthetic_dataset", "summary_path", "truth_path"]

@@ -1,4 +1,4 @@
-"""One long recording: its patterns, its 20 channels, and short stand-alone segments of the same make."""
+"""One long recording: its patterns and its 20 channels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from hbaclib.conventions import EEG_RATE
 from hbaclib.dataset.synthetic.artefact_noise import add_artefacts, add_mimic, add_wild
-from hbaclib.dataset.synthetic.background import Traits, background, draw_traits
+from hbaclib.dataset.synthetic.background import Traits, background
 from hbaclib.dataset.synthetic.patterns import Pattern, continued, draw_pattern
-from hbaclib.dataset.synthetic.plan import EEG_LEAD, WINDOW_SECONDS, RecordingPlan
+from hbaclib.dataset.synthetic.plan import EEG_LEAD, RecordingPlan
 from hbaclib.dataset.synthetic.votes import appearance
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
 
@@ -114,28 +113,3 @@ def render(scenes: Sequence[Scene], traits: Traits, n_samples: int, rng: np.rand
             add_wild(eeg, scene.centre, rng)
     ekg = add_artefacts(eeg, traits, rng)
     return np.ascontiguousarray(np.round(np.vstack([eeg, ekg]), 2).T.astype(np.float32))
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stand-alone window: signal (n_samples, 20) µV, its scene, class probabilities (6,) for an attentive reader."""
-
-    eeg: np.ndarray
-    scene: Scene
-    probability: np.ndarray
-
-
-def make_segment(meant: str, seed: int, *, difficulty: float = 1.0, seconds: int = WINDOW_SECONDS) -> Segment:
-    """Make one stand-alone labelled window, for pictures, statistics and experiments.
-
-    Args:
-        meant: class that it is meant to show.
-        seed: its seed.
-        difficulty: 1 as in real recordings, 0 clear cases only.
-        seconds: length; the labelled moment is its middle.
-    """
-    rng = np.random.default_rng(seed)
-    traits = draw_traits(rng)
-    scene = draw_scene(meant, seconds / 2, None, rng, difficulty)
-    eeg = render([scene], traits, seconds * EEG_RATE, rng)
-    return Segment(eeg, scene, scene.probability(scene.centre))

@@ -121,7 +121,10 @@ def make_synthetic_dataset(
         "train_spectrograms": bool(train_spectrograms),
         "test_spectrograms": bool(test_spectrograms),
     }
-    _check(arguments)
+    for name, (low, high) in _BOUNDS.items():
+        if not low <= arguments[name] <= high:
+            expected = f"at least {low}" if high == inf else f"{low} to {high}"
+            raise ConfigError(f"make_synthetic_dataset: {name} is {arguments[name]}, expected {expected}")
     if _is_finished(folder, arguments):
         return folder
     partial = folder.with_name(f".{folder.name}.partial")
@@ -150,13 +153,6 @@ def make_synthetic_dataset(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def _check(arguments: dict[str, Any]) -> None:
-    for name, (low, high) in _BOUNDS.items():
-        if not low <= arguments[name] <= high:
-            expected = f"at least {low}" if high == inf else f"{low} to {high}"
-            raise ConfigError(f"make_synthetic_dataset: {name} is {arguments[name]}, expected {expected}")
 
 
 def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:

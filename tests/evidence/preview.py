@@ -1,7 +1,11 @@
-"""Pictures of what the generator makes, class by class, if wanted beside real recordings on the same scales."""
+"""Pictures of what the generator makes, class by class, if wanted beside real recordings on the same scales.
+
+``python -m tests.evidence.preview FOLDER [REAL]`` draws them into FOLDER.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +17,13 @@ from matplotlib.figure import Figure
 from hbaclib.conventions import CLASSES, EEG_RATE, EEG_WINDOW, SPECTROGRAM_WINDOW
 from hbaclib.dataset.from_eeg import rows_from_eeg
 from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS
-from hbaclib.dataset.synthetic.recording import make_segment
-from hbaclib.dataset.synthetic.statistics import describe, filtered_bipolar, power_spectrum
 from hbaclib.errors import DataFileError
 from hbaclib.plots.recordings import draw_input, draw_montage
 from hbaclib.recordings.parquet import read_eeg, read_spectrogram
 from hbaclib.signal.images import assemble_input
 from hbaclib.signal.multitaper import kaggle_spectrogram
+from tests.dataset.segments import make_segment
+from tests.evidence.statistics import describe, filtered_bipolar, power_spectrum
 
 _BAND = (0.5, 30.0)
 _SHOWN_SECONDS = (12.5, 37.5)
@@ -157,3 +161,7 @@ def preview_figures(out_folder: str | Path, seed: int = 0, real: str | Path | No
     files.append(out / "overview.png")
     _draw_overview(seed, found).savefig(files[-1], dpi=90)
     return files
+
+
+if __name__ == "__main__":
+    print(*preview_figures(sys.argv[1], real=sys.argv[2] if len(sys.argv) > 2 else None), sep="\n")
