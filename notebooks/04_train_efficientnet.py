@@ -35,7 +35,7 @@ print(describe())
 # %% tags=["parameters"]
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
-recipe = ""  # "s1", "gold", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
+recipe = ""  # "s1", "gold", "refined", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
 backbone = ""  # "efficientnet_b0" to "efficientnet_b4", or another image network; empty: the recipe's
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
 weights = None  # None: as the recipe says; "": from scratch; else "imagenet", "noisy-student" or a *_notop.h5 file

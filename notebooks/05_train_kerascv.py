@@ -52,7 +52,7 @@ from hbaclib import plots
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import kerascv_plans
 
-chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights)
+chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights, out)
 family = open_family(chosen, out, data, stage="05_train_{}", folds=folds)
 names, plan = list(family.plans.recipes), family.plans.first
 plan

@@ -28,6 +28,7 @@ from hbaclib.stages.eeg_products import store_eeg_products
 from hbaclib.stages.images import store_kaggle_images
 from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.training.fit import Fit
+from hbaclib.training.warm_start import start_folders
 from tests.dataset.tiny import write_tiny
 from tests.suite.tiny_project import make_project
 from tests.training.tiny import tiny_features, tiny_recipe
@@ -116,6 +117,7 @@ def test_train_and_what_it_starts_from(inputs, work):
 
 def test_a_fit_finds_what_its_recipe_names_from_another_working_folder(inputs, work, monkeypatch):
     recipe = tiny_recipe(start_from=("run/04_train_a",))
+    assert list(start_folders(recipe, work).values()) == [work / "run/04_train_a"]
     fit = Fit(recipe=recipe, fold=0, seed=0, folder=work, data="")
     monkeypatch.chdir("/")
     assert fit.place("run/04_train_a") == str(work / "run/04_train_a")

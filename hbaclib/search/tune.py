@@ -129,7 +129,7 @@ def tune(
     possible = corners(recipe, space)
     chosen = tuple(folds) if folds is not None else None
     for candidate in possible:
-        chosen = check_training(candidate, inputs, chosen, pseudo_labels)
+        chosen = check_training(candidate, inputs, chosen, pseudo_labels, out_folder)
     assert chosen is not None
     if len(chosen) < 2:
         raise ConfigError(f"folds {list(chosen)}: at least two are needed, one to judge what the others chose")

@@ -174,7 +174,7 @@ def open_family(
     recipes = {name: on_folds_of(recipe, inputs) for name, recipe in plans.recipes.items()}
     chosen = tuple(folds)
     for recipe in recipes.values():  # all of them before the first one trains
-        check_training(recipe.override({"pseudo_weight": 0.0}), inputs, chosen or None)
+        check_training(recipe.override({"pseudo_weight": 0.0}), inputs, chosen or None, folder=out)
     print(f"{len(inputs.samples):,} samples of {inputs.samples['patient_id'].nunique():,} patients")
     return Family(replace(plans, recipes=recipes), inputs, {name: out / stage.format(name) for name in recipes}, chosen)
 

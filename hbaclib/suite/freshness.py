@@ -28,6 +28,7 @@ from hbaclib.stages.places import find_trained, trained_folders
 from hbaclib.suite.parameters import OWN, PATHS
 from hbaclib.suite.plans import plans_of
 from hbaclib.suite.table import Stage
+from hbaclib.training.warm_start import start_folders
 
 NOTEBOOKS, EARLIER = "notebooks", "earlier"
 Row = dict[str, Any]
@@ -90,7 +91,7 @@ def _named_files(stage: Stage, parameters: Mapping[str, Any], out: Path) -> dict
     with contextlib.suppress(HbacError, TypeError, ValueError, AttributeError):
         plans = plans_of(stage.notebook.name, parameters)
         for name, recipe in plans.recipes.items() if plans else ():
-            paths |= {f"{name}: {path}": Path(path) for path in recipe.start_from}
+            paths |= {f"{name}: {title}": path for title, path in start_folders(recipe, out).items()}
             if weights := recipe.find_weights():
                 paths[f"{name}: weights"] = weights
     found = {}

@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hbaclib.ensemble.weights import check_weights
 from hbaclib.errors import ConfigError
-from hbaclib.platform import accelerators
+from hbaclib.platform import accelerators, output_root
 from hbaclib.stages.names import EFFICIENTNET, KERASCV, RAW
 from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
 from hbaclib.training.recipe import Recipe, load_recipe
@@ -95,6 +96,7 @@ def kerascv_plans(
     fusions: bool = True,
     epochs: Sequence[int] = (),
     weights: str | None = None,
+    out: str | Path = "",
 ) -> Plans:
     """The networks of notebook 05: each alone, then each joined with a WaveNet.
 
@@ -106,6 +108,7 @@ def kerascv_plans(
         fusions: whether each is joined with a WaveNet, too.
         epochs: epochs of the recipe's stages in place of its own.
         weights: in place of the recipe's; None for none.
+        out: the run's output folder, where trained folders lie that the recipe starts from.
 
     Raises:
         ConfigError: no network, no such recipe or network, or a value that is not allowed.
@@ -120,7 +123,7 @@ def kerascv_plans(
     for name in names:
         own: dict[str, Any] = {} if name == base.backbone else {"model_options": {}}
         plans[name] = with_epochs(base.override({**settings, **own, "backbone": name}), epochs)
-    plans = start_fusions(plans)  # networks that the recipe starts from are parts of fusions
+    plans = start_fusions(plans, output_root(out))  # networks that the recipe starts from are parts of fusions
     named = bool(recipe) or weights is not None
     lacking = [] if named else [text for each in plans.values() if (text := missing_weights(each))]
     if not lacking:

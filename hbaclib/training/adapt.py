@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.store import InputArrays
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained_folder import TrainedFolder
+from hbaclib.training.warm_start import start_folders
 
 _WAVENET = "wavenet"
 
@@ -55,7 +57,7 @@ def missing_weights(recipe: Recipe) -> str:
     return ""
 
 
-def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
+def start_fusions(plans: Mapping[str, Recipe], out: str | Path = "") -> dict[str, Recipe]:
     """Let ``start_from`` hold for fusions alone, each with those trained folders whose network is a part of it.
 
     Side by side with the fusions stand their image networks, which have no part in common with a trained WaveNet, and
@@ -63,6 +65,7 @@ def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
 
     Args:
         plans: name -> recipe.
+        out: the run's output folder, where stages lie that ``start_from`` names.
 
     Returns:
         The same with ``start_from`` cut down.
@@ -74,13 +77,13 @@ def start_fusions(plans: Mapping[str, Recipe]) -> dict[str, Recipe]:
     fusions = {name for name, plan in plans.items() if plan.family.with_signal}
     fitting, used = {}, set()
     for name, plan in plans.items():
-        folders = plan.start_from if name in fusions else ()
-        own = [path for path in folders if _parts(TrainedFolder.open(path).recipe) & _parts(plan)]
+        folders = start_folders(plan, out) if name in fusions else {}
+        own = [title for title, path in folders.items() if _parts(TrainedFolder.open(path).recipe) & _parts(plan)]
         fitting[name] = plan.override({"start_from": own})
         used |= set(own)
     for name in fusions:
-        for path in plans[name].start_from:
-            if path not in used:
+        for title, path in start_folders(plans[name], out).items():
+            if title not in used:
                 raise ConfigError(
                     f"start_from: {path} holds {TrainedFolder.open(path).recipe.backbone!r}, which is a part of none "
                     f"of {', '.join(sorted(fusions))}"

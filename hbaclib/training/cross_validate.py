@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import joblib
@@ -43,6 +43,7 @@ from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
 from hbaclib.training.trained_folder import TrainedFolder, fit_name, read_oof
+from hbaclib.training.warm_start import start_folders
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +98,9 @@ def train(
     # Whole paths from here on: processes that train need not have this working folder.
     folder = Path(out_folder).resolve()
     labels = None if pseudo_labels is None else Path(pseudo_labels).resolve()
-    chosen = check_training(recipe, inputs, folds, pseudo_labels)
-    needed = {"arrays": inputs.digest} | {f"from {path}": read_manifest(path).digest for path in recipe.start_from}
+    chosen = check_training(recipe, inputs, folds, pseudo_labels, folder)
+    starts = start_folders(recipe, folder)
+    needed = {"arrays": inputs.digest} | {f"from {name}": read_manifest(path).digest for name, path in starts.items()}
     # A user's network keeps its name when it is edited.
     needed["network"] = callable_digest(recipe.family.features)
     if labels is not None:
@@ -112,9 +114,9 @@ def train(
         inputs.verify()
     folder.mkdir(parents=True, exist_ok=True)
     every = [
-        Fit(recipe=recipe, fold=fold, seed=seed, folder=folder, data=data, family=recipe.family, pseudo_labels=labels)
+        Fit(recipe, fold, seed, folder, data, recipe.family, labels, tuple(starts.values()))
         for fold in range(recipe.folds)
-        if (data := _data_of(fold, recipe, inputs, needed.get("weights", ""), labels))
+        if (data := _data_of(fold, starts, inputs, needed.get("weights", ""), labels))
         for seed in recipe.seeds
     ]
     fits = [fit for fit in every if fit.fold in chosen]
@@ -135,6 +137,7 @@ def check_training(
     inputs: InputArrays,
     folds: Iterable[int] | None = None,
     pseudo_labels: str | Path | None = None,
+    folder: str | Path = "",
 ) -> tuple[int, ...]:
     """Check everything that can be checked before any training starts.
 
@@ -143,6 +146,7 @@ def check_training(
         inputs: samples, folds and arrays.
         folds: folds to leave out, in turn; None is all.
         pseudo_labels: folder of pseudo-labels, or None.
+        folder: the folder to be trained, or the run's; stages that ``start_from`` names lie in it or above it.
 
     Returns:
         The folds.
@@ -187,8 +191,11 @@ def check_training(
     audit_folds(samples, table, {fold: fold_of != fold for fold in chosen})
     for kind in input_kinds(recipe):
         inputs.gather(np.zeros(1, int), kind)  # raises where the recipe reads what is not stored
+    starts = start_folders(recipe, folder)
+    if Path(folder).resolve() in starts.values():
+        raise ConfigError(f"recipe {recipe.name!r} starts from {folder}, the folder it trains; name another folder")
     for fold in chosen:
-        for path in recipe.start_from:
+        for path in starts.values():
             TrainedFolder.open(path).audit(fold, samples, table)
         if pseudo_labels is not None:
             load_pseudo_labels(pseudo_labels, samples, table, fold)
@@ -203,7 +210,9 @@ def check_training(
     return chosen
 
 
-def _data_of(fold: int, recipe: Recipe, inputs: InputArrays, weights: str, pseudo_labels: str | Path | None) -> str:
+def _data_of(
+    fold: int, starts: Mapping[str, Path], inputs: InputArrays, weights: str, pseudo_labels: str | Path | None
+) -> str:
     """Digest of what the fits of a fold are made from; empty where it is not there (yet).
 
     Of pseudo-labels and trained folders only the fold's own part counts: other folds may follow later.
@@ -212,8 +221,8 @@ def _data_of(fold: int, recipe: Recipe, inputs: InputArrays, weights: str, pseud
     if weights:
         used["weights"] = weights
     try:
-        for path in recipe.start_from:
-            used[f"from {path}"] = [digest_file(file) for file in TrainedFolder.open(path).weights(fold)]
+        for name, path in starts.items():
+            used[f"from {name}"] = [digest_file(file) for file in TrainedFolder.open(path).weights(fold)]
         if pseudo_labels is not None:
             labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
             used["pseudo_labels"] = digest_bytes(labels.tobytes())

@@ -78,8 +78,8 @@ class Trainer:
         seed_everything(fit.seed, fit.fold)
         with own_initial_weights(fit.seed, fit.fold):
             model = recipe.build_network(fit.place(recipe.weights) or None, bn_momentum=recipe.batch_norm_momentum)
-        data, folders = self.inputs, [fit.place(path) for path in recipe.start_from]
-        start_from(model, folders, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)
+        data = self.inputs
+        start_from(model, fit.starts, fit.fold, fit.seed, data.samples, data.folds, recipe=recipe)
         return model
 
     def rows_of(self, stage: Stage) -> np.ndarray:

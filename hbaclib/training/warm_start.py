@@ -9,11 +9,31 @@ from typing import Any
 
 import pandas as pd
 
+from hbaclib.artefacts import MANIFEST
 from hbaclib.errors import ConfigError
+from hbaclib.stages.places import mounted_stages
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained_folder import TrainedFolder
 
 log = logging.getLogger(__name__)
+
+
+def start_folders(recipe: Recipe, near: str | Path) -> dict[str, Path]:
+    """Trained folders that a recipe's network starts from: name in the recipe -> folder.
+
+    A name is a path, or that of a stage as ``04_train_efficientnet-b0``: in a folder, in one above it, or in attached
+    outputs of other notebooks. What is nowhere stays as it is; whoever opens it says what it lacks.
+
+    Args:
+        recipe: its ``start_from`` holds the names.
+        near: the folder in which and above which a stage is looked for.
+    """
+    found, near = {}, Path(near).resolve()
+    for name in recipe.start_from:
+        beside = [place / name for place in (Path(), near, *near.parents)]
+        places = (place for place in (*beside, *mounted_stages(name)) if (place / MANIFEST).is_file())
+        found[name] = next(places, Path(name)).absolute()
+    return found
 
 
 def start_from(
