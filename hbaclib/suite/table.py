@@ -7,43 +7,70 @@ import graphlib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.platform import project_root
+from hbaclib.training.checked import check_types, expect, make, plain
 
-ACCELERATORS = ("none", "NvidiaTeslaT4", "NvidiaTeslaP100")
-PARTS = ("train", "test")
-"""Parts of a data set in the competition's format."""
 SCHEMA = 1
 MODEL = re.compile(r"(?:[A-Za-z0-9_.-]+/){4}\d+")
 """Name of an attached Kaggle model: owner, model, framework, variation, version."""
 
 
-@dataclass(frozen=True)
-class Notebook:
+@dataclass(frozen=True, kw_only=True)
+class NotebookRow:
+    """What the table says of a notebook.
+
+    Attributes:
+        title: title of its Kaggle kernel.
+        after: names of the notebooks whose outputs it reads.
+        accelerator: Kaggle's machine shape, or "none".
+        reads: parts of the data set that it opens beside the stages before it.
+        publishes: files that it leaves in the output folder itself, beside its stage's folder.
+    """
+
+    title: str
+    after: tuple[str, ...]
+    accelerator: Literal["none", "NvidiaTeslaT4", "NvidiaTeslaP100"]
+    reads: tuple[Literal["train", "test"], ...] = ()
+    publishes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        files = all(name and Path(name).name == name for name in self.publishes)
+        expect(self, "publishes", files, "a list of files' names without a folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notebook(NotebookRow):
     """One notebook of the suite.
 
     Attributes:
         name: file name without its ending.
         path: the ``.ipynb`` file.
-        title: title of its Kaggle kernel.
-        after: names of the notebooks whose outputs it reads.
-        accelerator: Kaggle's machine shape, or "none".
-        reads: parts of the data set that it opens beside the stages before it, of PARTS.
-        publishes: files that it leaves in the output folder itself, beside its stage's folder.
     """
 
     name: str
     path: Path
-    title: str
-    after: tuple[str, ...]
-    accelerator: str
-    reads: tuple[str, ...] = ()
-    publishes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """What the table says of a stage; see `Stage`. Without a name it bears its notebook's."""
+
+    notebook: str
+    name: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        form = "owner/model/framework/variation/version, as in keras/mobilenetv3/keras/mobilenet_v3_large_imagenet/2"
+        expect(self, "models", all(map(MODEL.fullmatch, self.models)), form)
 
 
 @dataclass(frozen=True)
@@ -65,13 +92,11 @@ class Stage:
     models: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Suite:
-    """A named list of stages in an order in which they can run.
+@dataclass(frozen=True, kw_only=True)
+class SuiteRow:
+    """What the table says of a suite beside its stages.
 
     Attributes:
-        name: its name.
-        stages: its stages, each after those that it reads.
         about: what it is for.
         competition: slug of the Kaggle competition whose files it reads, "" where it makes a synthetic set.
         downloads: names of the notebooks that download pretrained weights where no data set of them is attached.
@@ -79,13 +104,28 @@ class Suite:
         needs_gpu: whether it would train for days on a CPU.
     """
 
-    name: str
-    stages: tuple[Stage, ...]
     about: str = ""
     competition: str = ""
     downloads: tuple[str, ...] = ()
     memory_gb: float = 0.0
     needs_gpu: bool = False
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        expect(self, "memory_gb", 0 <= self.memory_gb < math.inf, "GB, 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite(SuiteRow):
+    """A named list of stages in an order in which they can run.
+
+    Attributes:
+        name: its name.
+        stages: its stages, each after those that it reads.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
 
 
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
@@ -93,46 +133,6 @@ def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
     close = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {list_some(known, 20)}"
     return ConfigError(f"no {kind} {name!r}; {hint}")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_list_of_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
-
-
-def _is_list_of_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-_FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("title", "accelerator", "about", "competition", "notebook", "name"), (_is_text, "a text")),
-    **dict.fromkeys(("after", "reads", "publishes", "downloads"), (_is_list_of_names, "a list of names")),
-    "models": (lambda value: isinstance(value, list), "a list of Kaggle models"),
-    "parameters": (lambda value: isinstance(value, dict), "a table"),
-    "stages": (_is_list_of_tables, "tables ([[suites.NAME.stages]])"),
-    "memory_gb": (_is_size, "GB, 0 or more"),
-    "needs_gpu": (lambda value: isinstance(value, bool), "true or false"),
-}
-"""Key of the table -> whether a value has its form, and what is expected."""
-
-
-def _check_row(where: str, row: dict[str, Any], required: set[str], optional: set[str]) -> None:
-    """Check the keys of a row, and the form of their values."""
-    missing, extra = required - set(row), set(row) - required - optional
-    faults = [f"{kind} {list_some(sorted(keys))}" for kind, keys in (("missing", missing), ("unknown", extra)) if keys]
-    if faults:
-        raise ConfigError(f"{where}: {', '.join(faults)}; expected {list_some(sorted(required | optional))}")
-    for key, value in row.items():
-        fits, expected = _FORMS[key]
-        if not fits(value):
-            raise ConfigError(f"{where}: {key} is {value!r}, expected {expected}")
 
 
 class SuiteTable:
@@ -161,19 +161,10 @@ class SuiteTable:
 
     def _notebook(self, name: str, row: dict[str, Any]) -> Notebook:
         where = f"{self.path}: notebook {name}"
-        _check_row(where, row, {"title", "after", "accelerator"}, {"reads", "publishes"})
-        if row["accelerator"] not in ACCELERATORS:
-            raise ConfigError(f"{where}: accelerator {row['accelerator']!r}, expected one of {list_some(ACCELERATORS)}")
-        for part in row.get("reads", []):
-            if part not in PARTS:
-                raise ConfigError(f"{where}: reads: {part!r}, expected one of {list_some(PARTS)}")
-        for published in row.get("publishes", []):
-            if Path(published).name != published:
-                raise ConfigError(f"{where}: publishes: {published!r}, expected a file's name without a folder")
         file = self.root / "notebooks" / f"{name}.ipynb"
         if not file.is_file():
             raise ConfigError(f"{where}: {file} does not exist")
-        return Notebook(name, file, **_frozen(row))
+        return Notebook(name=name, path=file, **vars(make(NotebookRow, row, where)))
 
     def _check_notebooks(self, where: str, names: Iterable[str]) -> None:
         for name in names:
@@ -210,33 +201,24 @@ class SuiteTable:
         """
         if name not in self.names():
             raise unknown("suite", name, self.names())
-        where, content = f"{self.path}: suite {name}", self._content["suites"][name]
-        options = {"about", "competition", "downloads", "memory_gb", "needs_gpu"}
-        _check_row(where, content, {"stages"}, options)
-        self._check_notebooks(f"{where}: downloads", content.get("downloads", []))
-        rows: dict[str, dict[str, Any]] = {}
-        for row in content["stages"]:
-            _check_row(where, row, {"notebook"}, {"name", "parameters", "models"})
-            self._check_notebooks(where, [row["notebook"]])
-            stage = row.get("name", row["notebook"])
-            if stage in rows:
+        where, content = f"{self.path}: suite {name}", dict(self._content["suites"][name])
+        rows = content.pop("stages", None)
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+            raise ConfigError(f"{where}: stages is {rows!r}, expected tables ([[suites.NAME.stages]])")
+        options = make(SuiteRow, content, where)
+        self._check_notebooks(f"{where}: downloads", options.downloads)
+        found: dict[str, StageRow] = {}
+        for number, row in enumerate(rows, start=1):
+            made = make(StageRow, row, f"{where}: stage {row.get('name') or row.get('notebook') or number}")
+            self._check_notebooks(where, [made.notebook])
+            stage = made.name or made.notebook
+            if stage in found:
                 raise ConfigError(f"{where}: two stages write the folder {stage}; give each a name of its own")
-            for model in row.get("models", []):
-                if not isinstance(model, str) or not MODEL.fullmatch(model):
-                    raise ConfigError(
-                        f"{where}: stage {stage}: model {model!r}, expected owner/model/framework/variation/version, "
-                        "for instance keras/mobilenetv3/keras/mobilenet_v3_large_imagenet/2"
-                    )
-            rows[stage] = row
+            found[stage] = made
         stages = []
-        for stage, row in rows.items():
-            notebook = self.notebooks[row["notebook"]]
-            after = tuple(other for other, its in rows.items() if its["notebook"] in notebook.after)
-            models = tuple(row.get("models", []))
-            stages.append(Stage(stage, notebook, dict(row.get("parameters", {})), after, models))
+        for stage, made in found.items():
+            notebook = self.notebooks[made.notebook]
+            after = tuple(other for other, its in found.items() if its.notebook in notebook.after)
+            stages.append(Stage(stage, notebook, plain(made.parameters), after, made.models))
         stages.sort(key=lambda stage: self._ranks[stage.notebook.name])
-        return Suite(name, **_frozen({**content, "stages": stages}))
-
-
-def _frozen(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+        return Suite(name=name, stages=tuple(stages), **vars(options))
