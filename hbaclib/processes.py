@@ -156,6 +156,13 @@ def remove_partial(folder: Path) -> None:
         remove_path(path)
 
 
+def replace_path(source: Path, target: Path) -> None:
+    """Move a file or a folder to a place, whatever is there now."""
+    remove_path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+
+
 def remove_path(path: Path) -> None:
     """Remove a file, a link, or a folder with all that is in it, if it is there."""
     if path.is_dir() and not path.is_symlink():

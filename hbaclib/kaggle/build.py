@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from hbaclib.artefacts import digest_folder, write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.kaggle.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
 from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel
+from hbaclib.processes import replace_path
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values, fill_parameters, known_parameters
@@ -253,8 +253,7 @@ def build(
             )
         plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))
         for name in ("datasets", "kernels"):
-            shutil.rmtree(out / name, ignore_errors=True)
-            os.replace(new / name, out / name)
+            replace_path(new / name, out / name)
         write_json(out / PLAN, asdict(plan))
     except OSError as error:
         raise ArtefactError(f"{out}: cannot write there ({error.strerror}); expected a writable folder") from error

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hbaclib.artefacts import atomic_path
 from hbaclib.compat.kaggle import bounded_requests, seconds_to_wait, strict_client
 from hbaclib.errors import PlatformError
 
@@ -255,8 +256,12 @@ class Kaggle:
             request.page_token = answer.next_page_token
 
     def download(self, address: str, path: Path) -> None:
-        """Download one file, in pieces (the client would hold it whole in memory); it appears when it is whole."""
-        partial = path.with_name(f".{path.name}.partial")
+        """Download one file, in pieces (the client would hold it whole in memory); it appears when it is whole.
+
+        Raises:
+            PlatformError: it failed.
+            ArtefactError: the file cannot be written.
+        """
 
         def fetch() -> None:
             with self._requests.get(address, stream=True) as response, open(partial, "wb") as file:
@@ -264,14 +269,8 @@ class Kaggle:
                 for piece in response.iter_content(1 << 20):
                     file.write(piece)
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_path(path) as partial:
             self._call(f"download of {path.name}", fetch)
-            os.replace(partial, path)
-        except OSError as error:
-            raise PlatformError(f"{path}: cannot be written ({error.strerror})") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def submit(self, competition: str, ref: str, version: int, message: str) -> int:
         """Hand a kernel version in to its code competition; returns the submission's number.

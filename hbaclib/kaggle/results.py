@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -18,13 +17,13 @@ from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import PlannedKernel, read_plan
 from hbaclib.platform import SYNTHETIC
-from hbaclib.processes import remove_path
+from hbaclib.processes import replace_path
 from hbaclib.report.page import write_report
+from hbaclib.stages.names import SUBMIT
 from hbaclib.stages.places import trained_folders
 from hbaclib.suite.freshness import NOTEBOOKS
 from hbaclib.suite.table import unknown
 
-SUBMIT_NOTEBOOK = "08_submit"
 TRUTH = f"{SYNTHETIC}-truth.parquet"
 BESIDE = ("submission.csv", TRUTH)
 """Files that a run has in its output folder itself; others of a kernel go to its notebook."""
@@ -107,7 +106,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
                 if item.name.startswith("."):
                     continue  # notes of the run about files of that machine
                 beside = item.is_dir() or item.name in BESIDE
-                _move(item, to / item.name if beside else to / NOTEBOOKS / f"{kernel.name}-{item.name}")
+                replace_path(item, to / item.name if beside else to / NOTEBOOKS / f"{kernel.name}-{item.name}")
         except OSError as error:
             raise ArtefactError(f"{to}: cannot write there ({error.strerror}); expected a writable folder") from error
         finally:
@@ -132,12 +131,6 @@ def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
             return False
 
 
-def _move(source: Path, target: Path) -> None:
-    remove_path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, target)
-
-
 def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> tuple[str, str]:
     """Hand the submitting kernel in to its competition and wait for the score.
 
@@ -155,11 +148,9 @@ def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> t
     """
     folder = Path(folder)
     plan = read_plan(folder)
-    kernel = next((each for each in plan.kernels if each.name.startswith(SUBMIT_NOTEBOOK)), None)
+    kernel = next((each for each in plan.kernels if each.name.startswith(SUBMIT)), None)
     if kernel is None or not plan.competition:
-        raise ConfigError(
-            f"suite {plan.suite}: nothing to submit; expected a stage {SUBMIT_NOTEBOOK} and a competition"
-        )
+        raise ConfigError(f"suite {plan.suite}: nothing to submit; expected a stage {SUBMIT} and a competition")
     known = pushing.read_state(folder).get(kernel.name, {})
     if known.get("status") != "complete" or known.get("digest") != pushing.chain_digests(plan)[kernel.name]:
         raise PlatformError(f"kernel {kernel.ref}: this build of it is not complete on Kaggle; run `hbac kaggle push`")

@@ -7,11 +7,9 @@ import contextlib
 import io
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,14 +19,14 @@ from matplotlib.figure import Figure
 
 from hbaclib import plots
 from hbaclib.artefacts import write_text
-from hbaclib.conventions import CLASSES, EEG_WINDOW, VOTE_TIERS
+from hbaclib.conventions import EEG_WINDOW, VOTE_TIERS
 from hbaclib.errors import HbacError
 from hbaclib.evaluation.tiers import tier_mask
 from hbaclib.platform import find_data
 from hbaclib.recordings.parquet import read_eeg
-from hbaclib.report.cards import card
 from hbaclib.report.results import Measured, measure
 from hbaclib.report.stages import rows_of_samples
+from hbaclib.report.templates import fill
 
 REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD = "report.html", "results.json", "model_card.md", "data_card.md"
 FILES = (REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD)
@@ -66,7 +64,7 @@ def write_report(
     page = render(results, draw(measured, Path(data) if data else None))
     write_text(folder / RESULTS_FILE, json.dumps(results, indent=1, allow_nan=False) + "\n")
     for name in (MODEL_CARD, DATA_CARD):
-        write_text(folder / name, card(name, results))
+        write_text(folder / name, fill(name, results))
     return write_text(folder / REPORT_FILE, page)
 
 
@@ -77,8 +75,6 @@ def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
         results: content of ``results.json``; the page shows no number that is not in it.
         pictures: name -> data address of an image.
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    source = files("hbaclib.report")
 
     def shown(path: Sequence[str | int], digits: int, signed: bool) -> Markup:
         value: Any = results
@@ -88,14 +84,7 @@ def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
         return Markup('<span data-result="{}">{}</span>').format(address, format_number(value, digits, signed))
 
     defaults = dict.fromkeys(("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier"))
-    return environment.from_string((source / "page.html").read_text(encoding="utf-8")).render(
-        r=defaults | results,
-        css=Markup((source / "page.css").read_text(encoding="utf-8")),
-        pictures=pictures,
-        shown=shown,
-        vote_tiers=list(VOTE_TIERS),
-        classes=CLASSES,
-    )
+    return fill("page.html", defaults | results, pictures=pictures, shown=shown, vote_tiers=list(VOTE_TIERS))
 
 
 def format_number(value: float | int | None, digits: int = 4, signed: bool = False) -> str:

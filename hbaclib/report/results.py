@@ -22,6 +22,7 @@ from hbaclib.evaluation.oof import OOF_FILE, OutOfFold, load_oof
 from hbaclib.platform import versions
 from hbaclib.report.stages import RunFolder, rows_of_samples
 from hbaclib.stages.names import ENSEMBLE, FAULTS, FOLDS, PORT, QUALITY, SUBMIT
+from hbaclib.stages.places import trained_folders
 
 SCHEMA = 1
 N_HARDEST = 4
@@ -66,11 +67,12 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     measured = Measured(results, run)
     results["stages"] = _stages(run)
     results["data"] = _data(run, missing)
-    measured.histories = {folder.name: pd.read_csv(folder / "history.csv") for folder in run.training}
+    trained = trained_folders(run.path)
+    measured.histories = {folder.name: pd.read_csv(folder / "history.csv") for folder in trained}
     if not measured.histories:
         missing.append("learning curves: no training stage has finished")
     results["training"] = {name: _training(table) for name, table in measured.histories.items()}
-    scored = [folder for folder in run.training if (folder / OOF_FILE).is_file()]  # whose folds are all there
+    scored = [folder for folder in trained if (folder / OOF_FILE).is_file()]  # whose folds are all there
     if scored:
         measured.oof = load_oof(scored)
         _scores(measured, truth, missing)

@@ -10,7 +10,7 @@ import pandas as pd
 from hbaclib.artefacts import finished_stages
 from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError
-from hbaclib.stages.names import EEG, EEG_SPECTROGRAMS, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, TRAINED
+from hbaclib.stages.names import EEG, EEG_SPECTROGRAMS, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES
 from hbaclib.stages.places import stage_rows
 
 
@@ -39,11 +39,6 @@ class RunFolder:
     def stage(self, kind: str) -> Path | None:
         """Folder of the first finished stage of this kind; what is not finished the page names as missing."""
         return next((self.path / name for name, manifest in self.manifests.items() if manifest.stage == kind), None)
-
-    @property
-    def training(self) -> list[Path]:
-        """Folders of trained models."""
-        return [self.path / name for name, manifest in self.manifests.items() if manifest.stage == TRAINED]
 
     def samples(self) -> pd.DataFrame | None:
         """The samples table of stage 01."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.models.registry import own_networks
 from hbaclib.platform import SYNTHETIC, find_data
-from hbaclib.processes import remove_path
+from hbaclib.processes import replace_path
 from hbaclib.source import callable_digest, code_digest, imported_modules
 from hbaclib.stages.names import COMPARISON, PORT, TRAINED, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
@@ -150,10 +149,7 @@ def set_aside(row: Row | None, files: Mapping[str, str], out: Path) -> list[str]
     names = sorted(before - {Path(name).parent.as_posix() for name in files})
     moved = [name for name in names if out / name in trained_folders(out)]
     for name in moved:
-        target = out / EARLIER / name
-        remove_path(target)
-        target.parent.mkdir(exist_ok=True)
-        os.replace(out / name, target)
+        replace_path(out / name, out / EARLIER / name)
     return moved
 
 

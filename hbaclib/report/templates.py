@@ -1,4 +1,4 @@
-"""Model card and data card in Markdown: the templates beside this file, filled with a run's measured values."""
+"""The templates beside this file, filled with a run's measured values: the page, and the cards in Markdown."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ import jinja2
 from hbaclib.conventions import CLASSES
 
 
-def card(template: str, results: dict[str, Any]) -> str:
-    """A card of a run.
+def fill(template: str, results: dict[str, Any], **more: Any) -> str:
+    """Fill a template; what the page's shows is escaped for HTML.
 
     Args:
-        template: ``model_card.md`` or ``data_card.md``.
+        template: ``page.html``, ``model_card.md`` or ``data_card.md``.
         results: content of ``results.json``.
+        more: what else the template names.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hbaclib.report", ""),
+        autoescape=jinja2.select_autoescape(["html"]),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = _number
-    return environment.get_template(template).render(r=results, classes=CLASSES)
+    return environment.get_template(template).render(r=results, classes=CLASSES, **more)
 
 
 def _number(value: Any) -> str:
