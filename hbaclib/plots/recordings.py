@@ -55,8 +55,7 @@ def plot_montage(
         raise DataError(f"eeg: shape {eeg.shape}, seconds {seconds}; expected (n, {len(EEG_COLUMNS)}) that covers them")
     figure, axis = plt.subplots(figsize=(10, 6.2), layout="constrained")
     draw_montage(axis, eeg, seconds, microvolt, band)
-    if title:
-        axis.set_title(title, loc="left", fontsize=11)
+    axis.set_title(title or "", loc="left", fontsize=11)
     return figure
 
 
@@ -220,7 +219,7 @@ def _bipolar(eeg: np.ndarray, part: slice, band: tuple[float, float] | None) -> 
         return traces, 20.0
     traces[:, known] -= np.nanmedian(traces[:, known], axis=0)
     spread = np.nanpercentile(np.abs(traces[:, known]), 97)
-    return traces, float(np.clip(_round_number(1.6 * spread), 20, 1000))
+    return traces, float(_round_number(np.clip(1.6 * spread, 20, 1000)))
 
 
 def _filtered(traces: np.ndarray, band: tuple[float, float]) -> np.ndarray:
@@ -231,7 +230,5 @@ def _filtered(traces: np.ndarray, band: tuple[float, float]) -> np.ndarray:
 
 
 def _round_number(value: float) -> float:
-    if value <= 0:
-        return 20.0
     scale = 10 ** np.floor(np.log10(value))
     return float(scale * min((1, 2, 5, 10), key=lambda step: abs(np.log(step * scale / value))))

@@ -20,6 +20,7 @@ from hbaclib.plots.style import ACCENT, INK, MUTED, plain, titled
 
 # Okabe and Ito's colours: told apart by colour-blind readers and in print.
 CLASS_COLOURS = dict(zip(CLASSES, ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#7F7F7F"), strict=True))
+_MODEL_COLOURS = {"ensemble": "#D55E00", "class mean": MUTED, "oracle": MUTED}
 
 
 @contextmanager
@@ -156,7 +157,7 @@ def plot_scores(
     for axis, name in zip(axes[0], tiers, strict=True):
         rows = [table.set_index("tier").loc[name] for table in tables.values()]
         for position, (model, row) in zip(positions, zip(tables, rows, strict=True), strict=True):
-            colour = _model_colour(model)
+            colour = _MODEL_COLOURS.get(model, ACCENT)
             axis.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=2, solid_capstyle="butt")
             axis.plot(row["kl"], position, "o", color=colour, markersize=5)
         votes = "all" if name == "all" else name.replace(">=", "≥ ") + " votes"
@@ -227,16 +228,9 @@ def plot_votes(targets: np.ndarray, predictions: np.ndarray, title: str | None =
     axis.set_ylabel("share of the votes", fontsize=8)
     axis.tick_params(labelsize=8)
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.set_title(title or "", loc="left", fontsize=10)
     plain(axis)
-    if title:
-        axis.set_title(title, loc="left", fontsize=10)
     return figure
-
-
-def _model_colour(name: str) -> str:
-    if name == "ensemble":
-        return "#D55E00"
-    return MUTED if name in ("class mean", "oracle") else ACCENT
 
 
 def _readable(name: str) -> str:

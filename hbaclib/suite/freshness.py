@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import MANIFEST, digest_file, digest_json, finished_stages, read_manifest, verify
+from hbaclib.artefacts import MANIFEST, digest_file, digest_json, read_manifest, verify
 from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, HbacError
@@ -22,7 +22,7 @@ from hbaclib.models.registry import own_networks
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.processes import replace_path
 from hbaclib.source import callable_digest, code_digest, imported_modules
-from hbaclib.stages.names import COMPARISON, PORT, TRAINED, TRAINING_PREFIXES
+from hbaclib.stages.names import COMPARISON, PORT, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
 from hbaclib.suite.parameters import OWN, PATHS
 from hbaclib.suite.plans import plans_of
@@ -110,9 +110,7 @@ def made_folders(folder: Path) -> list[Path]:
     manifest = read_manifest(folder)
     if manifest.stage != COMPARISON:
         return [folder]
-    beside = finished_stages(folder.parent)
-    networks = [folder.parent / name for name in sorted(manifest.inputs)]
-    return [folder, *(path for path in networks if path in beside and beside[path].stage == TRAINED)]
+    return [folder, *(path for path in trained_folders(folder.parent) if path.name in manifest.inputs)]
 
 
 def left_files(stage: Stage, out: Path) -> dict[str, str]:
