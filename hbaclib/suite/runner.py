@@ -15,7 +15,15 @@ from typing import Any
 
 import click
 
-from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_json, write_manifest
+from hbaclib.artefacts import (
+    MANIFEST,
+    digest_file,
+    digest_json,
+    finished_stages,
+    is_current,
+    write_json,
+    write_manifest,
+)
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
 from hbaclib.locks import hold
@@ -34,8 +42,8 @@ from hbaclib.suite.table import Suite, SuiteTable
 
 __all__ = ["StageFailedError", "run_suite"]
 
-_OWN = (SYNTHETIC, f"{SYNTHETIC}-truth", f"{SYNTHETIC}-summary", "stages", "manifest", STORE.removesuffix(".json"))
-"""Stems of further files that a run writes in its output folder itself."""
+_OWN = (f"{SYNTHETIC}-truth.parquet", f"{SYNTHETIC}-summary.json", STAGES, MANIFEST, STORE)
+"""Further files that a run writes in its output folder itself."""
 
 
 def run_suite(
@@ -98,9 +106,9 @@ def _clean(suite: Suite, folder: Path) -> None:
     own = [path for number in sorted(numbers) for path in folder.glob(f"{number}*") if path.is_dir()]
     for path in [*own, folder / NOTEBOOKS, folder / SYNTHETIC]:
         remove_partial(path)
-    names = {Path(name).stem for stage in suite.stages for name in stage.notebook.publishes}
-    for name in {*names, *(Path(file).stem for file in FILES), *_OWN}:
-        for path in folder.glob(f".{name}.*partial*"):
+    remove_path(folder / f".{SYNTHETIC}.partial")
+    for name in {*FILES, *_OWN, *(name for stage in suite.stages for name in stage.notebook.publishes)}:
+        for path in folder.glob(f".*.partial.{name}"):
             remove_path(path)
 
 

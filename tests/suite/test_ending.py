@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hbaclib.artefacts import atomic_path
 from hbaclib.errors import HbacError
 from hbaclib.suite import runner
 from hbaclib.suite.runner import run_suite
@@ -137,8 +138,11 @@ def test_only_a_runs_own_partial_files_are_removed(project: Path, monkeypatch: p
     monkeypatch.setattr(runner, "check_prerequisites", lambda *arguments, **options: "")
     (project / "test.csv").write_text("a\n")
     out = project / "runs"
-    names = ("11_first/.x.a.partial.npy", ".submission.x.partial.csv", "notebooks/.a.partial.ipynb")
+    names = ("11_first/.x.a.partial.npy", "notebooks/.a.partial.ipynb", ".synthetic-hms.partial")
     own = [out / name for name in names]
+    for name in ("submission.csv", "report.html", "stages.json", "manifest.json", ".digests.json"):
+        with atomic_path(out / name) as path:  # the name that a writer gives
+            own.append(path)
     others = [out / "demo" / ".arrays.x1.partial.npy", out / ".mine.partial", out / "notes" / ".a.partial"]
     for path in [*own, *others]:
         path.parent.mkdir(parents=True, exist_ok=True)
