@@ -62,10 +62,7 @@ def _digest_piece(path: str | Path, start: int) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         file.seek(start)
-        for _ in range(_PIECE // _BUFFER):
-            part = file.read(_BUFFER)
-            if not part:
-                break
+        while part := file.read(min(_BUFFER, start + _PIECE - file.tell())):
             digest.update(part)
     return digest.hexdigest()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -293,14 +294,5 @@ def _submission(run: RunFolder, missing: list[str]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """JSON values: tables become lists of rows, NumPy numbers Python's, NaN and infinite ones null."""
-    if isinstance(value, pd.DataFrame):
-        value = value.to_dict("records")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    text = json.dumps(value, default=lambda each: each.to_dict("records") if hasattr(each, "to_dict") else each.item())
+    return json.loads(text, parse_constant=lambda name: None)
