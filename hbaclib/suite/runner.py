@@ -15,15 +15,7 @@ from typing import Any
 
 import click
 
-from hbaclib.artefacts import (
-    MANIFEST,
-    digest_file,
-    digest_json,
-    finished_stages,
-    is_current,
-    write_json,
-    write_manifest,
-)
+from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_json, write_manifest
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
 from hbaclib.locks import hold
@@ -42,7 +34,7 @@ from hbaclib.suite.table import Suite, SuiteTable
 
 __all__ = ["StageFailedError", "run_suite"]
 
-_OWN = (f"{SYNTHETIC}-truth.parquet", f"{SYNTHETIC}-summary.json", STAGES, MANIFEST, STORE)
+_OWN = (f"{SYNTHETIC}-truth.parquet", f"{SYNTHETIC}-summary.json", STAGES, "manifest.json", STORE)
 """Further files that a run writes in its output folder itself."""
 
 
