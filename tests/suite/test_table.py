@@ -139,7 +139,7 @@ def test_faulty_suite_is_refused_by_name(tmp_path: Path, old: str, new: str, mes
 def test_suite_without_stages_is_refused(tmp_path: Path, rows: str) -> None:
     old = TABLE[TABLE.index("[[suites.tiny.stages]]") :]
     table = SuiteTable(edited(tmp_path, old, rows))
-    with pytest.raises(ConfigError, match="suite tiny: stages is .*, expected tables"):
+    with pytest.raises(ConfigError, match=r"suite tiny: stages is .*, expected tables"):
         table.suite("tiny")
 
 
