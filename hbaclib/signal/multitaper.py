@@ -18,7 +18,7 @@ from scipy import ndimage, signal
 from hbaclib.conventions import CHAINS, EEG_RATE, REGIONS, SPECTROGRAM_BINS, SPECTROGRAM_NFFT, SPECTROGRAM_STEP
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_table
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_rows
 
 WINDOW = 4 * EEG_RATE
 STEP = SPECTROGRAM_STEP * EEG_RATE
@@ -104,8 +104,7 @@ def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
     power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), electrodes.dtype)
     gains = band_pass_gain(*_BAND, _ORDER), notch_gain
     for k, region in enumerate(REGIONS):
-        first, second = pair_table(chain_pairs(region))
-        rows = electrodes[first] - electrodes[second]
+        rows = pair_rows(electrodes, chain_pairs(region))
         # The band-pass takes a constant to exactly nothing; taken away first it costs float32 no digits.
         rows -= rows.mean(axis=-1, keepdims=True, dtype=np.float64).astype(rows.dtype)
         rows = zero_phase(_resample(rows, rate), *gains, margin=HALF)
