@@ -10,9 +10,6 @@ from hbaclib.conventions import EEG_RATE
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
 from hbaclib.signal.raw import FILTER_ORDER
 
-Layout = Literal["stem", "tiled", "starter", "raw"]
-Inputs = Literal["both", "kaggle", "eeg", "raw"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
@@ -22,8 +19,8 @@ class InputSpec:
     values mean.
     """
 
-    layout: Layout = "stem"
-    inputs: Inputs = "both"
+    layout: Literal["stem", "tiled", "starter", "raw"] = "stem"
+    inputs: Literal["both", "kaggle", "eeg", "raw"] = "both"
     batch: int = 32
     augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     augment_with: Literal["batched", "albumentations"] = "batched"

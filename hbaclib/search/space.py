@@ -26,19 +26,18 @@ _RANGE = re.compile(rf"(log:)?\s*({_NUMBER})\s*\.\.\s*({_NUMBER})")
 
 @dataclass(frozen=True)
 class Choice:
-    """A key that takes one of several values, of any kind that a recipe holds (lists and tables too)."""
+    """A key that takes one of several values, of any kind that a recipe holds (lists and tables too).
 
-    values: tuple[Any, ...]
+    Attributes:
+        ends: the values, all of which are checked before the search.
+    """
 
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Values that are checked before the search: all of them."""
-        return self.values
+    ends: tuple[Any, ...]
 
     def suggest(self, trial: optuna.trial.BaseTrial, key: str) -> Any:
         """A trial's value of the key, drawn where it has none yet."""
         # As JSON, because Optuna stores no lists or tables.
-        return json.loads(trial.suggest_categorical(key, [json.dumps(value) for value in self.values]))
+        return json.loads(trial.suggest_categorical(key, [json.dumps(value) for value in self.ends]))
 
 
 @dataclass(frozen=True)
