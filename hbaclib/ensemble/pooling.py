@@ -88,7 +88,7 @@ class Pool:
 
 def fit_pool(
     kind: str,
-    members: Members | np.ndarray,
+    members: Members,
     targets: np.ndarray,
     start: Pool | None = None,
     left_out: int | None = None,
@@ -97,7 +97,7 @@ def fit_pool(
 
     Args:
         kind: one of KINDS.
-        members: (m, n, 6) predicted shares.
+        members: predicted shares.
         targets: (n, 6) vote shares.
         start: pool to start from; the result does not depend on it, the time does.
         left_out: number of a model whose weight is held at 0.
@@ -105,8 +105,6 @@ def fit_pool(
     Returns:
         The pool with the least mean divergence of this kind (the calibration is fitted after the weights).
     """
-    if not isinstance(members, Members):
-        members = Members.of(members)
     free = np.arange(len(members.shares)) != (-1 if left_out is None else left_out)
     weights = free / free.sum()
     log_linear = kind.startswith(("geometric", "log-linear"))

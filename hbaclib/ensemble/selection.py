@@ -41,15 +41,11 @@ class Search:
         pools = self._pools.setdefault((without, part), {})
         if kind not in pools:
             rows = self._training_rows(without, part)
-            self._fit_rows([kind] if pools else self.kinds, rows, pools)
+            members, targets = self.members.take(rows), self.data.targets[rows]
+            for each in [kind] if pools else self.kinds:
+                # A calibrated kind starts from the weights of the uncalibrated one, which it shares.
+                pools[each] = fit_pool(each, members, targets, pools.get(each.removesuffix(", calibrated")))
         return pools[kind]
-
-    def _fit_rows(self, kinds: Sequence[str], rows: np.ndarray, pools: dict[str, Pool]) -> None:
-        members, targets = self.members.take(rows), self.data.targets[rows]
-        for kind in kinds:
-            # A calibrated kind starts from the weights of the uncalibrated one, which it shares.
-            start = pools.get(kind.removesuffix(", calibrated"))
-            pools[kind] = fit_pool(kind, members, targets, start)
 
     def choose(self, folds: Sequence[int]) -> tuple[str, pd.DataFrame]:
         """Kind for these folds: the simplest within one paired standard error of the best, cross-fitted over them."""

@@ -7,7 +7,6 @@ different tiers are numbers on different scales, and nothing here lets them be c
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,25 +152,22 @@ def class_mean_predictions(targets: Shares, folds: np.ndarray, n_votes: np.ndarr
     return apply_floor(predictions)
 
 
-def baseline_by_tier(
-    targets: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
-) -> pd.DataFrame:
+def baseline_by_tier(targets: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray) -> pd.DataFrame:
     """`score_by_tier` of the class-mean baseline of the training folds, each tier with its own mean."""
-    judge = partial(score_by_tier, targets, n_votes=n_votes, patients=patients, **options)
-    return _own_baseline(judge, targets, folds, n_votes)
+    return _judged(lambda mean: score_by_tier(targets, mean, n_votes, patients), targets, folds, n_votes)
 
 
 def gain_over_baseline(
-    targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray, **options: Any
+    targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray
 ) -> pd.DataFrame:
     """`compare_by_tier` of predictions with the class-mean baseline of the training folds."""
-    judge = partial(compare_by_tier, targets, predictions, n_votes=n_votes, patients=patients, **options)
-    return _own_baseline(judge, targets, folds, n_votes)
+    return _judged(lambda mean: compare_by_tier(targets, predictions, mean, n_votes, patients), targets, folds, n_votes)
 
 
-def _own_baseline(
+def _judged(
     judge: Callable[[np.ndarray], pd.DataFrame], targets: Shares, folds: np.ndarray, n_votes: np.ndarray
 ) -> pd.DataFrame:
+    """Every tier's row of a verdict on the class-mean baseline of the training folds."""
     # Over all rows one mean for all is the baseline: knowing a row's number of votes would be knowing too much.
     whole = judge(class_mean_predictions(targets, folds))
     own = judge(class_mean_predictions(targets, folds, n_votes))

@@ -50,19 +50,6 @@ def epoch_order(rows: np.ndarray, steps: int, batch: int, key: tuple[int, ...]) 
     return order[: steps * batch].reshape(steps, batch)
 
 
-def lay_out(images: np.ndarray, layout: str) -> np.ndarray:
-    """Turn gathered inputs into the network's layout.
-
-    Args:
-        images: (b, 128, 256, 4 or 8), or raw signals for layout ``raw``.
-        layout: ``tiled`` puts the planes side by side; the others leave them as they are.
-
-    Returns:
-        (b, ...) float32 of the layout's shape.
-    """
-    return tile_layout(images) if layout == "tiled" else images
-
-
 def image_kind(spec: InputSpec) -> str:
     """Which array of `InputArrays.gather` holds the recipe's images; empty for a network without images."""
     return "starter" if spec.layout == "starter" else "" if spec.inputs == "raw" else spec.inputs
@@ -107,8 +94,17 @@ def gather_parts(
 
 
 def lay_out_parts(parts: tuple[np.ndarray, ...], layout: str) -> tuple[np.ndarray, ...]:
-    """`lay_out` for all inputs of a network: images get their layout, signals stay."""
-    return tuple(np.ascontiguousarray(lay_out(part, layout) if part.ndim == 4 else part) for part in parts)
+    """Turn the gathered inputs of a network into its layout.
+
+    Args:
+        parts: (b, 128, 256, 4 or 8) images, (b, 400, 300, 3) in the starter's layout, (b, n, 8) signals.
+        layout: ``tiled`` puts the planes of images side by side; the others leave them as they are. Signals stay.
+
+    Returns:
+        (b, ...) contiguous arrays of the same types, images of the layout's shape.
+    """
+    tiled = layout == "tiled"
+    return tuple(np.ascontiguousarray(tile_layout(part) if tiled and part.ndim == 4 else part) for part in parts)
 
 
 def views_of(parts: tuple[np.ndarray, ...], spec: InputSpec) -> Iterator[tuple[np.ndarray, ...]]:

@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hbaclib.conventions import EEG_RATE
+from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
+from hbaclib.signal.raw import FILTER_ORDER
 
 
-class InputSpec(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
     """The inputs of a network: which stored arrays, how they are filtered and cropped, changed and laid out.
 
-    A `hbaclib.training.recipe.Recipe` is one; its docstring tells what the values mean.
+    The part of a `hbaclib.training.recipe.Recipe` that does not depend on the network; its docstring tells what the
+    values mean.
     """
 
-    @property
-    def layout(self) -> str:
-        """How the planes are laid out."""
-
-    @property
-    def inputs(self) -> str:
-        """Which data the network sees."""
+    layout: Literal["stem", "tiled", "starter", "raw"] = "stem"
+    inputs: Literal["both", "kaggle", "eeg", "raw"] = "both"
+    batch: int = 32
+    augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    augment_with: Literal["batched", "albumentations"] = "batched"
+    band: tuple[float, ...] = ()
+    low_pass: float = LOW_PASS
+    filter_order: int = FILTER_ORDER
+    crop_seconds: float = 0.0
+    tta: tuple[Literal["left_right_swap", "time_flip"], ...] = ()
 
     @property
     def reads_signals(self) -> bool:
-        """Whether it reads the raw signals, alone or beside an image."""
+        """Whether the network reads the raw signals, alone or beside an image."""
+        return self.inputs == "raw"
 
     @property
     def signal_rate(self) -> float:
-        """Rate of the raw signals that are read, Hz."""
-
-    @property
-    def band(self) -> tuple[float, ...]:
-        """(low, high) of a filter on the raw signals, Hz; empty for none."""
-
-    @property
-    def low_pass(self) -> float:
-        """Edge of the low-pass on the signals at 200 Hz where there is no band, Hz."""
-
-    @property
-    def filter_order(self) -> int:
-        """Order of these filters."""
-
-    @property
-    def crop_seconds(self) -> float:
-        """Length of a stretch of the signals at 200 Hz, s; 0 takes the whole window at 40 Hz."""
-
-    @property
-    def augmentation(self) -> Mapping[str, Mapping[str, Any]]:
-        """Name -> options."""
-
-    @property
-    def augment_with(self) -> str:
-        """What augments: ``batched`` or ``albumentations``."""
-
-    @property
-    def batch(self) -> int:
-        """Rows of one batch."""
-
-    @property
-    def tta(self) -> tuple[str, ...]:
-        """Views that are averaged with the plain one in prediction."""
+        """Rate of the raw signals that are read, Hz: 200 where they are cropped, else 40."""
+        return EEG_RATE if self.crop_seconds else NARROW_RATE

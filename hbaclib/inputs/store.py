@@ -145,9 +145,7 @@ class InputArrays:
             return self._starter(rows)
         if inputs == "signals_200hz" and self.signals_200hz is None:
             raise ConfigError("the signals at 200 Hz are not stored; run `store_signals_200hz` and open its folder too")
-        if inputs != "both":
-            return np.asarray(getattr(self, inputs)[rows], dtype)
-        return np.asarray(self._both(rows), dtype)
+        return np.asarray(self._both(rows) if inputs == "both" else getattr(self, inputs)[rows], dtype)
 
     def _both(self, rows: np.ndarray) -> np.ndarray:
         # A pixel's four float16 of one half are moved as one number of eight bytes.

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +49,12 @@ DEPTHS_AND_TOPS = {"b0": (1.0, 1280), "b1": (1.1, 1280), "b2": (1.2, 1408), "b3"
 """Variant -> depth (table 1 and section 4 of the paper), and maps of its last convolution."""
 
 
-def _package() -> Any:
+def quiet_import(name: str) -> Any:
+    """Import a package that nobody maintains any more, which warns about its own Python and newer dependencies."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with warnings.catch_warnings():
-        # The package and its helper keras_applications date from 2020 and warn about their own Python.
         warnings.simplefilter("ignore")
-        import efficientnet.tfkeras as package
-    return package
+        return import_module(name)
 
 
 def efficientnet_features(
@@ -77,7 +77,7 @@ def efficientnet_features(
     with warnings.catch_warnings():
         # keras_applications warns of any number of channels other than 1 and 3.
         warnings.filterwarnings("ignore", message=".*input channels.*")
-        builder = getattr(_package(), f"EfficientNet{variant}")
+        builder = getattr(quiet_import("efficientnet.tfkeras"), f"EfficientNet{variant}")
         features = builder(
             include_top=False, weights=None, input_shape=shape, pooling="avg", drop_connect_rate=drop_connect
         )

@@ -14,14 +14,13 @@ Source: keras-cv 0.9.0; Tan and Le, EfficientNetV2 (2021); He et al., ResNetV2 (
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hbaclib.errors import ConfigError, list_some
-from hbaclib.models.efficientnet import spread_kernel
+from hbaclib.models.efficientnet import quiet_import, spread_kernel
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
 
@@ -99,14 +98,6 @@ Of EfficientNetV2-B3 keras-cv 0.9.0 publishes the configuration alone, without w
 """
 
 
-def _package() -> Any:
-    with warnings.catch_warnings():
-        # The package is final (0.9.0) and warns about its own Python and about later TensorFlow versions.
-        warnings.simplefilter("ignore")
-        import keras_cv
-    return keras_cv
-
-
 def kerascv_features(shape: tuple[int, ...], *, name: str, block_dropout: float | None = None) -> keras.Model:
     """A KerasCV backbone with global average pooling.
 
@@ -129,7 +120,7 @@ def kerascv_features(shape: tuple[int, ...], *, name: str, block_dropout: float 
         if entry.cls != "EfficientNetV2Backbone":
             raise ConfigError(f"model {name!r} drops no residual paths, found block_dropout = {block_dropout!r}")
         options["skip_connection_dropout"] = block_dropout
-    builder = getattr(_package().models, entry.cls)
+    builder = getattr(quiet_import("keras_cv").models, entry.cls)
     backbone = builder(**entry.config, **options, include_rescaling=False, input_shape=tuple(shape), name="backbone")
     image = keras.Input(tuple(shape), name="image")
     x = keras.layers.Rescaling(1 / (2 * HALF_RANGE), offset=0.5, name="to_unit_range")(image)
@@ -148,7 +139,7 @@ def load_preset(features: keras.Model, weights: str | Path) -> None:
         ConfigError: no preset lies there, it is of another network, or its weights cannot be read.
     """
     folder = find_preset(features.name, weights)
-    cls = getattr(_package().models, BACKBONES[features.name].cls)
+    cls = getattr(quiet_import("keras_cv").models, BACKBONES[features.name].cls)
     try:
         preset = cls.from_preset(str(folder), load_weights=True)
     except Exception as error:  # KerasCV raises whatever its parts do: KeyError, ValueError, OSError, TypeError

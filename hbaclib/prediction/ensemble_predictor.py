@@ -29,6 +29,7 @@ from hbaclib.signal.raw import raw_signals, signals_200hz
 from hbaclib.training.trained_folder import TrainedFolder
 
 _CHUNK = 128
+_Maker = Callable[..., np.ndarray]
 
 
 @dataclass
@@ -154,18 +155,13 @@ def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | No
 
 def prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -> dict[str, np.ndarray]:
     """Inputs of every kind that is asked for, from windows of EEG and spectrogram."""
-    prepared: dict[str, np.ndarray] = {}
-    if kinds & {"both", "eeg"}:
-        prepared["eeg"] = np.asarray(eeg_spectrogram(eeg), np.float32)
-    if kinds & {"both", "kaggle"}:
+    wanted = kinds | ({"kaggle", "eeg"} if "both" in kinds else set())
+    of_eeg: dict[str, _Maker] = {"eeg": eeg_spectrogram, "raw": raw_signals, "signals_200hz": signals_200hz}
+    of_spectrogram = {"kaggle": spectrogram_image, "starter": starter_layout}
+    prepared = {kind: np.asarray(make(eeg), np.float32) for kind, make in of_eeg.items() if kind in wanted}
+    for kind in wanted & of_spectrogram.keys():
         assert spectrogram is not None
-        prepared["kaggle"] = np.stack([spectrogram_image(rows) for rows in spectrogram])
-    if "starter" in kinds:
-        assert spectrogram is not None
-        prepared["starter"] = np.stack([starter_layout(rows) for rows in spectrogram])
-    for kind, function in {"raw": raw_signals, "signals_200hz": signals_200hz}.items():
-        if kind in kinds:
-            prepared[kind] = np.asarray(function(eeg), np.float32)
+        prepared[kind] = np.stack([of_spectrogram[kind](rows) for rows in spectrogram])
     if "both" in kinds:
         prepared["both"] = np.concatenate([prepared["kaggle"], prepared["eeg"]], axis=-1)
     return prepared

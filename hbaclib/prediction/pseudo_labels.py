@@ -52,9 +52,7 @@ def make_pseudo_labels(
     numbers = sorted(set.intersection(*(set(member.folds) for member in trained))) if trained else []
     if not numbers:
         raise ConfigError(f"pseudo-labels from {[str(member.path) for member in trained]}: no fold that all have")
-    for member in trained:
-        for fold in numbers:
-            member.audit(fold, samples, inputs.folds)
+    unseen = {fold: [member.audit(fold, samples, inputs.folds) for member in trained] for fold in numbers}
     needed = {"arrays": inputs.digest} | {f"member {k}": member.manifest.digest for k, member in enumerate(trained)}
     made_from: dict[str, Any] = {"inputs": needed, "parameters": {"up_to": up_to}, "code": code_digest(__name__)}
     if is_current(folder, **made_from):
@@ -67,8 +65,7 @@ def make_pseudo_labels(
         table.insert(0, "fold", fold)
         table[list(PREDICTION_COLUMNS)] = np.mean([_predict(member, fold, inputs, rows) for member in trained], axis=0)
         tables.append(table)
-        unseen = reduce(np.intersect1d, [member.held_out(fold) for member in trained])
-        held_out.append(pd.DataFrame({"fold": fold, "patient_id": unseen}))
+        held_out.append(pd.DataFrame({"fold": fold, "patient_id": reduce(np.intersect1d, unseen[fold])}))
     for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
         write_table(folder / name, pd.concat(parts, ignore_index=True))
     write_manifest(

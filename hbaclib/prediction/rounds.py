@@ -48,8 +48,6 @@ def train_in_rounds(
         HbacError: as `train` and `make_pseudo_labels` say.
     """
     folder, chosen = Path(folder).resolve(), None if folds is None else tuple(folds)
-    twice = bool(recipe.pseudo_weight) and pseudo_labels
-    before, labels = round_folders(folder)
 
     def fit(recipe: Recipe, folder: Path, **options: Any) -> Path:
         # What is left of a session is asked anew for each round: the first one used a part of it.
@@ -58,8 +56,9 @@ def train_in_rounds(
         return train(recipe, inputs, folder, folds=chosen, session_hours=hours, **common, **options)
 
     first = recipe.override({"pseudo_weight": 0.0})
-    if not twice:
+    if not (recipe.pseudo_weight and pseudo_labels):
         return fit(first, folder)
+    before, labels = round_folders(folder)
     trained = fit(first, before, kind=FIRST_ROUND)
     made = make_pseudo_labels([trained], inputs, labels, up_to=recipe.pseudo_up_to)
     return fit(recipe, folder, pseudo_labels=made)

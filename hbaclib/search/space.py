@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,19 +26,18 @@ _RANGE = re.compile(rf"(log:)?\s*({_NUMBER})\s*\.\.\s*({_NUMBER})")
 
 @dataclass(frozen=True)
 class Choice:
-    """A key that takes one of several values, of any kind that a recipe holds (lists and tables too)."""
+    """A key that takes one of several values, of any kind that a recipe holds (lists and tables too).
 
-    values: tuple[Any, ...]
+    Attributes:
+        ends: the values, all of which are checked before the search.
+    """
 
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Values that are checked before the search: all of them."""
-        return self.values
+    ends: tuple[Any, ...]
 
-    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+    def suggest(self, trial: optuna.trial.BaseTrial, key: str) -> Any:
         """A trial's value of the key, drawn where it has none yet."""
         # As JSON, because Optuna stores no lists or tables.
-        return json.loads(trial.suggest_categorical(key, [json.dumps(value) for value in self.values]))
+        return json.loads(trial.suggest_categorical(key, [json.dumps(value) for value in self.ends]))
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Range:
         """Values that are checked before the search: the two ends."""
         return self.low, self.high
 
-    def suggest(self, trial: optuna.Trial, key: str) -> float:
+    def suggest(self, trial: optuna.trial.BaseTrial, key: str) -> float:
         """A trial's value of the key, drawn where it has none yet."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return int(trial.suggest_int(key, self.low, self.high, log=self.log))
@@ -213,11 +212,9 @@ def _range(named: str, key: str, current: Any, log: str | None, low_text: str, h
     return Range(low, high, bool(log))
 
 
-def _flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    found = []
+def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in content.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{before}{key}.")
+            yield from _flat(value, f"{before}{key}.")
         else:
-            found.append((before + key, value))
-    return found
+            yield before + key, value

@@ -161,7 +161,7 @@ class _Runner:
         done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
         for number in range(len(done), count):
             trial = self._next(study, number)
-            changes = self.changes(trial.params)
+            changes = self.changes(trial)
             if self.progress:
                 print(f"trial {number + 1} of {count}: {show_changes(changes)}", flush=True)
             try:
@@ -220,21 +220,15 @@ class _Runner:
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_FIRST)
 
     def _next(self, study: optuna.Study, number: int) -> optuna.Trial:
-        """The trial that a stopped run left under way, else a new one, with all its values drawn."""
+        """The trial that a stopped run left under way, else a new one."""
         optuna = _optuna()
         study.sampler = self._sampler(number)
         running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        trial = reopened(study, running[0]) if running else study.ask()
-        for key, domain in self.space.items():
-            domain.suggest(trial, key)
-        return trial
+        return reopened(study, running[0]) if running else study.ask()
 
-    def changes(self, params: dict[str, Any]) -> dict[str, Any]:
-        """A trial's values as the recipe takes them."""
-        return {
-            key: json.loads(params[key]) if isinstance(domain, Choice) else params[key]
-            for key, domain in self.space.items()
-        }
+    def changes(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+        """A trial's values as the recipe takes them, drawn where it has none yet."""
+        return {key: domain.suggest(trial, key) for key, domain in self.space.items()}
 
     def folder_of(self, recipe: Recipe) -> Path:
         """Where a trial is trained: named by its content, so that equal recipes are trained once."""
@@ -275,7 +269,7 @@ def _finish(runner: _Runner, study: optuna.Study) -> Search:
     for trial in study.get_trials(deepcopy=False):
         if not trial.state.is_finished():
             continue
-        changes = runner.changes(trial.params)
+        changes = runner.changes(trial)
         plain = {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in changes.items()}
         row = {"trial": trial.number + 1, "state": "finished", **plain, "problem": trial.user_attrs.get("problem", "")}
         try:

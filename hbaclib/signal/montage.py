@@ -131,8 +131,7 @@ def bipolar(eeg: np.ndarray, pairs: Iterable[Pair] = LONGITUDINAL_PAIRS) -> np.n
     return eeg[..., first] - eeg[..., second]
 
 
-def pair_rows(recording: np.ndarray, pairs: tuple[Pair, ...] = LONGITUDINAL_PAIRS) -> np.ndarray:
-    """Give the differences of one recording as contiguous rows: (n_samples, 20) to (n_pairs, n_samples)."""
+def pair_rows(electrodes: np.ndarray, pairs: tuple[Pair, ...] = LONGITUDINAL_PAIRS) -> np.ndarray:
+    """Give the differences of one recording's electrodes, all as rows: (20, n_samples) to (n_pairs, n_samples)."""
     first, second = pair_table(pairs)
-    electrodes = np.ascontiguousarray(recording.T)
     return electrodes[first] - electrodes[second]

@@ -18,7 +18,7 @@ from scipy import ndimage, signal
 from hbaclib.conventions import CHAINS, EEG_RATE, REGIONS, SPECTROGRAM_BINS, SPECTROGRAM_NFFT, SPECTROGRAM_STEP
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_table
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_rows
 
 WINDOW = 4 * EEG_RATE
 STEP = SPECTROGRAM_STEP * EEG_RATE
@@ -62,11 +62,6 @@ def _projections(dtype: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.nd
     return factors[0], factors[1]
 
 
-def _long_gaps(missing: np.ndarray) -> np.ndarray:
-    """Which missing samples (n_electrodes, n_samples) belong to runs of more than 3."""
-    return ndimage.binary_opening(missing, np.ones((1, LONGEST_INTERPOLATED_GAP + 1)))
-
-
 def _fill_gaps(electrodes: np.ndarray, missing: np.ndarray, long: np.ndarray) -> None:
     """Interpolate short gaps and put 0 into long ones, in place."""
     sample = np.arange(electrodes.shape[-1])
@@ -98,14 +93,14 @@ def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
     """(n_samples, 20) to (n_rows, 4, 100), in its own precision."""
     electrodes = np.array(recording.T, order="C")
     missing = np.isnan(electrodes)
-    long = _long_gaps(missing) if missing.any() else None
+    # Missing samples in runs that are too long to interpolate.
+    long = ndimage.binary_opening(missing, np.ones((1, LONGEST_INTERPOLATED_GAP + 1))) if missing.any() else None
     if long is not None:
         _fill_gaps(electrodes, missing, long)
     power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), electrodes.dtype)
     gains = band_pass_gain(*_BAND, _ORDER), notch_gain
     for k, region in enumerate(REGIONS):
-        first, second = pair_table(chain_pairs(region))
-        rows = electrodes[first] - electrodes[second]
+        rows = pair_rows(electrodes, chain_pairs(region))
         # The band-pass takes a constant to exactly nothing; taken away first it costs float32 no digits.
         rows -= rows.mean(axis=-1, keepdims=True, dtype=np.float64).astype(rows.dtype)
         rows = zero_phase(_resample(rows, rate), *gains, margin=HALF)

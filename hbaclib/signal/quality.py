@@ -8,7 +8,7 @@ import numpy as np
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, SCALP_ELECTRODES
 from hbaclib.errors import DataError
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, electrode_index, fill_missing, pair_table
+from hbaclib.signal.montage import as_eeg, electrode_index, fill_missing, pair_rows
 
 LINE_FREQUENCY = 60.0
 _FLOOR = np.arange(30.0, 50.5, 1.0)
@@ -83,8 +83,7 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
     absent = missing.all(axis=-1)
     flat = ~absent & (top == bottom)[:, 0]
     held = (scalp[:, 1:] == scalp[:, :-1]) & ((scalp[:, 1:] == top) | (scalp[:, 1:] == bottom))
-    first, second = pair_table(LONGITUDINAL_PAIRS)
-    pairs = filled[first] - filled[second]
+    pairs = pair_rows(filled)
     amplitude = _peak_to_peak(pairs)
     ekg = filled[electrode_index("EKG")][None]
     return {

@@ -92,7 +92,7 @@ def raw_signals(
 
 def _one(recording: np.ndarray, gain: Gain | None, reflection: int, kept: slice) -> np.ndarray:
     """(n_samples, 20) to (8, n_kept)."""
-    rows = pair_rows(recording, RAW_PAIRS)
+    rows = pair_rows(np.ascontiguousarray(recording.T), RAW_PAIRS)
     rows[np.isnan(rows)] = 0
     np.clip(rows, -CLIP, CLIP, out=rows)
     rows /= SCALE

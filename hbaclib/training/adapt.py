@@ -74,20 +74,20 @@ def start_fusions(plans: Mapping[str, Recipe], out: str | Path = "") -> dict[str
         ConfigError: there are fusions, and a folder's network is a part of none of them.
         ArtefactError: a folder is not a finished training run.
     """
-    fusions = {name for name, plan in plans.items() if plan.family.with_signal}
-    fitting, used = {}, set()
+    fusions = {name: plan for name, plan in plans.items() if plan.family.with_signal}
+    folders = {title: path for plan in fusions.values() for title, path in start_folders(plan, out).items()}
+    trained = {title: TrainedFolder.open(path) for title, path in folders.items()}
+    fitting = {}
     for name, plan in plans.items():
-        folders = start_folders(plan, out) if name in fusions else {}
-        own = [title for title, path in folders.items() if _parts(TrainedFolder.open(path).recipe) & _parts(plan)]
+        named = plan.start_from if name in fusions else ()
+        own = [title for title in named if _parts(trained[title].recipe) & _parts(plan)]
         fitting[name] = plan.override({"start_from": own})
-        used |= set(own)
-    for name in fusions:
-        for title, path in start_folders(plans[name], out).items():
-            if title not in used:
-                raise ConfigError(
-                    f"start_from: {path} holds {TrainedFolder.open(path).recipe.backbone!r}, which is a part of none "
-                    f"of {', '.join(sorted(fusions))}"
-                )
+    for title, folder in trained.items():
+        if not any(title in plan.start_from for plan in fitting.values()):
+            raise ConfigError(
+                f"start_from: {folder.path} holds {folder.recipe.backbone!r}, which is a part of none "
+                f"of {', '.join(sorted(fusions))}"
+            )
     return fitting
 
 

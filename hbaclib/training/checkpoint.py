@@ -41,8 +41,7 @@ class Checkpoint:
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint in place of the previous one, atomically."""
-        names = ("key", "precision", "stage", "epoch", "history")
-        facts = {name: getattr(self, name) for name in names}
+        facts = {name: getattr(self, name) for name in ("key", "precision", "stage", "epoch", "history")}
         arrays = {f"weight{i}": value for i, value in enumerate(self.weights)}
         arrays |= {f"optimizer{i}": value for i, value in enumerate(self.optimizer)}
         arrays["facts"] = np.array(json.dumps(facts))

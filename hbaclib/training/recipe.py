@@ -15,12 +15,9 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
+from hbaclib.inputs.spec import InputSpec
 from hbaclib.models.registry import Family, build_model, check_model, check_network
-from hbaclib.signal.raw import FILTER_ORDER
 from hbaclib.training.checked import check_types, expect, expect_least, make, plain
-
-Layout = Literal["stem", "tiled", "starter", "raw"]
-Inputs = Literal["both", "kaggle", "eeg", "raw"]
 
 _SHIPPED = Path(__file__).parent / "recipes"
 _ASSEMBLED = 128, 256
@@ -72,7 +69,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(InputSpec):
     """Everything that decides the outcome of a training run, apart from the data and the code.
 
     Attributes:
@@ -117,19 +114,10 @@ class Recipe:
 
     name: str
     backbone: str = "efficientnet_b0"
-    layout: Layout = "stem"
-    inputs: Inputs = "both"
     downsample: tuple[int, ...] = (1,)
     weights: str = ""
     sampling: Literal["any", "vote_groups", "non_overlapping"] = "any"
     stages: tuple[Stage, ...]
-    batch: int = 32
-    augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    augment_with: Literal["batched", "albumentations"] = "batched"
-    band: tuple[float, ...] = ()
-    low_pass: float = LOW_PASS
-    filter_order: int = FILTER_ORDER
-    crop_seconds: float = 0.0
     label_smoothing_votes: float = 0.0
     label_smoothing_up_to: int = 0
     pseudo_weight: float = 0.0
@@ -141,7 +129,6 @@ class Recipe:
     ema: float = 0.0
     batch_norm_momentum: float = 0.9
     batch_norm_batches: int = 0
-    tta: tuple[Literal["left_right_swap", "time_flip"], ...] = ()
     seeds: tuple[int, ...] = (0,)
     folds: int = 5
     threads: int = 2
@@ -223,12 +210,7 @@ class Recipe:
     @property
     def reads_signals(self) -> bool:
         """Whether the network reads the raw signals, alone or beside an image."""
-        return self.inputs == "raw" or self.family.with_signal
-
-    @property
-    def signal_rate(self) -> float:
-        """Rate of the raw signals that are read, Hz: 200 where they are cropped, else 40."""
-        return EEG_RATE if self.crop_seconds else NARROW_RATE
+        return super().reads_signals or self.family.with_signal
 
     @property
     def signal_downsample(self) -> int:
@@ -265,7 +247,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values (JSON and TOML know all of them)."""
-        return dict(plain(self))
+        return {"name": self.name, **plain(self)}
 
     def save(self, path: str | Path) -> Path:
         """Write the recipe as a TOML file, atomically; `load_recipe` reads it back to an equal one."""

@@ -94,7 +94,7 @@ class TrainedFolder:
         patients = [table["patient_id"].to_numpy() for table in _seed_tables(self.path, self.recipe, fold)]
         return reduce(np.intersect1d, patients, patients[0])
 
-    def audit(self, fold: int, samples: pd.DataFrame, folds: pd.Series) -> None:
+    def audit(self, fold: int, samples: pd.DataFrame, folds: pd.Series) -> np.ndarray:
         """Check that the networks of a fold never saw the patients that this fold has now.
 
         Args:
@@ -102,11 +102,16 @@ class TrainedFolder:
             samples: the samples table.
             folds: fold of every patient.
 
+        Returns:
+            The patients that they never saw, as `held_out` gives them.
+
         Raises:
             LeakError: naming a patient that they were trained on.
             ArtefactError, ConfigError: as `held_out` says.
         """
-        audit_folds(samples, folds, {fold: np.setdiff1d(samples["patient_id"].unique(), self.held_out(fold))})
+        unseen = self.held_out(fold)
+        audit_folds(samples, folds, {fold: np.setdiff1d(samples["patient_id"].unique(), unseen)})
+        return unseen
 
 
 def read_oof(folder: Path, recipe: Recipe, folds: Iterable[int]) -> pd.DataFrame:

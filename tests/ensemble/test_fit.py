@@ -7,7 +7,7 @@ import pytest
 
 from hbaclib import fit_ensemble, load_oof
 from hbaclib.artefacts import write_manifest
-from hbaclib.ensemble.pooling import KINDS, fit_pool
+from hbaclib.ensemble.pooling import KINDS, Members, fit_pool
 from hbaclib.ensemble.store import ensemble_stage, load_ensemble, save_ensemble
 from hbaclib.errors import ArtefactError, ConfigError, DataError, LeakError
 from hbaclib.evaluation.metric import divergence
@@ -45,7 +45,7 @@ def brute_force(predictions, targets, folds, groups, n_votes):
             judged = many & (folds == inner)
             people.append(groups[judged])
             for kind in KINDS:
-                pool = fit_pool(kind, predictions[:, fit_rows], targets[fit_rows])
+                pool = fit_pool(kind, Members.of(predictions[:, fit_rows]), targets[fit_rows])
                 losses[kind].append(divergence(targets[judged], pool.apply(predictions[:, judged])))
         losses, people = {kind: np.concatenate(parts) for kind, parts in losses.items()}, np.concatenate(people)
         best = min(KINDS, key=lambda kind: losses[kind].mean())
@@ -60,7 +60,7 @@ def brute_force(predictions, targets, folds, groups, n_votes):
         training = [other for other in np.unique(folds) if other != fold]
         kinds[fold] = choose(training)
         fit_rows = many & (folds != fold)
-        pool = fit_pool(kinds[fold], predictions[:, fit_rows], targets[fit_rows])
+        pool = fit_pool(kinds[fold], Members.of(predictions[:, fit_rows]), targets[fit_rows])
         oof[folds == fold] = pool.apply(predictions[:, folds == fold])
     return oof, kinds, float(divergence(targets, oof)[many].mean()), choose(list(np.unique(folds)))
 

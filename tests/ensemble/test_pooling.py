@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from hbaclib.ensemble.pooling import KINDS, Pool, fit_pool
+from hbaclib.ensemble.pooling import KINDS, Members, Pool, fit_pool
 from hbaclib.evaluation.calibration import fit_calibration
 from hbaclib.evaluation.metric import divergence
 from tests.report.fake_run import fake_model, fake_votes
@@ -36,7 +36,7 @@ def on_simplex(objective, members: int) -> np.ndarray:
 
 def test_linear_weights_are_the_simplex_minimum(data):
     shares, targets = data
-    pool = fit_pool("linear weights", shares, targets)
+    pool = fit_pool("linear weights", Members.of(shares), targets)
     reference = on_simplex(lambda w: divergence(targets, np.tensordot(w, shares, axes=1)).mean(), len(shares))
     assert pool.weights.sum() == pytest.approx(1)
     assert (pool.weights >= 0).all()
@@ -51,7 +51,7 @@ def test_log_linear_weights_are_the_simplex_minimum(data):
     def objective(w):
         return -np.mean(np.sum(targets * log_softmax(np.tensordot(w, logs, axes=1), axis=1), axis=1))
 
-    pool = fit_pool("log-linear weights", shares, targets)
+    pool = fit_pool("log-linear weights", Members.of(shares), targets)
     reference = on_simplex(objective, len(shares))
     assert pool.weights == pytest.approx(reference, abs=2e-3)
     assert objective(pool.weights) <= objective(reference / reference.sum()) + 1e-9
@@ -94,12 +94,12 @@ def test_a_class_without_votes_and_a_model_worse_than_chance_stay_finite():
 @pytest.mark.parametrize("kind", KINDS)
 def test_pools_sum_to_1_and_a_more_flexible_kind_fits_no_worse(kind, data):
     shares, targets = data
-    pool = fit_pool(kind, shares, targets)
+    pool = fit_pool(kind, Members.of(shares), targets)
     pooled = pool.apply(shares)
     assert pooled.shape == (800, 6)
     assert pooled.sum(axis=1) == pytest.approx(1)
     mean = "geometric mean" if pool.log_linear else "mean"
-    assert loss(pool, shares, targets) <= loss(fit_pool(mean, shares, targets), shares, targets) + 1e-3
+    assert loss(pool, shares, targets) <= loss(fit_pool(mean, Members.of(shares), targets), shares, targets) + 1e-3
     if not pool.log_linear and kind == "mean":
         assert pooled == pytest.approx(shares.mean(axis=0))
     if kind == "geometric mean":
@@ -110,8 +110,8 @@ def test_pools_sum_to_1_and_a_more_flexible_kind_fits_no_worse(kind, data):
 @pytest.mark.parametrize("kind", ["linear weights", "log-linear weights"])
 def test_the_start_decides_nothing(kind, data):
     shares, targets = data
-    first = fit_pool(kind, shares, targets)
-    corner = fit_pool(kind, shares, targets, start=Pool(np.eye(5)[4]))
+    first = fit_pool(kind, Members.of(shares), targets)
+    corner = fit_pool(kind, Members.of(shares), targets, start=Pool(np.eye(5)[4]))
     assert first.weights == pytest.approx(corner.weights, abs=1e-4)
 
 
@@ -120,7 +120,7 @@ def test_zero_shares_do_no_harm(data):
     clipped = np.where(shares < 0.05, 0, shares)
     clipped /= clipped.sum(axis=2, keepdims=True)
     for kind in KINDS:
-        assert np.isfinite(loss(fit_pool(kind, clipped, targets), clipped, targets))
+        assert np.isfinite(loss(fit_pool(kind, Members.of(clipped), targets), clipped, targets))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -137,5 +137,5 @@ def test_linear_weights_from_a_corner_with_zero_shares_are_the_minimum(seed):
         weights = weights * np.einsum("mnc,nc->m", shares, targets / pooled)
         weights /= weights.sum()
     for corner in np.eye(4):
-        pool = fit_pool("linear weights", shares, targets, start=Pool(corner))
+        pool = fit_pool("linear weights", Members.of(shares), targets, start=Pool(corner))
         assert loss(pool, shares, targets) <= loss(Pool(weights), shares, targets) + 1e-7

@@ -13,7 +13,7 @@ from scipy import ndimage, stats
 
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.inputs.augment import ALBUMENTATIONS, AUGMENTATIONS, MIXING, augment
-from hbaclib.inputs.pipeline import lay_out, training_batches
+from hbaclib.inputs.pipeline import lay_out_parts, training_batches
 from hbaclib.training.recipe import load_recipe
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -51,7 +51,7 @@ def changed(found, plain):
 
 def stored(arrays, layout="stem"):
     """The rows as they come without any augmentation, (steps, b, ...)."""
-    images = lay_out(arrays.gather(np.arange(16)), layout)
+    images = lay_out_parts((arrays.gather(np.arange(16)),), layout)[0]
     return images.reshape(2, 8, *images.shape[1:])
 
 

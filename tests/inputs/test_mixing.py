@@ -61,13 +61,13 @@ def test_mixup_happens_as_often_as_asked_and_is_seeded():
 def test_mixup_draws_as_kerascv_does():
     import keras
 
-    from hbaclib.models.kerascv import _package
+    from hbaclib.models.efficientnet import quiet_import
 
     n = 3000
     keras.utils.set_random_seed(0)
     images, one_hot = np.arange(n, dtype=np.float32).reshape(-1, 1, 1, 1), np.eye(n, dtype=np.float32)[:, :1]
     images[:, 0, 0, 0] = np.random.default_rng(5).permutation(n)
-    layer = _package().layers.MixUp(alpha=0.3, seed=1)
+    layer = quiet_import("keras_cv").layers.MixUp(alpha=0.3, seed=1)
     given = {"images": keras.ops.convert_to_tensor(images), "labels": keras.ops.convert_to_tensor(one_hot)}
     theirs = np.asarray(layer(given)["images"])[:, 0, 0, 0]
     ours = mixup((images,), one_hot, np.ones(n), rng(), alpha=0.3)[0][0][:, 0, 0, 0]
@@ -79,11 +79,11 @@ def both_cutouts(shape, height, width, n=1500):
     """Images of ones cut by KerasCV's layer and by ours; heights and widths of what is cleared. All in pairs."""
     import keras
 
-    from hbaclib.models.kerascv import _package
+    from hbaclib.models.efficientnet import quiet_import
 
     keras.utils.set_random_seed(0)
     images = np.ones((n, *shape), np.float32)
-    theirs = np.asarray(_package().layers.RandomCutout(height, width, seed=3)(images))
+    theirs = np.asarray(quiet_import("keras_cv").layers.RandomCutout(height, width, seed=3)(images))
     ours = random_cutout(images.copy(), rng(), height=height, width=width)
     for cut in (theirs, ours):
         assert set(np.unique(cut)) == {0, 1} and (cut == cut[..., :1]).all()
@@ -111,9 +111,9 @@ def test_kerascvs_cutout_in_a_pipeline_draws_one_share_for_both_sides_in_every_e
     """Why `random_cutout` does not call it."""
     import tensorflow as tf
 
-    from hbaclib.models.kerascv import _package
+    from hbaclib.models.efficientnet import quiet_import
 
-    layer = _package().layers.RandomCutout(0.5, 0.5, seed=3)
+    layer = quiet_import("keras_cv").layers.RandomCutout(0.5, 0.5, seed=3)
     images = np.ones((64, 32, 32, 8), np.float32)
     batches = tf.data.Dataset.from_tensors(images).map(lambda batch: layer.get_random_transformation_batch(64, batch))
     first, second = (

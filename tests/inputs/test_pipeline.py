@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.inputs.pipeline import epoch_order, lay_out, padded_batches, training_batch, training_batches
+from hbaclib.inputs.pipeline import epoch_order, lay_out_parts, padded_batches, training_batch, training_batches
 from hbaclib.signal.images import tile_layout
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -35,7 +35,7 @@ def test_a_batch_is_gathered_augmented_and_laid_out(arrays):
     (tiled,) = training_batch(arrays, rows, recipe, (0, 0, 0, 0, 0))
     assert tiled.shape == (3, 512, 256, 3) and tiled.dtype == np.float16  # as stored; the device widens
     np.testing.assert_array_equal(tiled, tile_layout(arrays.gather(rows, "eeg")[:, :, ::-1]))
-    np.testing.assert_array_equal(lay_out(plain, "stem"), plain)
+    np.testing.assert_array_equal(lay_out_parts((plain,), "stem")[0], plain)
 
 
 def test_no_draw_repeats_between_batches_epochs_stages_folds_or_seeds(arrays):

@@ -9,7 +9,8 @@ import pytest
 from hbaclib import build_model, model_names
 from hbaclib.compat.keras import flat_layers
 from hbaclib.errors import ConfigError
-from hbaclib.models.kerascv import BACKBONES, IMAGENET, _package, find_preset
+from hbaclib.models.efficientnet import quiet_import
+from hbaclib.models.kerascv import BACKBONES, IMAGENET, find_preset
 from hbaclib.models.registry import batch_norm_layers, input_shape
 from hbaclib.training.losses import kl_loss
 from tests.models.contract import check_contract
@@ -228,7 +229,9 @@ def preset(tmp_path_factory):
 
     keras.utils.set_random_seed(11)
     config = BACKBONES["mobilenet_v3_large"].config
-    backbone = _package().models.MobileNetV3Backbone(**config, include_rescaling=True, input_shape=(None, None, 3))
+    backbone = quiet_import("keras_cv").models.MobileNetV3Backbone(
+        **config, include_rescaling=True, input_shape=(None, None, 3)
+    )
     for layer in batch_norm_layers(backbone):
         layer.momentum = 0.5
     images = np.random.default_rng(1).uniform(0, 255, (4, 64, 64, 3)).astype(np.float32)
@@ -288,7 +291,7 @@ def test_presets_of_the_same_class_but_another_network_are_refused(written, chan
     from keras_cv.src.utils.preset_utils import save_to_preset
 
     entry, folder = BACKBONES[written], tmp_path / "preset"
-    builder = getattr(_package().models, entry.cls)
+    builder = getattr(quiet_import("keras_cv").models, entry.cls)
     save_to_preset(builder(**{**entry.config, **changes, "include_rescaling": True}), str(folder))
     with pytest.raises(ConfigError, match=message) as caught:
         build_model(asked, weights=folder, shape=(64, 64, 8))
@@ -306,7 +309,10 @@ def test_a_preset_without_its_weight_file_is_refused(preset, tmp_path):
 
 
 def test_imagenet_names_are_presets_that_keras_cv_publishes():
-    published = {name: getattr(_package().models, entry.cls).presets_with_weights for name, entry in BACKBONES.items()}
+    published = {
+        name: getattr(quiet_import("keras_cv").models, entry.cls).presets_with_weights
+        for name, entry in BACKBONES.items()
+    }
     for name, preset_name in IMAGENET.items():
         assert preset_name in published[name]
     assert set(BACKBONES) - set(IMAGENET) == {"efficientnet_v2_b3"}

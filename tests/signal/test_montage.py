@@ -30,7 +30,7 @@ def test_bipolar_subtracts_named_electrodes(pairs: tuple[tuple[str, str], ...]) 
     assert result.shape == (2, 50, len(pairs))
     for k, (first, second) in enumerate(pairs):
         np.testing.assert_array_equal(result[0, :, k], eeg[:, column(first)] - eeg[:, column(second)])
-    np.testing.assert_array_equal(pair_rows(eeg, pairs), result[0].T)
+    np.testing.assert_array_equal(pair_rows(eeg.T, pairs), result[0].T)
 
 
 def test_differences_of_a_chain_telescope() -> None:

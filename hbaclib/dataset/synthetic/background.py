@@ -109,12 +109,8 @@ def _noise(
 
 
 def _place_gains(traits: Traits, place: str) -> np.ndarray:
-    front = traits.patch_points[:, 1]
-    if place == "back":
-        return np.exp(1.3 * (-front - 0.3))
-    if place == "front":
-        return np.exp(1.1 * (front - 0.2))
-    return np.ones(len(front))
+    slope, border = {"back": (-1.3, -0.3), "front": (1.1, 0.2), "wide": (0.0, 0.0)}[place]
+    return np.exp(slope * (traits.patch_points[:, 1] - border))
 
 
 def background(traits: Traits, n_samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -270,11 +270,8 @@ def _seizure(centre: float, before: float, after: float, ratio: float, rng: np.r
 
 
 def _sharpness(form: str, rng: np.random.Generator) -> float:
-    if form == "blunt":
-        return float(rng.uniform(0.05, 0.35))
-    if form == "delta":
-        return float(rng.uniform(0.0, 0.5))
-    return float(rng.uniform(0.5, 1.0))
+    low, high = {"blunt": (0.05, 0.35), "delta": (0.0, 0.5)}.get(form, (0.5, 1.0))
+    return float(rng.uniform(low, high))
 
 
 def _extent(kind: str, rng: np.random.Generator) -> tuple[float, float]:
