@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -134,8 +135,10 @@ def end_processes(processes: Iterable[psutil.Process]) -> None:
 
 def end_children() -> None:
     """End every process that this one has started, and those that they have, undisturbed by further signals."""
-    # A tracker that was just being started may be ended, too; that is no news where all ends.
+    # A tracker that was just being started may be ended, too; that is no news where all ends. Again at the end, as a
+    # thread that was catching warnings puts the filters back that it found.
     warnings.filterwarnings("ignore", message="resource_tracker")
+    atexit.register(warnings.filterwarnings, "ignore", message="resource_tracker")
     with _handled(signal.SIG_IGN, "SIGINT", "SIGTERM", "SIGHUP"):
         end_processes(psutil.Process().children(recursive=True))
 
