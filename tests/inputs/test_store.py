@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +59,10 @@ def test_every_sample_has_a_fold(folders: Folders) -> None:
     assert inputs.folds.index.name == "patient_id"
 
 
-def test_opens_in_milliseconds(folders: Folders) -> None:
-    open_inputs(*folders)
-    begin = time.perf_counter()
-    for _ in range(5):
-        open_inputs(*folders)
-    assert (time.perf_counter() - begin) / 5 < 0.2
+def test_opening_reads_no_array(folders: Folders) -> None:
+    inputs = open_inputs(*folders)
+    for name in ("kaggle", "eeg", "raw", "spectrogram_rows"):
+        assert isinstance(getattr(inputs, name), np.memmap), name
 
 
 def test_the_digest_changes_with_the_content_only(folders: Folders, copies: Folders) -> None:

@@ -2,7 +2,6 @@ import dataclasses
 import json
 import os
 import shutil
-import time
 
 import numpy as np
 import pandas as pd
@@ -278,11 +277,10 @@ def test_a_loss_that_is_not_a_number_stops_the_fit_and_saves_the_batch(tmp_path)
 
 def test_a_run_that_cannot_end_in_time_is_refused_at_its_start(arrays, tmp_path):
     recipe = tiny_recipe(**{"stages.0.epochs": 500})
-    begin = time.perf_counter()
     with pytest.raises(PlatformError, match=r"h are needed .* left of the session"):
         train(recipe, arrays, tmp_path, progress=False, session_hours=1 / 3600)
-    assert time.perf_counter() - begin < 60
     assert not list(tmp_path.glob("*.weights.h5"))
+    assert len(pd.read_csv(tmp_path / "fold-0.history.csv")) < 50, "of 500 epochs"
 
 
 def broken(arrays, **changes):
