@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +13,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest, write_table
-from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
+from hbaclib.conventions import (
+    EEG_RATE,
+    EEG_WINDOW,
+    SPECTROGRAM_STEP,
+    SPECTROGRAM_WINDOW,
+    SUBMISSION_COLUMNS,
+    VOTE_COLUMNS,
+)
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.platform import peak_megabytes
-from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
 from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
+from hbaclib.signal.plausibility import eeg_doubt, spectrogram_doubt
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 
@@ -30,6 +39,8 @@ SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", FROM_EEG)
 
 _BATCH, _RESERVE = 64, 0.05
+# Rows of a spectrogram with which its file reaches the end of the EEG, whose centre is its own.
+_ENOUGH_ROWS = SPECTROGRAM_WINDOW // 2 + EEG_WINDOW // (2 * EEG_RATE * SPECTROGRAM_STEP)
 
 
 @dataclass
@@ -108,8 +119,9 @@ def make_submission(
 ) -> Submission:
     """Predict every row of ``test.csv`` and write the submission.
 
-    A recording that cannot be read gets the class prior of the samples with at least 10 votes, and a line in the log.
-    If its spectrogram alone cannot be read, it is computed from the EEG.
+    A recording that cannot be read, or makes no sense (see `hbaclib.signal.plausibility`), gets the class prior of the
+    samples with at least 10 votes, and a line in the log. If its spectrogram alone cannot be read, makes no sense or
+    ends before the EEG does, it is computed from the EEG, which the log tells, too.
 
     Args:
         source: folder in the competition's format.
@@ -156,7 +168,7 @@ def make_submission(
             if windows:
                 _, eeg, power = zip(*windows.values(), strict=True)
                 found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
-                shares[list(windows)] = predictor.pool(found)
+                _put(shares, list(windows), predictor.pool(found), batch, start, log)
             clock.rows_left -= len(batch)
             bar.update(len(batch))
     table = pd.DataFrame(apply_floor(shares), columns=list(VOTE_COLUMNS))
@@ -255,16 +267,54 @@ def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Win
         log.append((-1 if recording.eeg_id is None else recording.eeg_id, message))
 
     try:
-        return next(cut_windows(recording, wanted, tell))
+        window = next(cut_windows(recording, wanted, tell))
+        fault = _spectrogram_fault(recording.spectrogram, window, tell) if wanted and recording.spectrogram else ""
     except HbacError as error:
-        fault = error
-    try:
-        window = next(cut_windows(replace(recording, spectrogram=None), wanted, tell))
-    except HbacError as error:
-        tell(f"class prior used, the EEG cannot be read ({error})")
+        fault = f"its file cannot be read ({error})"
+    if fault:
+        try:
+            # The first reading told of the columns.
+            window = next(cut_windows(replace(recording, spectrogram=None), wanted, lambda message: None))
+        except HbacError as error:
+            tell(f"class prior used, the EEG cannot be read ({error})")
+            return None
+    if reason := eeg_doubt(window[1]):
+        tell(f"class prior used, the EEG is not evaluated ({recording.eeg}: {reason})")
         return None
-    tell(f"spectrogram computed from the EEG, its file cannot be read ({fault})")
+    if fault:
+        tell(f"spectrogram computed from the EEG, {fault}")
     return window
+
+
+def _spectrogram_fault(path: Path, window: Window, tell: Callable[[str], None]) -> str:
+    """Why a file's ten minutes cannot be used, "" where they can; that their end is missing is told."""
+    rows = pq.read_metadata(path).num_rows
+    if rows < _ENOUGH_ROWS:
+        return f"its file is too short ({path}: {rows} rows, expected {SPECTROGRAM_WINDOW})"
+    assert window[2] is not None
+    if reason := spectrogram_doubt(window[2]):
+        return f"its file is not evaluated ({path}: {reason})"
+    if rows < SPECTROGRAM_WINDOW:
+        tell(f"{path}: {rows} rows, expected {SPECTROGRAM_WINDOW}; what is missing stays empty")
+    return ""
+
+
+def _put(
+    shares: np.ndarray,
+    rows: list[int],
+    found: np.ndarray,
+    batch: Sequence[Recording],
+    start: int,
+    log: list[tuple[int, str]],
+) -> None:
+    """Put what was found into its rows; what is NaN leaves the prior there, which is logged."""
+    known = np.isfinite(found).all(axis=1)
+    shares[np.array(rows)[known]] = found[known]
+    for row in np.array(rows)[~known]:
+        recording = batch[row - start]
+        log.append(
+            (-1 if recording.eeg_id is None else recording.eeg_id, f"class prior used, {NO_ANSWER} ({recording.eeg})")
+        )
 
 
 def _predict(
