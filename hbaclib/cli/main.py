@@ -100,17 +100,25 @@ def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | No
 @click.argument("data", type=FOLDER)
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
 def check(data: Path, jobs: int | None) -> None:
-    """Check every file of DATA, a folder in the competition's format, and list all faults."""
+    """Check every file of DATA, a folder in the competition's format, and list all faults.
+
+    Faulty is what cannot be read, and what makes no sense: no signal, another unit than µV, values beyond any
+    amplifier, clipped throughout.
+    """
     from hbaclib.dataset.competition import open_competition
     from hbaclib.platform import find_input
-    from hbaclib.stages.examine import check_recordings
+    from hbaclib.stages.examine import examine, faults_table, needed_recordings, notes_table
 
     folder = find_input("datasets", data)
     competition = open_competition(folder)
     with messages_aside():
-        faults = check_recordings(competition, n_jobs=jobs)
+        examined = examine(competition, needed_recordings(competition, test=True), n_jobs=jobs)
+    faults = faults_table(examined)
     for fault in faults.itertuples():
         click.echo(f"{fault.file}: {fault.problem}")
+    for note, files in notes_table(examined).groupby("note", sort=False)["file"]:
+        others = f" (and {len(files) - 1} more files)" if len(files) > 1 else ""
+        click.echo(f"note: {files.iloc[0]}: {note}{others}")
     rows = 0 if competition.test is None else len(competition.test)
     click.echo(
         f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "
