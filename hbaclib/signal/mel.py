@@ -22,6 +22,7 @@ from scipy import linalg, sparse
 
 from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
 from hbaclib.errors import ConfigError, DataError
+from hbaclib.signal.missing import absent_chains, check_way, fill_from_neighbours
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, of_each, pair_table
 
 N_FFT = 1024
@@ -32,8 +33,9 @@ DYNAMIC_RANGE = 80.0
 # librosa's amin: power below it counts as this much.
 _LEAST_POWER = np.float32(1e-10)
 _FLOOR = np.float32(10 ** (-DYNAMIC_RANGE / 10))
-# A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG.
-_FLAT_SHARE = 1e-6
+FLAT_SHARE = 1e-6
+"""A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG."""
+
 _MIN_SECONDS = 4
 # Of the waves, by interpolation from the chosen bins; a few bins more than this needs keep the weights small.
 _INTERPOLATION_ERROR = 1e-13
@@ -158,14 +160,21 @@ def _chain_powers(
         yield (transform.mel @ even).reshape(-1, len(chain), n_frames)
 
 
-def _pairs(recording: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 16 differences as rows, and which of them are constant up to the rounding of parallel electrodes."""
-    electrodes = np.ascontiguousarray(fill_missing(recording).T)
+def _pairs(recording: np.ndarray, flat: str) -> tuple[np.ndarray, np.ndarray]:
+    """The 16 differences as rows, and which of them are constant up to the rounding of parallel electrodes.
+
+    The pairs of a chain of which nothing was recorded count as constant.
+    """
+    filled = fill_missing(recording) if flat == "public" else fill_from_neighbours(recording)
+    electrodes = np.ascontiguousarray(filled.T)
     first, second = pair_table(LONGITUDINAL_PAIRS)
     rows = electrodes[first] - electrodes[second]
     peak = np.maximum(electrodes.max(axis=-1), -electrodes.min(axis=-1))
     span = rows.max(axis=-1) - rows.min(axis=-1)
-    return rows, span <= _FLAT_SHARE * np.maximum(peak[first], peak[second])
+    constant = span <= FLAT_SHARE * np.maximum(peak[first], peak[second])
+    if filled is not recording:
+        constant |= np.repeat(absent_chains(recording).all(axis=1), len(constant) // len(CHAINS))
+    return rows, constant
 
 
 def _plane(power: np.ndarray, flat: np.ndarray, reference: float | None) -> np.ndarray:
@@ -208,13 +217,15 @@ def eeg_spectrogram(
 
     Per chain of the longitudinal bipolar montage: mel power of each of the four pairs (Hann window, FFT of 1024, hop
     ``n_samples // 256``), decibels down to -80, scaled as ``(dB + 40) / 40``, mean over the pairs. Missing samples
-    count as the electrode's mean, an electrode without any sample as 0.
+    are filled from the electrode's neighbours, whatever the reference is.
 
     Args:
         eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 4 s; 10,000 samples for the
             networks. NaN allowed.
-        flat: what a constant pair becomes before the mean: "dark" = -1, or "public" = whatever the formula gives, which
-            is +1, the brightest value, for a pair of zeros (for weights trained on the public spectrograms).
+        flat: what a constant pair becomes before the mean: "dark" = -1, and so does a chain of which nothing was
+            recorded; or "public" = whatever the formula gives, which is +1, the brightest value, for a pair of zeros.
+            "public" also fills missing samples as the public notebooks do, by the electrode's mean, and an electrode
+            without any sample by 0 (both for weights trained on the public spectrograms).
         reference: "pair" = decibels relative to the pair's own maximum over the whole recording, range [-1, 1]; or a
             power, the same for all, which keeps absolute amplitude: -1 is then 80 dB below it, nothing is cut above.
         centre_seconds: spread the 256 frames over so many seconds in the middle of the recording (a zoom); the pair's
@@ -236,8 +247,7 @@ def eeg_spectrogram(
     and ``power_to_db``.
     """
     recordings = as_eeg(eeg, min_samples=_MIN_SECONDS * EEG_RATE)
-    if flat not in ("dark", "public"):
-        raise ConfigError(f"flat = {flat!r}; expected 'dark' or 'public'")
+    check_way(flat)
     level = None if reference == "pair" else reference
     if level is not None and not (isinstance(level, (int, float)) and level > 0):
         raise ConfigError(f"reference = {reference!r}; expected 'pair' or a positive power")
@@ -255,7 +265,7 @@ def eeg_spectrogram(
     def image(recording: np.ndarray) -> np.ndarray:
         # One chain at a time: products of one fixed shape make a recording's bits independent of the batch, and the
         # scratch arrays stay in the cache.
-        rows, constant = _pairs(recording)
+        rows, constant = _pairs(recording, flat)
         dark = np.split(constant & (flat == "dark"), len(CHAINS))
         powers = _chain_powers(rows, window, centres, transform)
         return np.stack([_plane(*each, level) for each in zip(powers, dark, strict=True)], axis=-1)

@@ -18,6 +18,13 @@ from scipy import ndimage, signal
 from hbaclib.conventions import CHAINS, EEG_RATE, REGIONS, SPECTROGRAM_BINS, SPECTROGRAM_NFFT, SPECTROGRAM_STEP
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
+from hbaclib.signal.missing import (
+    LONGEST_INTERPOLATED_GAP,
+    absent_chains,
+    check_way,
+    fill_from_neighbours,
+    holds_nan,
+)
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_rows
 
 WINDOW = 4 * EEG_RATE
@@ -25,9 +32,6 @@ STEP = SPECTROGRAM_STEP * EEG_RATE
 HALF = WINDOW // 2
 N_TAPERS = 3
 TIME_BANDWIDTH = 2.0
-LONGEST_INTERPOLATED_GAP = 3
-"""Missing samples in a row that are interpolated; longer blocks make the rows of the region NaN."""
-
 LOWEST_RATE = 100.0
 N_PAIRS = len(LONGITUDINAL_PAIRS) // len(REGIONS)
 _BAND = (0.5, 40.0)
@@ -62,13 +66,25 @@ def _projections(dtype: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.nd
     return factors[0], factors[1]
 
 
-def _fill_gaps(electrodes: np.ndarray, missing: np.ndarray, long: np.ndarray) -> None:
-    """Interpolate short gaps and put 0 into long ones, in place."""
-    sample = np.arange(electrodes.shape[-1])
+def _long_gaps(missing: np.ndarray) -> np.ndarray:
+    """Runs of missing samples (rows, n_samples) that are too long to interpolate."""
+    return ndimage.binary_opening(missing, np.ones((1, LONGEST_INTERPOLATED_GAP + 1)))
+
+
+def _filled(recording: np.ndarray, flat: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The electrodes as rows without NaN, and the samples (4, n_samples) that a region lacks, None where none does."""
+    if not holds_nan(recording):
+        return np.ascontiguousarray(recording.T), None
+    if flat != "public":
+        return np.ascontiguousarray(fill_from_neighbours(recording).T), _long_gaps(absent_chains(recording))
+    electrodes = np.array(recording.T, order="C")
+    missing = np.isnan(electrodes)
+    long, sample = _long_gaps(missing), np.arange(len(recording))
     for row, hole in zip(electrodes, missing, strict=True):
         if hole.any() and not hole.all():
             row[hole] = np.interp(sample[hole], sample[~hole], row[~hole])
     electrodes[long] = 0
+    return electrodes, np.stack([long[[electrode_index(name) for name in CHAINS[k]]].any(axis=0) for k in REGIONS])
 
 
 def _resample(rows: np.ndarray, rate: float) -> np.ndarray:
@@ -79,24 +95,18 @@ def _resample(rows: np.ndarray, rate: float) -> np.ndarray:
     return np.ascontiguousarray(resampled, dtype=rows.dtype)
 
 
-def _touched(long: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
-    """Which windows (n_rows,) of each region (4,) hold a sample of a long gap."""
-    n = long.shape[-1]
-    count = np.concatenate([np.zeros((len(long), 1), int), long.cumsum(axis=-1)], axis=-1)
+def _touched(lost: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
+    """Which windows (n_rows,) of each region (4,) hold a sample that it lacks."""
+    n = lost.shape[-1]
+    count = np.concatenate([np.zeros((len(lost), 1), int), lost.cumsum(axis=-1)], axis=-1)
     begin = np.clip(np.floor(starts * rate / EEG_RATE), 0, n).astype(int)
     end = np.clip(np.ceil((starts + WINDOW) * rate / EEG_RATE), 0, n).astype(int)
-    touched = count[:, end] > count[:, begin]
-    return np.array([touched[[electrode_index(name) for name in CHAINS[region]]].any(axis=0) for region in REGIONS])
+    return count[:, end] > count[:, begin]
 
 
-def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
+def _one(recording: np.ndarray, rate: float, starts: np.ndarray, flat: str) -> np.ndarray:
     """(n_samples, 20) to (n_rows, 4, 100), in its own precision."""
-    electrodes = np.array(recording.T, order="C")
-    missing = np.isnan(electrodes)
-    # Missing samples in runs that are too long to interpolate.
-    long = ndimage.binary_opening(missing, np.ones((1, LONGEST_INTERPOLATED_GAP + 1))) if missing.any() else None
-    if long is not None:
-        _fill_gaps(electrodes, missing, long)
+    electrodes, lost = _filled(recording, flat)
     power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), electrodes.dtype)
     gains = band_pass_gain(*_BAND, _ORDER), notch_gain
     for k, region in enumerate(REGIONS):
@@ -106,8 +116,8 @@ def _one(recording: np.ndarray, rate: float, starts: np.ndarray) -> np.ndarray:
         rows = zero_phase(_resample(rows, rate), *gains, margin=HALF)
         windows = np.lib.stride_tricks.sliding_window_view(rows, WINDOW, axis=-1)
         power[:, k] = _density(windows[:, starts[0] + HALF :: STEP][:, : len(starts)])
-    if long is not None:
-        power[_touched(long, starts, rate).T] = np.nan
+    if lost is not None:
+        power[_touched(lost, starts, rate).T] = np.nan
     return power
 
 
@@ -129,7 +139,12 @@ def _density(windows: np.ndarray) -> np.ndarray:
 
 
 def kaggle_spectrogram(
-    eeg: np.ndarray, sampling_rate: float = 200.0, first_centre: float = 1.0, *, dtype: DTypeLike = np.float32
+    eeg: np.ndarray,
+    sampling_rate: float = 200.0,
+    first_centre: float = 1.0,
+    *,
+    dtype: DTypeLike = np.float32,
+    flat: str = "dark",
 ) -> np.ndarray:
     """Make the competition's spectrogram of an EEG.
 
@@ -138,25 +153,28 @@ def kaggle_spectrogram(
     over the four pairs of each chain.
 
     Args:
-        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV, at least 4 s. Gaps of up to 3 missing samples are
-            interpolated.
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV, at least 4 s. Missing samples are filled from the
+            electrode's neighbours, whatever the reference is.
         sampling_rate: Hz, at least 100; other rates than 200 are resampled first.
         first_centre: second of the recording on which the first window is centred. A recording that starts with its
             spectrogram has 1.0; a 50-s EEG in the centre of its 600-s window 2.0 (rows 138..161 of the 300).
         dtype: precision of computation and result, float32 or float64.
+        flat: "public" fills nothing but gaps of up to 3 samples, each electrode by itself; the rows whose window
+            touches a longer gap are NaN in the regions that use the electrode, as in the competition's files.
 
     Returns:
         (n_rows, 400) or (n, n_rows, 400) power density in µV²/Hz, unrounded, columns as SPECTROGRAM_COLUMNS; row i is
-        centred at ``first_centre + 2 i`` s, and there are as many rows as have their centre inside the recording. The
-        rows whose window touches a longer gap are NaN in the regions that use the electrode.
+        centred at ``first_centre + 2 i`` s, and there are as many rows as have their centre inside the recording. NaN
+        are the rows whose window touches a gap of more than 3 samples in all five electrodes of the region.
 
     Raises:
         DataError: malformed EEG, a rate below 100 Hz, a recording below 4 s, a first centre outside the recording.
-        ConfigError: another ``dtype``.
+        ConfigError: another ``dtype``, an unknown ``flat``.
 
     Source: reconstructed from public EEG/spectrogram pairs; consistent with bdsp-core's Rapid_IIIC_Labeling_GUI. The
     multitaper estimate is D. J. Thomson's, 1982.
     """
+    check_way(flat)
     if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ConfigError(f"dtype = {dtype!r}; expected float32 or float64")
     rate = float(sampling_rate)
@@ -173,4 +191,4 @@ def kaggle_spectrogram(
     n_rows = int(np.ceil((duration - first_centre) / SPECTROGRAM_STEP))
     starts = round(first_centre * EEG_RATE) - HALF + STEP * np.arange(n_rows)
     shape = (n_rows, len(REGIONS) * len(SPECTROGRAM_BINS))
-    return of_each(recordings, lambda one: _one(one, rate, starts).reshape(shape), shape, dtype)
+    return of_each(recordings, lambda one: _one(one, rate, starts, flat).reshape(shape), shape, dtype)

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from hbaclib.conventions import EEG_RATE, RAW_PAIRS
+from hbaclib.conventions import CHAINS, EEG_RATE, RAW_PAIRS
 from hbaclib.errors import DataError
 from hbaclib.signal.filters import REFLECTION, Gain, band_pass_gain, zero_phase
+from hbaclib.signal.missing import absent_chains, check_way, fill_from_neighbours
 from hbaclib.signal.montage import as_eeg, of_each, pair_rows
 
 CLIP = 1024.0
@@ -21,6 +22,8 @@ STEP = 5
 """Every so many samples are kept of a whole recording (40 Hz)."""
 
 FILTER_ORDER = 4
+# The signals that lie within each region's chain.
+_OF_CHAIN = tuple([k for k, pair in enumerate(RAW_PAIRS) if set(pair) <= set(chain)] for chain in CHAINS.values())
 # Of a filter of that order, run both ways, some 1e-5 of the impulse response is left this many periods of the slowest
 # frequency in it after the impulse.
 _SETTLING_PERIODS = 12
@@ -45,29 +48,33 @@ def raw_signals(
     *,
     band: tuple[float, float] | None = None,
     seconds: float | None = None,
+    flat: str = "dark",
 ) -> np.ndarray:
     """Give the eight bipolar signals as the raw-EEG networks read them.
 
-    Differences as RAW_PAIRS; NaN becomes 0; clipped to ±1,024 µV; divided by 32; zero-phase Butterworth filter of order
-    4 over the whole recording, mirrored at its ends for as long as the filter remembers; then every 5th sample of it
-    (40 Hz), or a stretch at the full 200 Hz.
+    Missing samples are filled from the electrode's neighbours; differences as RAW_PAIRS; clipped to ±1,024 µV; divided
+    by 32; zero-phase Butterworth filter of order 4 over the whole recording, mirrored at its ends for as long as the
+    filter remembers; then every 5th sample of it (40 Hz), or a stretch at the full 200 Hz.
 
     Args:
         eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 1 s. NaN allowed.
         low_pass: cut-off, Hz (the public 20 Hz lies at the Nyquist frequency of 40 Hz and aliases); None: no filter.
         band: (low, high) in Hz, a band-pass in place of the low-pass.
         seconds: length of the stretch in the middle that is kept at 200 Hz; None: the whole recording at 40 Hz.
+        flat: "public" fills nothing: a difference of which a sample is missing is 0 there, as in the public notebooks.
 
     Returns:
-        float32 within ±32, (2000, 8) or (n, 2000, 8) for 50 s at 40 Hz and for 10 s at 200 Hz. A missing electrode
-        gives 0 in its signals.
+        float32 within ±32, (2000, 8) or (n, 2000, 8) for 50 s at 40 Hz and for 10 s at 200 Hz. The signals
+        of a chain of which nothing was recorded are 0.
 
     Raises:
         DataError: malformed EEG, a filter edge above the Nyquist frequency of the result, a stretch that is longer than
             the recording.
+        ConfigError: an unknown ``flat``.
 
     Source: raw branch of public WaveNet notebooks of the competition (C. Deotte, 2024), with a zero-phase filter.
     """
+    check_way(flat)
     recordings = as_eeg(eeg, min_samples=EEG_RATE)
     n_samples = recordings.shape[-2]
     rate = EEG_RATE / STEP if seconds is None else EEG_RATE
@@ -87,13 +94,19 @@ def raw_signals(
         first = (n_samples - length) // 2
         kept = slice(first, first + length)
     shape = (len(range(*kept.indices(n_samples))), len(RAW_PAIRS))
-    return of_each(recordings, lambda one: _one(one, gain, reflection, kept).T, shape, np.float32)
+    return of_each(recordings, lambda one: _one(one, gain, reflection, kept, flat).T, shape, np.float32)
 
 
-def _one(recording: np.ndarray, gain: Gain | None, reflection: int, kept: slice) -> np.ndarray:
+def _one(recording: np.ndarray, gain: Gain | None, reflection: int, kept: slice, flat: str) -> np.ndarray:
     """(n_samples, 20) to (8, n_kept)."""
-    rows = pair_rows(np.ascontiguousarray(recording.T), RAW_PAIRS)
-    rows[np.isnan(rows)] = 0
+    filled = recording if flat == "public" else fill_from_neighbours(recording)
+    rows = pair_rows(np.ascontiguousarray(filled.T), RAW_PAIRS)
+    if filled is recording:
+        rows[np.isnan(rows)] = 0
+    else:
+        for signals, absent in zip(_OF_CHAIN, absent_chains(recording), strict=True):
+            if absent.all():
+                rows[signals] = 0
     np.clip(rows, -CLIP, CLIP, out=rows)
     rows /= SCALE
     if gain is None:
@@ -105,11 +118,12 @@ def _one(recording: np.ndarray, gain: Gain | None, reflection: int, kept: slice)
     return np.clip(rows, -CLIP / SCALE, CLIP / SCALE)
 
 
-def signals_200hz(eeg: np.ndarray) -> np.ndarray:
+def signals_200hz(eeg: np.ndarray, *, flat: str = "dark") -> np.ndarray:
     """Give the eight bipolar signals at the full 200 Hz, unfiltered, for crops and bands that are chosen in training.
 
     Args:
         eeg: as for `raw_signals`.
+        flat: as for `raw_signals`.
 
     Returns:
         float32 within ±32, (n_samples, 8) or (n, n_samples, 8).
@@ -117,4 +131,4 @@ def signals_200hz(eeg: np.ndarray) -> np.ndarray:
     Raises:
         DataError: malformed EEG.
     """
-    return raw_signals(eeg, None, seconds=np.asarray(eeg).shape[-2] / EEG_RATE)
+    return raw_signals(eeg, None, seconds=np.asarray(eeg).shape[-2] / EEG_RATE, flat=flat)

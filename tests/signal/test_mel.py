@@ -77,7 +77,7 @@ RECORDINGS = {
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_equals_librosa(name: str) -> None:
     eeg = RECORDINGS[name]()
-    image = eeg_spectrogram(eeg)
+    image = eeg_spectrogram(eeg, flat="public" if np.isnan(eeg).any() else "dark")
     assert image.shape == (128, 256, 4)
     assert image.dtype == np.float32
     assert image.min() >= -1

@@ -160,21 +160,21 @@ def test_other_rates_give_the_same_spectrogram(rate: float) -> None:
     np.testing.assert_allclose(single[3:-3], expected[3:-3], rtol=0.01)
 
 
-def test_short_gaps_are_interpolated() -> None:
+def test_in_public_short_gaps_are_interpolated() -> None:
     eeg = noise(4, 4000)
     eeg[1000:1003, column("F3")] = np.nan
     eeg[0, column("O2")] = np.nan
     filled = eeg.copy()
     filled[1000:1003, column("F3")] = np.interp([1, 2, 3], [0, 4], eeg[[999, 1003], column("F3")])
     filled[0, column("O2")] = eeg[1, column("O2")]
-    np.testing.assert_allclose(kaggle_spectrogram(eeg), kaggle_spectrogram(filled), rtol=1e-5)
+    np.testing.assert_allclose(kaggle_spectrogram(eeg, flat="public"), kaggle_spectrogram(filled), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("begin", "end"), [(2000, 2004), (0, 700), (9000, 10_000), (600, 601 + 5000)])
-def test_longer_gaps_mark_the_rows_and_regions_they_touch(begin: int, end: int) -> None:
+def test_in_public_longer_gaps_mark_the_rows_and_regions_they_touch(begin: int, end: int) -> None:
     eeg = noise(5)
     eeg[begin:end, column("T4")] = np.nan
-    result = kaggle_spectrogram(eeg)
+    result = kaggle_spectrogram(eeg, flat="public")
     rows = result.reshape(len(result), 4, 100)
     start = 400 * np.arange(len(result)) - 200
     touched = (start < end) & (start + 800 > begin)
@@ -190,23 +190,39 @@ def test_longer_gaps_mark_the_rows_and_regions_they_touch(begin: int, end: int) 
     np.testing.assert_array_equal(rows[:, others], expected[:, others])
 
 
-def test_an_electrode_of_two_chains_marks_both_and_ekg_none() -> None:
+def test_in_public_an_electrode_of_two_chains_marks_both_and_ekg_none() -> None:
     eeg = noise(6, 2000)
     eeg[:, column("O1")] = np.nan
     eeg[:, column("EKG")] = np.nan
     eeg[:, column("Cz")] = np.nan
-    missing = np.isnan(kaggle_spectrogram(eeg)).reshape(-1, 4, 100)
+    missing = np.isnan(kaggle_spectrogram(eeg, flat="public")).reshape(-1, 4, 100)
     assert missing[:, [0, 2]].all()
     assert not missing[:, [1, 3]].any()
 
 
-def test_gaps_at_other_rates_mark_the_same_seconds() -> None:
+def test_in_public_gaps_at_other_rates_mark_the_same_seconds() -> None:
     eeg = _sampled(500.0)
     eeg[round(10.2 * 500) : round(12.6 * 500), column("Fp2")] = np.nan
-    missing = np.isnan(kaggle_spectrogram(eeg, 500.0)).reshape(-1, 4, 100).all(axis=-1)
+    missing = np.isnan(kaggle_spectrogram(eeg, 500.0, flat="public")).reshape(-1, 4, 100).all(axis=-1)
     centre = 1 + 2 * np.arange(len(missing))
     np.testing.assert_array_equal(missing[:, REGIONS.index("RL")], (centre - 2 < 12.6) & (centre + 2 > 10.2))
     assert not missing[:, REGIONS.index("LL")].any()
+
+
+def test_only_gaps_of_all_electrodes_of_a_region_mark_rows() -> None:
+    eeg = noise(5)
+    eeg[2000:2600, column("T4")] = np.nan
+    eeg[3000:5000, [column(name) for name in CHAINS["RL"]]] = np.nan
+    eeg[6000:6003] = np.nan  # as short as what is bridged
+    missing = np.isnan(kaggle_spectrogram(eeg)).reshape(-1, 4, 100)
+    start = 400 * np.arange(len(missing)) - 200
+    np.testing.assert_array_equal(missing[:, 1].all(axis=1), (start < 5000) & (start + 800 > 3000))
+    np.testing.assert_array_equal(missing[:, 1].all(axis=1), missing.any(axis=(1, 2)))
+    slow = _sampled(500.0)
+    slow[round(10.2 * 500) : round(12.6 * 500)] = np.nan
+    missing = np.isnan(kaggle_spectrogram(slow, 500.0)).reshape(-1, 4, 100).all(axis=(1, 2))
+    centre = 1 + 2 * np.arange(len(missing))
+    np.testing.assert_array_equal(missing, (centre - 2 < 12.6) & (centre + 2 > 10.2))
 
 
 def test_batch_and_single_are_the_same() -> None:
@@ -246,7 +262,8 @@ def test_any_rate_length_and_gap(rate: float, seconds: float, first_centre: floa
     eeg = np.random.default_rng(0).standard_normal((n, 20)).astype(np.float32) * 20
     electrode, where, length = gap
     eeg[int(where * n) : int(where * n) + length, electrode] = np.nan
-    result = kaggle_spectrogram(eeg, rate, first_centre)
+    assert np.isfinite(kaggle_spectrogram(eeg, rate, first_centre)).all(), "one electrode makes no row NaN"
+    result = kaggle_spectrogram(eeg, rate, first_centre, flat="public")
     centres = first_centre + 2 * np.arange(len(result) + 1)
     assert result.shape[1] == 400
     assert centres[-2] < n / rate <= centres[-1]

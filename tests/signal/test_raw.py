@@ -39,7 +39,7 @@ def _wild() -> np.ndarray:
 @pytest.mark.parametrize("cutoff", [16.0, 20.0, 8.0, 4.0, 1.0])
 def test_whole_recording_at_40_hz(cutoff: float) -> None:
     eeg = _wild()
-    signals = raw_signals(eeg, cutoff)
+    signals = raw_signals(eeg, cutoff, flat="public")
     assert signals.shape == (2000, 8)
     assert signals.dtype == np.float32
     np.testing.assert_allclose(signals, _slow(eeg, cutoff)[::5], atol=2e-5)
@@ -48,14 +48,14 @@ def test_whole_recording_at_40_hz(cutoff: float) -> None:
 def test_ten_seconds_at_200_hz_have_no_ends_of_their_own() -> None:
     eeg = _wild()
     expected = _slow(eeg, 16.0)
-    np.testing.assert_allclose(raw_signals(eeg, seconds=10), expected[4000:6000], atol=2e-5)
-    np.testing.assert_allclose(raw_signals(eeg, seconds=20.99), expected[2901:7099], atol=2e-5)
+    np.testing.assert_allclose(raw_signals(eeg, seconds=10, flat="public"), expected[4000:6000], atol=2e-5)
+    np.testing.assert_allclose(raw_signals(eeg, seconds=20.99, flat="public"), expected[2901:7099], atol=2e-5)
     assert raw_signals(eeg, seconds=50).shape == (10_000, 8)
 
 
 def test_band_in_place_of_the_low_pass_at_200_hz() -> None:
     eeg = _wild()
-    high = raw_signals(eeg, band=(20.0, 60.0), seconds=10)
+    high = raw_signals(eeg, band=(20.0, 60.0), seconds=10, flat="public")
     np.testing.assert_allclose(high, _slow(eeg, (20.0, 60.0))[4000:6000], atol=2e-5)
 
 
@@ -65,7 +65,7 @@ def test_band_in_place_of_the_low_pass_at_200_hz() -> None:
 def test_bands_at_40_hz_up_to_the_ends(band: tuple[float, float]) -> None:
     eeg = _wild()
     expected = _slow(eeg, band)[::5]
-    signals = raw_signals(eeg, band=band)
+    signals = raw_signals(eeg, band=band, flat="public")
     assert expected.std() > 0.05
     np.testing.assert_allclose(signals, expected, rtol=0, atol=1e-4)
     inside = slice(300, -300)  # 7.5 s
@@ -143,11 +143,11 @@ def test_always_finite_and_within_32(n: int, mask: np.ndarray, scale: float, sec
     np.testing.assert_array_equal(signals[1], raw_signals(eeg[1], seconds=seconds))
 
 
-def test_missing_electrode_gives_zero_in_its_signals_only() -> None:
+def test_in_public_a_missing_electrode_gives_zero_in_its_signals_only() -> None:
     eeg = noise(3)
     eeg[:, column("C4")] = np.nan
     silent = [k for k, pair in enumerate(RAW_PAIRS) if "C4" in pair]
-    signals = raw_signals(eeg)
+    signals = raw_signals(eeg, flat="public")
     assert (signals[:, silent] == 0).all()
     assert (np.abs(signals).max(axis=0) > 0).sum() == 8 - len(silent)
 
