@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from hbaclib.conventions import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
 from hbaclib.errors import DataFileError, list_some
 from hbaclib.recordings.columns import reorder
+from hbaclib.recordings.found import arrow_source
 
 
 def read_eeg(path: str | Path) -> np.ndarray:
@@ -83,7 +84,7 @@ def _load(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, str | None]:
     """Read columns by name into one float32 array (n_rows, n_columns), each column contiguous as in the file."""
     try:
         # One thread: recordings are read in parallel by processes.
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(arrow_source(path), memory_map=True) as file:
             note = reorder(file.schema_arrow.names, columns, path)
             table = file.read(columns=None if note is None else list(columns), use_threads=False)
     except FileNotFoundError:
