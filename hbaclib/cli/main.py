@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import click
 
 from hbaclib import __version__
 from hbaclib.cli.kaggle import kaggle
+from hbaclib.cli.messages import give_up_output, plain_streams, sentence, tell
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
-from hbaclib.errors import HbacError
+from hbaclib.errors import printable
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
 
 
@@ -25,6 +25,10 @@ class _Group(click.Group):
     The exit code is 1 after an `HbacError` or an error of the system, 130 after Ctrl-C, 128 and its number after
     another signal that asks to end.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with plain_streams():
+            return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -38,27 +42,27 @@ class _Group(click.Group):
                     end_children()
                     raise stopped from None
         except BrokenPipeError:
-            # Who reads has seen enough; at the end Python would write what is left.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(1)
-        except HbacError as error:
-            click.echo(f"hbac: {error}", err=True)
-            ctx.exit(1)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"hbac: {where}{error.strerror or error}", err=True)
+            # Who reads has seen enough.
+            give_up_output()
             ctx.exit(1)
         except KeyboardInterrupt as error:
             how = "interrupted" if not isinstance(error, Stopped) else f"stopped by {error}"
-            click.echo(f"hbac: {how}; the same command continues where it stopped", err=True)
+            tell(f"{how}; the same command continues where it stopped")
             ctx.exit(error.code if isinstance(error, Stopped) else 130)
+        except Exception as error:
+            told = sentence(error)
+            if told is None:
+                raise
+            tell(told)
+            give_up_output(unless_whole=True)
+            ctx.exit(1)
 
 
 def _value(text: str) -> Any:
     """A parameter's value: JSON where it is JSON (numbers, true, lists), else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -110,7 +114,7 @@ def check(data: Path, jobs: int | None) -> None:
     with messages_aside():
         faults = check_recordings(competition, n_jobs=jobs)
     for fault in faults.itertuples():
-        click.echo(f"{fault.file}: {fault.problem}")
+        click.echo(printable(f"{fault.file}: {fault.problem}"))
     rows = 0 if competition.test is None else len(competition.test)
     click.echo(
         f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "

@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 import click
 
 from hbaclib.cli.form import form_options
+from hbaclib.cli.messages import sentence
+from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
+from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.errors import DataError, HbacError
+from hbaclib.errors import DataError, HbacError, printable
+from hbaclib.processes import without_remarks
 
 if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording, Window
@@ -55,6 +59,7 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
               help="Where in the spectrogram file the EEG file begins; without it both have one centre.")  # fmt: skip
 @form_options
 @MODULES
+@without_remarks(REMARKS)
 def predict(
     artefacts: Path,
     inputs: tuple[Path, ...],
@@ -103,10 +108,6 @@ def predict(
         sys.exit(1)
 
 
-def _tell(message: str) -> None:
-    click.echo(f"hbac: {message}", err=True)
-
-
 def _write_table(
     artefacts: Path,
     recordings: list[Recording],
@@ -140,11 +141,11 @@ def _write_table(
             for recording in bar:
                 try:
                     yield from cut(recording, wanted)
-                except HbacError as error:
+                except (HbacError, OSError, UnicodeError) as error:
                     if len(recordings) == 1:
                         raise
-                    faults.append(str(error))
-                    bar.write(f"hbac: {error}", file=sys.stderr)
+                    faults.append(sentence(error) or str(error))
+                    bar.write(f"hbac: {printable(faults[-1])}", file=sys.stderr)
 
         columns = list(FILE_COLUMNS) if recordings[0].eeg_id is None else ["eeg_id"]
         cut_now, header = windows(), True

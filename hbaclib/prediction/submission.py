@@ -23,6 +23,7 @@ from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.platform import peak_megabytes
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
+from hbaclib.recordings.found import recording_files
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 
@@ -139,7 +140,7 @@ def make_submission(
         log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
     wanted = predictor.sees_spectrograms
     if wanted and spectrograms == "files" and recordings[0].spectrogram is None:
-        if any((Path(source) / "train_spectrograms").glob("*.parquet")):
+        if recording_files(Path(source) / "train_spectrograms"):
             raise DataFileError(
                 f"{Path(source) / 'test_spectrograms'}: no files; add them, or compute them: "
                 "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,10 +17,14 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECT
 from hbaclib.dataset.competition import Competition
 from hbaclib.dataset.from_eeg import RowsOfEeg, place
 from hbaclib.dataset.tables import read_test_csv
-from hbaclib.errors import DataFileError, list_some
+from hbaclib.errors import DataFileError, list_some, printable
+from hbaclib.files import FOLDER, kind_of
+from hbaclib.recordings.found import check_file, recordings_and_notes, told_passed_over
 from hbaclib.recordings.opened import KEPT, OpenedRecording, open_recording
 from hbaclib.recordings.parquet import load_spectrogram
 from hbaclib.signal.plausibility import spectrogram_doubt
+
+log = logging.getLogger(__name__)
 
 FROM_EEG, NONE = "from_eeg", "none"
 _MARGIN = (SPECTROGRAM_WINDOW * SPECTROGRAM_STEP - EEG_WINDOW / EEG_RATE) / 2
@@ -73,18 +78,22 @@ def find_recordings(inputs: Sequence[Path], spectrogram: str | None) -> list[Rec
     """
     eegs: list[Path] = []
     for path in inputs:
-        if not path.exists():
-            raise DataFileError(f"{path}: no such file or folder; expected EEG files (Parquet) or a folder of them")
-        found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        if kind_of(path) != FOLDER:
+            check_file(path, "EEG files (Parquet) or a folder of them")
+            eegs.append(path)
+            continue
+        found, notes = recordings_and_notes(path)
         if not found:
-            names = list_some(sorted(part.name for part in path.iterdir())) or "nothing"
+            names = list_some(notes or sorted(part.name for part in path.iterdir())) or "nothing"
             raise DataFileError(f"{path}: found {names}; expected *.parquet, or (as the only input) test.csv")
+        if notes:
+            log.warning("%s", told_passed_over(path, notes))
         eegs += found
     if spectrogram in (None, FROM_EEG, NONE):
         return [Recording(path) for path in eegs]
     place = Path(str(spectrogram))
-    if not place.exists():
-        raise DataFileError(f"{place}: no such file or folder; expected spectrograms, {FROM_EEG} or {NONE}")
+    if kind_of(place) != FOLDER:
+        check_file(place, f"spectrograms, {FROM_EEG} or {NONE}")
     if place.is_file() and len(eegs) > 1:
         raise DataFileError(f"{place}: one spectrogram for {len(eegs)} EEG files; expected a folder of as many")
     return [Recording(path, spectrogram=place / path.name if place.is_dir() else place) for path in eegs]
@@ -120,13 +129,14 @@ def cut_windows(
         # A fault is told before the first window, wherever it lies.
         eeg.verify()
         starts = _starts(recording.eeg, eeg.n_samples, (0.0, 0) if recording.eeg_id is not None else window)
+        shown = printable(recording.eeg, one_line=True)
         computed = _Computed(eeg, opened)
         file = _File(recording, eeg, starts, begins) if wanted and recording.spectrogram else None
         for start in starts:
             power = None
             if wanted:
                 power = file.take(start, computed, tell) if file else computed.take(start)
-            name = (recording.eeg_id,) if recording.eeg_id is not None else (str(recording.eeg), start / EEG_RATE)
+            name = (recording.eeg_id,) if recording.eeg_id is not None else (shown, start / EEG_RATE)
             yield name, np.ascontiguousarray(eeg.read(start, start + EEG_WINDOW)), power
 
 

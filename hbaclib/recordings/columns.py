@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hbaclib.conventions import CHAINS, EEG_COLUMNS
-from hbaclib.errors import DataFileError, list_some
+from hbaclib.errors import DataFileError, list_some, printable
 
 NEEDED = frozenset(name for chain in CHAINS.values() for name in chain)
 """Electrodes that the networks see; without the others a recording can be read."""
@@ -133,9 +133,8 @@ def find_electrodes(found: Sequence[str], path: Path, given: Mapping[str, str] |
 
 
 def shown(name: object) -> str:
-    """A name from a file as it is written in messages: what is not printable is escaped."""
-    text = str(name)
-    return text if text.isprintable() else ascii(text)[1:-1]
+    """A name from a file as it is written in messages."""
+    return printable(name, one_line=True)
 
 
 def electrode_named(name: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.errors import ConfigError, DataError, DataFileError, list_some
 from hbaclib.platform import available_memory
 from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
+from hbaclib.recordings.found import arrow_source
 from hbaclib.recordings.metadata import statements
 from hbaclib.recordings.rate import check_times, stated_rate, time_columns
 from hbaclib.recordings.units import MICROVOLTS, find_units, unit_named
@@ -51,10 +51,10 @@ def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
         path: the file.
         buffer_size: bytes that are read ahead of every column.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("no regular file")
     # Neither mapped nor fetched ahead: either would hold all of a long file in memory.
-    return pq.ParquetFile(path, buffer_size=buffer_size, pre_buffer=False, page_checksum_verification=True)
+    return pq.ParquetFile(
+        arrow_source(path), buffer_size=buffer_size, pre_buffer=False, page_checksum_verification=True
+    )
 
 
 class OpenedRecording:

@@ -9,8 +9,9 @@ from pathlib import Path
 from hbaclib.errors import DataFileError, list_some
 from hbaclib.recordings.columns import Electrodes, find_label, shown
 from hbaclib.recordings.metadata import Statement
+from hbaclib.signal.plausibility import UNITS
 
-MICROVOLTS: dict[str, float] = {"V": 1e6, "mV": 1e3, "µV": 1.0, "nV": 1e-3}
+MICROVOLTS: dict[str, float] = {"µV": 1.0, **UNITS}
 """Unit -> µV in one of it."""
 
 _KEYS = frozenset(
