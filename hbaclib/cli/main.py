@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hbaclib import __version__
+from hbaclib.cli.check import check
 from hbaclib.cli.kaggle import kaggle
 from hbaclib.cli.messages import give_up_output, plain_streams, sentence, tell
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
-from hbaclib.errors import printable
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
 
 
@@ -101,31 +100,6 @@ def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | No
 
 
 @main.command()
-@click.argument("data", type=FOLDER)
-@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
-def check(data: Path, jobs: int | None) -> None:
-    """Check every file of DATA, a folder in the competition's format, and list all faults."""
-    from hbaclib.dataset.competition import open_competition
-    from hbaclib.platform import find_input
-    from hbaclib.stages.examine import check_recordings
-
-    folder = find_input("datasets", data)
-    competition = open_competition(folder)
-    with messages_aside():
-        faults = check_recordings(competition, n_jobs=jobs)
-    for fault in faults.itertuples():
-        click.echo(printable(f"{fault.file}: {fault.problem}"))
-    rows = 0 if competition.test is None else len(competition.test)
-    click.echo(
-        f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "
-        f"{competition.train['eeg_id'].nunique()} training recordings: "
-        + (f"{len(faults)} faulty files" if len(faults) else "no fault found")
-    )
-    if len(faults):
-        sys.exit(1)
-
-
-@main.command()
 @click.argument("suite")
 @click.option(
     "--data", type=FOLDER, default=None, help="Folder in the competition's format; a synthetic set without it."
@@ -151,6 +125,7 @@ def run(
     run_suite(suite, data=data, out=out, parameters=parameters, cpu=cpu)
 
 
+main.add_command(check)
 main.add_command(kaggle)
 main.add_command(tune)
 main.add_command(predict)

@@ -67,6 +67,16 @@ def read_spectrogram(path: str | Path) -> np.ndarray:
     return values
 
 
+def holds_spectrogram(path: str | Path) -> bool:
+    """Whether a file has columns of a spectrogram, and so is not to be read as an EEG.
+
+    Raises:
+        DataFileError: the file is missing or no whole Parquet file.
+    """
+    with parquet_errors(Path(path), "columns of an EEG or of a spectrogram"), open_parquet(Path(path), _BUFFER) as file:
+        return not set(SPECTROGRAM_COLUMNS).isdisjoint(file.schema_arrow.names)
+
+
 def load_eeg(
     path: str | Path,
     start: float | None = None,
