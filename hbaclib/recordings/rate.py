@@ -18,8 +18,8 @@ from hbaclib.recordings.metadata import Statement
 GRID = EEG_RATE
 """Rows from one compared time to the next: one second."""
 
-_TOLERANCE = 0.005
-"""Clocks of devices are off by less than half a percent, and no common rate is so near to 200 Hz."""
+_TOLERANCE = 0.002
+"""Clocks of devices are off by less than a fifth of a percent, and no common rate is so near to 200 Hz."""
 _JUMP = 0.05
 _FINE = 0.02
 _DENSE = 4096

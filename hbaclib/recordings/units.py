@@ -35,7 +35,7 @@ _OF_NOTHING = frozenset(("", "-", "na", "n/a", "none", "unknown", "s", "sec", "s
 
 def unit_named(text: str) -> str | None:
     """The unit that a text means (``uV`` and ``microvolts`` are µV), None for other words."""
-    return _WORDS.get(re.sub(r"[\s_-]", "", text).replace("\u03bc", "\u00b5").casefold())
+    return _WORDS.get(re.sub(r"[\s_-]", "", text).casefold().replace("\u03bc", "\u00b5"))
 
 
 def find_units(

@@ -1,4 +1,4 @@
-"""Memory does not grow with a recording's length: ``hbac predict --window sliding`` and ``hbac check`` on hours and days."""
+"""Memory does not grow with a recording: ``hbac predict --window sliding`` and ``hbac check`` on hours and days."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MORE_AT_MOST = 400e6
 
 _CHILD = """
 import json, resource, sys
-from tests.training import tiny  # registers the tiny network
+from tests.training.tiny import register_tiny
+register_tiny()
 from hbaclib.cli.main import main
 try:
-    main(sys.argv[1:], standalone_mode=False)
-    code = 0
+    code = main(sys.argv[1:], standalone_mode=False) or 0
 except SystemExit as error:
     code = error.code
 except Exception as error:
