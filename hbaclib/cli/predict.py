@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILE_COLUMNS = ("file", "start_second")
 REASON = "reason"
 """Last column of the table: why a window was not evaluated; its shares are empty then."""
-_CHUNK = 128
+_CHUNK = 64
 _STEP = 10
 
 

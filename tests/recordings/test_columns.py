@@ -22,8 +22,10 @@ TEN_TEN = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
     ("name", "electrode"),
     [
         ("Fp1", "Fp1"), ("FP1", "Fp1"), ("fp1", "Fp1"), (" Fp1 ", "Fp1"), ("EEG Fp1-Ref", "Fp1"),
-        ("EEG FP1-REF", "Fp1"), ("Fp1-LE", "Fp1"), ("Fp1_ref", "Fp1"), ("EEG_Fp1", "Fp1"), ("EEG:T7-A1A2", "T3"), ("POL T8", "T4"),
-        ("P7", "T5"), ("p8-Avg", "T6"), ("EEG Fp1 - M1+M2", "Fp1"), ("Fp1.", "Fp1"), ("T3 [µV]", "T3"), ("T3 (mV)", "T3"),
+        ("EEG FP1-REF", "Fp1"), ("Fp1-LE", "Fp1"), ("Fp1_ref", "Fp1"), ("EEG_Fp1", "Fp1"), ("EEG:T7-A1A2", "T3"),
+        ("POL T8", "T4"), ("P7", "T5"), ("p8-Avg", "T6"), ("EEG Fp1 - M1+M2", "Fp1"), ("Fp1.", "Fp1"),
+        ("T3 [µV]", "T3"),
+        ("T3 (mV)", "T3"),
         ("ECG", "EKG"), ("EEG EKG1-REF", "EKG"), ("fz", "Fz"), ("CZ", "Cz"),
         ("Fp1-F7", None), ("Fpz", None), ("T1", None), ("EEG", None), ("Fp11", None), ("", None), ("Fp1 Fp2", None),
         ("X1", None), ("time", None), ("Fz-Cz", None), ("T33", None),
