@@ -127,7 +127,6 @@ def _write_table(
 
     from hbaclib.artefacts import atomic_path
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
-    from hbaclib.signal.plausibility import eeg_doubt
 
     # Opened before the networks are loaded: a folder that cannot be written shows at once.
     with atomic_path(out) if out else nullcontext() as file:
@@ -152,17 +151,8 @@ def _write_table(
         silent: dict[str, str] = {}
         evaluated = set[str]()
         while chunk := list(islice(cut_now, _CHUNK)):
-            names = [name for name, _, _ in chunk]
-            reasons = [eeg_doubt(eeg) for _, eeg, _ in chunk]
-            shares = np.full((len(chunk), len(VOTE_COLUMNS)), np.nan, np.float32)
-            sound = [row for row, reason in enumerate(reasons) if not reason]
-            if sound:
-                power = [rows for row in sound if (rows := chunk[row][2]) is not None]
-                eegs = np.stack([chunk[row][1] for row in sound])
-                shares[sound] = predictor.predict(eegs, np.stack(power) if wanted else None)
-            for row in sound:
-                if not np.isfinite(shares[row]).all():
-                    shares[row], reasons[row] = np.nan, "the networks give no finite shares"
+            names, eegs, power = zip(*chunk, strict=True)
+            shares, reasons = predictor.evaluate(np.stack(eegs), np.stack(power) if wanted else None)
             for name, reason in zip(names, reasons, strict=True):
                 (silent.setdefault(str(name[0]), reason) if reason else evaluated.add(str(name[0])))
             table = pd.DataFrame(names, columns=columns).join(pd.DataFrame(shares, columns=list(VOTE_COLUMNS)))

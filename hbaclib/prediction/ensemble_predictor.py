@@ -5,6 +5,7 @@ The inputs are prepared once a chunk and pass through all folds, seeds and views
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,11 @@ from hbaclib.errors import DataError, list_some
 from hbaclib.prediction.predictor import Predictor, sees_spectrograms
 from hbaclib.signal.images import spectrogram_image, starter_layout
 from hbaclib.signal.mel import eeg_spectrogram
+from hbaclib.signal.plausibility import eeg_doubt, spectrogram_doubt
 from hbaclib.signal.raw import raw_signals, signals_200hz
 from hbaclib.training.trained_folder import TrainedFolder
 
+NO_ANSWER = "the networks' answer is NaN or infinite"
 _CHUNK = 128
 _Maker = Callable[..., np.ndarray]
 
@@ -114,13 +117,48 @@ class EnsemblePredictor:
             yield name, member.predict(inputs)
 
     def pool(self, shares: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(n, 6) shares of all from those of some members."""
+        """(n, 6) shares of all from those of some members; NaN in the rows in which one of them answers NaN."""
         if self.ensemble is None:
             return next(iter(shares.values()))
-        return self.ensemble.predict(np.stack(list(shares.values())), list(shares))
+        stacked = np.stack(list(shares.values()))
+        known = np.isfinite(stacked).all(axis=(0, 2))
+        pooled = np.full(stacked.shape[1:], np.nan)
+        if known.any():
+            pooled[known] = self.ensemble.predict(stacked[:, known], list(shares))
+        return pooled
+
+    def evaluate(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> tuple[np.ndarray, list[str]]:
+        """Predict the windows that make sense, and say of the others why they have no shares.
+
+        Args:
+            eeg: as for `shares`.
+            spectrogram: as for `shares`; not looked at where no member sees it.
+
+        Returns:
+            (n, 6) float32 shares whose rows sum to 1, or are NaN; and for each row "" or the reason. The networks are
+            not asked about what makes no sense.
+        """
+        seen = spectrogram if self.sees_spectrograms else None
+        found = np.full((len(eeg), len(CLASSES)), np.nan, np.float32)
+        reasons: list[str] = []
+        for start in range(0, len(eeg), _CHUNK):
+            rows = range(start, min(start + _CHUNK, len(eeg)))
+            reasons += [window_doubt(eeg[row], None if seen is None else seen[row]) for row in rows]
+            sound = [row for row in rows if not reasons[row]]
+            # A slice costs no copy.
+            chosen = slice(rows.start, rows.stop) if len(sound) == len(rows) else sound
+            if sound:
+                found[chosen] = self.predict(eeg[chosen], None if seen is None else seen[chosen])
+        for row in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+            found[row] = np.nan
+            reasons[row] = reasons[row] or NO_ANSWER
+        return found, reasons
 
     def predict(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
-        """(n, 6) float32 shares, rows sum to 1; arguments as for `shares`."""
+        """(n, 6) float32 shares of any windows, whether they make sense or not; arguments as for `shares`.
+
+        The rows sum to 1. NaN are those that a network has no answer to that is one.
+        """
         found = [np.zeros((0, len(CLASSES)), np.float32)]
         for start in range(0, len(eeg), _CHUNK):
             chunk = slice(start, start + _CHUNK)
@@ -139,7 +177,8 @@ def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | No
             the EEG alone can serve.
 
     Returns:
-        (n, 6) float32, columns as CLASSES, rows sum to 1.
+        (n, 6) float32, columns as CLASSES, rows sum to 1. A window that makes no sense (see
+        `hbaclib.signal.plausibility`) has a row of NaN; one warning names all of them, with the reasons.
 
     Raises:
         DataError: a shape is not as promised, or no member can serve without spectrograms.
@@ -150,7 +189,25 @@ def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | No
         spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
         if len(spectrogram) != len(eeg):
             raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
-    return EnsemblePredictor.open(artefacts, spectrograms=spectrogram is not None).predict(eeg, spectrogram)
+    predictor = EnsemblePredictor.open(artefacts, spectrograms=spectrogram is not None)
+    shares, reasons = predictor.evaluate(eeg, spectrogram)
+    if doubts := [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason]:
+        warnings.warn(f"{len(doubts)} of {len(eeg)} windows not evaluated: {'; '.join(doubts[:8])}{_more(doubts)}",
+                      stacklevel=2)  # fmt: skip
+    return shares
+
+
+def window_doubt(eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> str:
+    """Why networks cannot be asked about a window, "" where they can.
+
+    Args:
+        eeg: (10000, 20) µV.
+        spectrogram: (300, 400) µV²/Hz; None where nobody sees it.
+    """
+    if reason := eeg_doubt(eeg):
+        return reason
+    reason = "" if spectrogram is None else spectrogram_doubt(spectrogram)
+    return f"spectrogram: {reason}" if reason else ""
 
 
 def prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -167,8 +224,14 @@ def prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) ->
     return prepared
 
 
+def _more(items: list[str], limit: int = 8) -> str:
+    return f"; and {len(items) - limit} more" if len(items) > limit else ""
+
+
 def _checked(values: np.ndarray, shape: tuple[int, int], what: str) -> np.ndarray:
     values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{what} of type {values.dtype}, expected floating-point numbers")
     if values.ndim != 3 or values.shape[1:] != shape:
         raise DataError(f"{what} has shape {values.shape}, expected (n, {shape[0]}, {shape[1]})")
     return values

@@ -17,7 +17,7 @@ import numpy as np
 
 from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import EEG_WINDOW, RAW_PAIRS
-from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, unknown_name
+from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, list_some, unknown_name
 from hbaclib.inputs.pipeline import input_kinds, mean_prediction
 from hbaclib.models.calling import inference, note_on_gpus
 from hbaclib.models.registry import INPUT_SHAPES, model_names
@@ -66,7 +66,8 @@ class Predictor:
             folds: take only the networks that left these folds out; None takes all.
 
         Raises:
-            ArtefactError: the folder holds no finished training run, or weights are missing or cannot be loaded.
+            ArtefactError: the folder holds no finished training run, or weights are missing, cannot be loaded or give
+                NaN.
             ConfigError: nobody has registered its network.
             PlatformError: Keras is set up for other networks.
         """
@@ -88,7 +89,16 @@ class Predictor:
         if note := note_on_gpus():
             _tell_once(note)
         # The first prediction traces the networks; done here, it does not count as a recording's time.
-        predictor.predict({kind: np.zeros((1, *SHAPES[kind]), np.float32) for kind in predictor.kinds})
+        nothing = {kind: np.zeros((1, *SHAPES[kind]), np.float32) for kind in predictor.kinds}
+        if not np.isfinite(predictor.predict(nothing)).all():
+            faulty = [
+                path.name
+                for path, model in zip(paths, predictor.models, strict=True)
+                if not np.isfinite(cls(trained.recipe, [model]).predict(nothing)).all()
+            ]
+            raise ArtefactError(
+                f"{folder}: weights give no shares, but NaN or infinite values: {list_some(faulty)}; train them again"
+            )
         return predictor
 
     @property
@@ -104,7 +114,7 @@ class Predictor:
                 where the networks read one.
 
         Returns:
-            (n, 6) float32, rows sum to 1.
+            (n, 6) float32, rows sum to 1; NaN are those that a network answers by what are no shares.
         """
         inputs = arrays if isinstance(arrays, Mapping) else dict.fromkeys(self.kinds, arrays)
         for kind in self.kinds:
@@ -123,4 +133,8 @@ class Predictor:
             size: number of rows.
         """
         shares = mean_prediction(gather, size, self.recipe, self.models)
-        return (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        total = shares.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            known = np.isfinite(shares).all(axis=1) & (shares >= 0).all(axis=1) & (total[:, 0] > 0)
+        shares[~known], total[~known] = np.nan, 1.0
+        return (shares / total).astype(np.float32)

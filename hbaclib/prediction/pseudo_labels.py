@@ -17,7 +17,7 @@ import pandas as pd
 
 from hbaclib.artefacts import is_current, write_manifest, write_table
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
-from hbaclib.errors import ConfigError
+from hbaclib.errors import ConfigError, DataError, list_some
 from hbaclib.inputs.store import InputArrays
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.source import code_digest
@@ -45,7 +45,8 @@ def make_pseudo_labels(
     Raises:
         LeakError: a network was trained on a patient of the fold that it shall serve.
         ConfigError: no members, or no fold that all of them have.
-        ArtefactError: a member is not a finished training run.
+        ArtefactError: a member is not a finished training run, or its weights give NaN.
+        DataError: its answer to a sample is NaN.
     """
     trained, folder = [TrainedFolder.open(Path(member).resolve()) for member in members], Path(out_folder).resolve()
     samples = inputs.samples
@@ -83,4 +84,12 @@ def _predict(member: TrainedFolder, fold: int, inputs: InputArrays, rows: np.nda
     # TensorFlow all memory of all GPUs, which the next fits need.
     configure(member.recipe)
     predictor = Predictor.load(member.path, folds=[fold])
-    return predictor.predict_rows(lambda chosen, kind: inputs.gather(rows[chosen], kind), len(rows))
+    shares = predictor.predict_rows(lambda chosen, kind: inputs.gather(rows[chosen], kind), len(rows))
+    faulty = np.flatnonzero(~np.isfinite(shares).all(axis=1))
+    if len(faulty):
+        names = [str(inputs.samples["eeg_id"].iloc[row]) for row in rows[faulty]]
+        raise DataError(
+            f"{member.path}: fold {fold} answers NaN to {len(faulty)} samples (eeg_id {list_some(names)}); expected "
+            "shares to train on"
+        )
+    return shares

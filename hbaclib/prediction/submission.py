@@ -21,9 +21,10 @@ from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.platform import peak_megabytes
-from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
 from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
 from hbaclib.recordings.found import recording_files
+from hbaclib.signal.plausibility import eeg_doubt
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 
@@ -109,8 +110,9 @@ def make_submission(
 ) -> Submission:
     """Predict every row of ``test.csv`` and write the submission.
 
-    A recording that cannot be read gets the class prior of the samples with at least 10 votes, and a line in the log.
-    If its spectrogram alone cannot be read, it is computed from the EEG.
+    A recording that cannot be read, or makes no sense (see `hbaclib.signal.plausibility`), gets the class prior of the
+    samples with at least 10 votes, and a line in the log. If its spectrogram alone cannot be read, makes no sense or
+    ends before the EEG does, it is computed from the EEG, which the log tells, too.
 
     Args:
         source: folder in the competition's format.
@@ -157,7 +159,7 @@ def make_submission(
             if windows:
                 _, eeg, power = zip(*windows.values(), strict=True)
                 found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
-                shares[list(windows)] = predictor.pool(found)
+                _put(shares, list(windows), predictor.pool(found), batch, start, log)
             clock.rows_left -= len(batch)
             bar.update(len(batch))
     table = pd.DataFrame(apply_floor(shares), columns=list(VOTE_COLUMNS))
@@ -255,17 +257,41 @@ def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Win
     def tell(message: str) -> None:
         log.append((-1 if recording.eeg_id is None else recording.eeg_id, message))
 
+    fault = ""
     try:
-        return next(cut_windows(recording, wanted, tell))
+        window = next(cut_windows(recording, wanted, tell))
     except HbacError as error:
-        fault = error
-    try:
-        window = next(cut_windows(replace(recording, spectrogram=None), wanted, tell))
-    except HbacError as error:
-        tell(f"class prior used, the EEG cannot be read ({error})")
+        fault = f"its file cannot be read ({error})"
+        try:
+            # The first reading told of the columns.
+            window = next(cut_windows(replace(recording, spectrogram=None), wanted, lambda message: None))
+        except HbacError as error:
+            tell(f"class prior used, the EEG cannot be read ({error})")
+            return None
+    if reason := eeg_doubt(window[1]):
+        tell(f"class prior used, the EEG is not evaluated ({recording.eeg}: {reason})")
         return None
-    tell(f"spectrogram computed from the EEG, its file cannot be read ({fault})")
+    if fault:
+        tell(f"spectrogram computed from the EEG, {fault}")
     return window
+
+
+def _put(
+    shares: np.ndarray,
+    rows: list[int],
+    found: np.ndarray,
+    batch: Sequence[Recording],
+    start: int,
+    log: list[tuple[int, str]],
+) -> None:
+    """Put what was found into its rows; what is NaN leaves the prior there, which is logged."""
+    known = np.isfinite(found).all(axis=1)
+    shares[np.array(rows)[known]] = found[known]
+    for row in np.array(rows)[~known]:
+        recording = batch[row - start]
+        log.append(
+            (-1 if recording.eeg_id is None else recording.eeg_id, f"class prior used, {NO_ANSWER} ({recording.eeg})")
+        )
 
 
 def _predict(

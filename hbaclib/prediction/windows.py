@@ -30,6 +30,9 @@ FROM_EEG, NONE = "from_eeg", "none"
 _MARGIN = (SPECTROGRAM_WINDOW * SPECTROGRAM_STEP - EEG_WINDOW / EEG_RATE) / 2
 """Seconds by which the ten-minute window begins before the 50-s window: both have one centre."""
 
+_SLACK = 2
+"""Rows by which a spectrogram file may end before its EEG does."""
+
 Window = tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]
 """What names a window in the table, its EEG (10000, 20) and its spectrogram (300, 400)."""
 
@@ -163,10 +166,10 @@ class _Computed:
         rows, first = self._of(start)
         return rows.take(first, first + SPECTROGRAM_WINDOW)
 
-    def covered(self, start: int) -> int:
-        """Rows of the window's ten minutes that lie in the recording."""
+    def covered(self, start: int) -> range:
+        """Which of the window's 300 rows lie in the recording."""
         rows, first = self._of(start)
-        return max(0, min(rows.stop, first + SPECTROGRAM_WINDOW) - max(rows.first, first))
+        return range(max(rows.first - first, 0), min(rows.stop - first, SPECTROGRAM_WINDOW))
 
     def _of(self, start: int) -> tuple[RowsOfEeg, int]:
         # Rows are centred on every second second of a window: begin the spectrogram so that windows begin with a row.
@@ -206,21 +209,26 @@ class _File:
         """(300, 400) of the window that begins with this sample; computed where the file has nothing of use there."""
         first = self._first[start]
         there = self._power[max(0, first) : first + SPECTROGRAM_WINDOW]
-        doubt = spectrogram_doubt(there)
-        if not doubt and len(there) < (least := computed.covered(start)):
-            doubt = f"{len(there)} rows of the ten minutes around a window; the EEG gives {least}"
-        if not doubt:
-            if self._whole and len(there) < SPECTROGRAM_WINDOW:
-                self._tell_once(
-                    "short", f"{len(there)} rows; expected {SPECTROGRAM_WINDOW}, the others are empty", tell
-                )
-            power = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
-            place(power, self._power, -first)
-            return power
-        self._tell_once("computed", f"{doubt}; computed from the EEG instead", tell)
-        return computed.take(start)
+        fault = ""
+        if reason := spectrogram_doubt(there):
+            fault = f"its file is not evaluated ({self.path}: {reason})"
+        elif self._lacks(first, computed.covered(start)):
+            fault = f"its file is too short ({self.path}: {len(there)} rows, expected {SPECTROGRAM_WINDOW})"
+        if fault:
+            self._tell_once("computed", f"spectrogram computed from the EEG, {fault}", tell)
+            return computed.take(start)
+        if self._whole and len(there) < SPECTROGRAM_WINDOW:
+            words = f"{len(there)} rows, expected {SPECTROGRAM_WINDOW}; what is missing stays empty"
+            self._tell_once("short", f"{self.path}: {words}", tell)
+        power = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
+        place(power, self._power, -first)
+        return power
+
+    def _lacks(self, first: int, covered: range) -> bool:
+        """Whether the file lacks rows of a window that the EEG gives, more than a last second or so makes."""
+        return first + covered.start < -_SLACK or first + covered.stop > len(self._power) + _SLACK
 
     def _tell_once(self, kind: str, words: str, tell: Callable[[str], object]) -> None:
         if kind not in self._told:
             self._told.add(kind)
-            tell(f"{self.path}: {words}")
+            tell(words)

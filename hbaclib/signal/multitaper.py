@@ -104,6 +104,8 @@ def _touched(lost: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
     return count[:, end] > count[:, begin]
 
 
+# What no amplifier gives, 1e30 µV, has a power beyond the precision's largest number: infinite, or no number.
+@np.errstate(over="ignore", invalid="ignore")
 def _one(recording: np.ndarray, rate: float, starts: np.ndarray, flat: str) -> np.ndarray:
     """(n_samples, 20) to (n_rows, 4, 100), in its own precision."""
     electrodes, lost = _filled(recording, flat)

@@ -295,3 +295,12 @@ def test_any_rate_length_and_gap(rate: float, seconds: float, first_centre: floa
 def test_bad_input(eeg: np.ndarray, options: dict[str, float], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         kaggle_spectrogram(eeg, **options)
+
+
+@pytest.mark.parametrize("value", [1e25, 1e30, 3.4e38])
+def test_absurd_values_overflow_without_a_warning(value: float) -> None:
+    eeg = noise(9, 4000)
+    eeg[1000, column("T3")], eeg[1001, column("T5")], eeg[3000, column("F7")] = value, -value, np.nan
+    rows = kaggle_spectrogram(eeg).reshape(-1, 4, 100)
+    assert not np.isfinite(rows[:, 0]).all()
+    np.testing.assert_array_equal(rows[:, 1:], kaggle_spectrogram(noise(9, 4000)).reshape(-1, 4, 100)[:, 1:])
