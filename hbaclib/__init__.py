@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "conventions": ("CLASSES", "EEG_COLUMNS", "SPECTROGRAM_COLUMNS", "VOTE_COLUMNS"),
+    "recordings.opened": ("open_recording",),
     "recordings.parquet": ("read_eeg", "read_spectrogram"),
     "dataset.samples": ("non_overlapping_samples", "vote_group_samples"),
     "dataset.folds": ("audit_folds", "patient_folds"),

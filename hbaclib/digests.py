@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from hbaclib.artefacts import digest_file, digest_json, write_json
 from hbaclib.errors import ArtefactError
+from hbaclib.files import listed
 
 STORE = ".digests.json"
 """Where a run keeps the digests of the files that it reads, in its output folder."""
@@ -38,7 +39,7 @@ def data_digest(folder: str | Path, part: str, store: str | Path | None = None) 
         store: as for `digest_files`.
     """
     folder = Path(folder)
-    files = [path for kind in ("eegs", "spectrograms") for path in (folder / f"{part}_{kind}").glob("*.parquet")]
+    files = [path for kind in ("eegs", "spectrograms") for path in listed(folder / f"{part}_{kind}", ".parquet")[0]]
     return digest_files(folder, [folder / f"{part}.csv", *files], store)
 
 

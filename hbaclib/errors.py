@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -55,3 +56,29 @@ def unknown_name(kind: str, name: str, known: Iterable[object]) -> ConfigError:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
     return ConfigError(f"{kind} {name!r} is unknown; {hint}")
+
+
+def printable(text: object, *, one_line: bool = False) -> str:
+    """Text as a terminal or a table can take it: what would steer the terminal, or is no character, is escaped.
+
+    File names, column names and ids come from anywhere; an escape code in one could colour, move or hide what else is
+    printed, and a name that is not UTF-8 cannot be written at all.
+
+    Args:
+        text: what is to be printed.
+        one_line: escape ends of lines and tabs too, as for a name in a table.
+    """
+    kept = "" if one_line else "\n\t"
+    return "".join(
+        character
+        if character.isprintable() or character in kept or unicodedata.category(character) == "Zs"
+        else _escaped(character)
+        for character in str(text)
+    )
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"  # a byte of a name that is not UTF-8
+    return character.encode("unicode_escape").decode("ascii")

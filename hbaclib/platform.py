@@ -28,6 +28,7 @@ import psutil
 
 from hbaclib.artefacts import CARRIED
 from hbaclib.errors import ConfigError, PlatformError, list_some
+from hbaclib.files import FOLDER, NOTHING, expanded, kind_of, whole_path
 
 COMPETITION = "hms-harmful-brain-activity-classification"
 SYNTHETIC = "synthetic-hms"
@@ -137,7 +138,7 @@ def output_root(out: str | Path = "") -> Path:
     ``runs`` lies in the checkout, or in the working folder where there is none.
     """
     if str(out):
-        return Path(out).expanduser().resolve()
+        return whole_path(out)
     if on_kaggle():
         return Path(os.environ.get("HBAC_WORKING_ROOT", "/kaggle/working"))
     return (checkout_root() or Path.cwd()) / "runs" / "interactive"
@@ -193,7 +194,7 @@ def find_input(kind: str, name: str | Path) -> Path:
     Raises:
         PlatformError: there is neither; lists what is mounted.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         return folder.resolve()
     found = None if folder.is_absolute() or ".." in folder.parts else find_mount(kind, folder.as_posix())
@@ -202,6 +203,9 @@ def find_input(kind: str, name: str | Path) -> Path:
     hint = ""
     if input_root().is_dir():
         hint = f", and no such input is mounted; below {input_root()} there are: {list_some(mounted(), 20) or 'none'}"
+    kind = kind_of(folder)
+    if kind not in (NOTHING, FOLDER):
+        raise PlatformError(f"{name}: is {kind}; expected a folder")
     raise PlatformError(f"{name}: no such folder{hint}")
 
 
@@ -259,8 +263,13 @@ def _first_line(path: str) -> str:
         return "unknown"
 
 
-def accelerators() -> list[str]:
-    """Names of the NVIDIA GPUs, asked from the driver so that no framework takes their memory."""
+def accelerators(devices: Path = Path("/dev"), driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Names of the NVIDIA GPUs, asked from the driver so that no framework takes their memory.
+
+    Args:
+        devices: where the system shows devices.
+        driver: where the driver lists the host's GPUs; asked where its program is missing or fails.
+    """
     try:
         answer = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
@@ -270,8 +279,31 @@ def accelerators() -> list[str]:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return []
+        # A container can see the host's list without having its devices.
+        nodes = sorted(path.name for path in devices.glob("nvidia[0-9]*"))
+        return [f"{name} of {len(nodes)} in {devices}" for name in nodes] if driver.is_dir() else []
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def cpu_is_asked_for() -> bool:
+    """Whether ``CUDA_VISIBLE_DEVICES`` hides all GPUs, as ``--cpu`` makes it do."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in ("", "-1", "NoDevFiles")
+
+
+def unseen_gpus(reason: str = "") -> str:
+    """What is to be told where TensorFlow sees no GPU: which ones the driver lists; empty where none or the CPU is due.
+
+    Args:
+        reason: why TensorFlow sees none, where that is known.
+    """
+    if cpu_is_asked_for() or not (gpus := accelerators()):
+        return ""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    reason = reason or (f"CUDA_VISIBLE_DEVICES is {chosen!r}" if chosen is not None else "")
+    return (
+        f"the driver lists {list_some(gpus, 2)}, but TensorFlow sees no GPU{f' ({reason})' * bool(reason)}; "
+        f'install what it lacks: {sys.executable} -m pip install "tensorflow[and-cuda]"'
+    )
 
 
 def describe() -> str:

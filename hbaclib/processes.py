@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -84,22 +86,83 @@ def messages_aside(path: Path | None = None) -> Iterator[None]:
     Args:
         path: the file; None: one that is thrown away.
     """
-    sys.stderr.flush()
-    own = sys.stderr
+    if not _is_open(2):
+        yield  # nobody listens
+        return
+    with path.open("wb") if path else tempfile.TemporaryFile() as file, _error_stream_to(file.fileno()):
+        yield
+
+
+@contextmanager
+def without_remarks(pattern: str) -> Iterator[None]:
+    """Drop lines that libraries which are not Python write to the error stream; all others stay, to the last of them.
+
+    A process of its own reads them: what a library says before it ends this one, with a signal, is still shown.
+
+    Args:
+        pattern: regular expression of the beginnings of the lines to drop.
+    """
+    if not _is_open(2):
+        yield
+        return
     kept = os.dup(2)
     try:
-        with (
-            path.open("wb") if path else tempfile.TemporaryFile() as file,
-            os.fdopen(os.dup(2), "w", buffering=1) as terminal,
-        ):
-            os.dup2(file.fileno(), 2)
-            if own is sys.__stderr__:
-                sys.stderr = terminal
+        command = [sys.executable, "-I", "-S", "-c", _PASS_ON, pattern]
+        # In a session of its own: Ctrl-C is for this process, and what it answers is to be shown.
+        reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=kept, stderr=kept, start_new_session=True)
+    except OSError:
+        yield  # without room for another process; the lines do no harm
+        return
+    finally:
+        os.close(kept)
+    assert reader.stdin
+    try:
+        with reader.stdin as pipe, _error_stream_to(pipe.fileno()):
+            yield
+    finally:
+        try:
+            reader.wait(_GRACE)
+        except subprocess.TimeoutExpired:  # a process that was started within the block still writes there
+            reader.kill()
+            reader.wait()
+
+
+_PASS_ON = """
+import re, sys
+drop = re.compile(sys.argv[1].encode()).match
+for line in sys.stdin.buffer:
+    if not drop(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
+
+
+@contextmanager
+def _error_stream_to(descriptor: int) -> Iterator[None]:
+    """Send the process' error stream elsewhere, but for what Python's ``sys.stderr`` is told."""
+    own, kept = sys.stderr, os.dup(2)
+    try:
+        with contextlib.ExitStack() as stack:
+            if own is not None:
+                own.flush()
+            if own is sys.__stderr__ and isinstance(own, io.TextIOWrapper):
+                # As Python's own: what the terminal cannot show is escaped.
+                terminal = os.fdopen(os.dup(2), "w", buffering=1, encoding=own.encoding, errors="backslashreplace")
+                sys.stderr = stack.enter_context(terminal)
+            os.dup2(descriptor, 2)
             yield
     finally:
         sys.stderr = own
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def processes_below(having: str) -> list[psutil.Process]:

@@ -25,7 +25,10 @@ from hbaclib.artefacts import digest_bytes, digest_json
 
 PACKAGE = Path(__file__).parent
 NAME = "hbaclib"
-_GROUND = ("artefacts", "compat.joblib", "digests", "errors", "locks", "platform", "processes", "source")
+_GROUND = (
+    "artefacts", "compat.joblib", "compat.keras_settings", "compat.tensorflow", "digests", "errors", "files", "locks",
+    "platform", "processes", "source",
+)  # fmt: skip
 APPARATUS = frozenset(f"{NAME}.{name}" for name in (*_GROUND, "training.progress"))
 """Modules that find, protect, name and show results, and change none."""
 _OF_A_CLASS = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")

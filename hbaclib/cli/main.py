@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hbaclib import __version__
+from hbaclib.cli.check import check
 from hbaclib.cli.kaggle import kaggle
+from hbaclib.cli.messages import give_up_output, plain_streams, sentence, tell
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
-from hbaclib.errors import HbacError
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
 
 
@@ -25,6 +24,10 @@ class _Group(click.Group):
     The exit code is 1 after an `HbacError` or an error of the system, 130 after Ctrl-C, 128 and its number after
     another signal that asks to end.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with plain_streams():
+            return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -38,27 +41,27 @@ class _Group(click.Group):
                     end_children()
                     raise stopped from None
         except BrokenPipeError:
-            # Who reads has seen enough; at the end Python would write what is left.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(1)
-        except HbacError as error:
-            click.echo(f"hbac: {error}", err=True)
-            ctx.exit(1)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"hbac: {where}{error.strerror or error}", err=True)
+            # Who reads has seen enough.
+            give_up_output()
             ctx.exit(1)
         except KeyboardInterrupt as error:
             how = "interrupted" if not isinstance(error, Stopped) else f"stopped by {error}"
-            click.echo(f"hbac: {how}; the same command continues where it stopped", err=True)
+            tell(f"{how}; the same command continues where it stopped")
             ctx.exit(error.code if isinstance(error, Stopped) else 130)
+        except Exception as error:
+            told = sentence(error)
+            if told is None:
+                raise
+            tell(told)
+            give_up_output(unless_whole=True)
+            ctx.exit(1)
 
 
 def _value(text: str) -> Any:
     """A parameter's value: JSON where it is JSON (numbers, true, lists), else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -97,39 +100,6 @@ def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | No
 
 
 @main.command()
-@click.argument("data", type=FOLDER)
-@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
-def check(data: Path, jobs: int | None) -> None:
-    """Check every file of DATA, a folder in the competition's format, and list all faults.
-
-    Faulty is what cannot be read, and what makes no sense: no signal, another unit than µV, values beyond any
-    amplifier, clipped throughout.
-    """
-    from hbaclib.dataset.competition import open_competition
-    from hbaclib.platform import find_input
-    from hbaclib.stages.examine import examine, faults_table, needed_recordings, notes_table
-
-    folder = find_input("datasets", data)
-    competition = open_competition(folder)
-    with messages_aside():
-        examined = examine(competition, needed_recordings(competition, test=True), n_jobs=jobs)
-    faults = faults_table(examined)
-    for fault in faults.itertuples():
-        click.echo(f"{fault.file}: {fault.problem}")
-    for note, files in notes_table(examined).groupby("note", sort=False)["file"]:
-        others = f" (and {len(files) - 1} more files)" if len(files) > 1 else ""
-        click.echo(f"note: {files.iloc[0]}: {note}{others}")
-    rows = 0 if competition.test is None else len(competition.test)
-    click.echo(
-        f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "
-        f"{competition.train['eeg_id'].nunique()} training recordings: "
-        + (f"{len(faults)} faulty files" if len(faults) else "no fault found")
-    )
-    if len(faults):
-        sys.exit(1)
-
-
-@main.command()
 @click.argument("suite")
 @click.option(
     "--data", type=FOLDER, default=None, help="Folder in the competition's format; a synthetic set without it."
@@ -155,6 +125,7 @@ def run(
     run_suite(suite, data=data, out=out, parameters=parameters, cpu=cpu)
 
 
+main.add_command(check)
 main.add_command(kaggle)
 main.add_command(tune)
 main.add_command(predict)

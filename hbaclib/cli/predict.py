@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hbaclib.cli.form import form_options
+from hbaclib.cli.messages import sentence
+from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
+from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.errors import DataError, HbacError
+from hbaclib.errors import DataError, HbacError, printable
+from hbaclib.processes import without_remarks
 
 if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording, Window
 
 FILE_COLUMNS = ("file", "start_second")
-_CHUNK = 128
+REASON = "reason"
+"""Last column of the table: why a window was not evaluated; its shares are empty then."""
+_CHUNK = 64
 _STEP = 10
 
 
@@ -50,7 +57,9 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
                    "them (as is done without this option), none for networks that see the EEG alone.")  # fmt: skip
 @click.option("--eeg-begins", type=float, default=None, metavar="SECONDS",
               help="Where in the spectrogram file the EEG file begins; without it both have one centre.")  # fmt: skip
+@form_options
 @MODULES
+@without_remarks(REMARKS)
 def predict(
     artefacts: Path,
     inputs: tuple[Path, ...],
@@ -59,13 +68,16 @@ def predict(
     step: int | None,
     spectrogram: str | None,
     eeg_begins: float | None,
+    columns: dict[str, str] | None,
+    unit: str | None,
     modules: tuple[str, ...],
 ) -> None:
     """Predict the six classes for every INPUT with ARTEFACTS, a trained network's or an ensemble's folder.
 
     INPUT is an EEG file (Parquet, as in the competition), a folder of such files, or a folder in the competition's
     format, whose test.csv then says what is predicted. A file that cannot be read is named and left out; the exit code
-    is 1 then.
+    is 1 then. A window without a plausible signal is not evaluated: its shares are empty, and the last column, reason,
+    says why. The exit code is 1 too where a recording has no window that could be evaluated.
     """
     from hbaclib.prediction.windows import FROM_EEG, NONE, competition_recordings, cut_windows, find_recordings
 
@@ -78,22 +90,22 @@ def predict(
     if competition and (window != "centre" or files):
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
-    cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins)
+    cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,
+                  columns=columns, unit=unit)  # fmt: skip
     faults: list[str] = []
     try:
         import_modules(modules)
-        _write_table(artefacts, recordings, out, spectrogram != NONE, cut, faults)
+        silent = _write_table(artefacts, recordings, out, spectrogram != NONE, cut, faults)
     except KeyboardInterrupt:
         if out:
             _tell(f"{out} was not written")
         raise
+    for name, reason in silent.items():
+        _tell(f"{name}: no window could be evaluated ({reason})")
     if faults:
         _tell(f"{len(faults)} of {len(recordings)} recordings could not be predicted")
+    if faults or silent:
         sys.exit(1)
-
-
-def _tell(message: str) -> None:
-    click.echo(f"hbac: {message}", err=True)
 
 
 def _write_table(
@@ -103,8 +115,12 @@ def _write_table(
     with_spectrograms: bool,
     cut: Callable[[Recording, bool], Iterator[Window]],
     faults: list[str],
-) -> None:
-    """Predict all windows of the recordings; those with a fault are named and left out."""
+) -> dict[str, str]:
+    """Predict all windows of the recordings; those with a fault are named and left out.
+
+    Returns:
+        Recording -> reason, of those without a window that could be evaluated.
+    """
     import numpy as np
     import pandas as pd
     from tqdm import tqdm
@@ -124,18 +140,23 @@ def _write_table(
             for recording in bar:
                 try:
                     yield from cut(recording, wanted)
-                except HbacError as error:
+                except (HbacError, OSError, UnicodeError) as error:
                     if len(recordings) == 1:
                         raise
-                    faults.append(str(error))
-                    bar.write(f"hbac: {error}", file=sys.stderr)
+                    faults.append(sentence(error) or str(error))
+                    bar.write(f"hbac: {printable(faults[-1])}", file=sys.stderr)
 
         columns = list(FILE_COLUMNS) if recordings[0].eeg_id is None else ["eeg_id"]
-        rows, header = windows(), True
-        while chunk := list(islice(rows, _CHUNK)):
+        cut_now, header = windows(), True
+        silent: dict[str, str] = {}
+        evaluated = set[str]()
+        while chunk := list(islice(cut_now, _CHUNK)):
             names, eegs, power = zip(*chunk, strict=True)
-            shares = predictor.predict(np.stack(eegs), np.stack(power) if wanted else None)
+            shares, reasons = predictor.evaluate(np.stack(eegs), np.stack(power) if wanted else None)
+            for name, reason in zip(names, reasons, strict=True):
+                (silent.setdefault(str(name[0]), reason) if reason else evaluated.add(str(name[0])))
             table = pd.DataFrame(names, columns=columns).join(pd.DataFrame(shares, columns=list(VOTE_COLUMNS)))
+            table[REASON] = reasons
             if file:
                 table.to_csv(file, mode="a", header=header, index=False)
             else:
@@ -143,3 +164,4 @@ def _write_table(
             header = False
         if header:
             raise DataError(f"none of {len(recordings)} recordings could be predicted")
+        return {name: reason for name, reason in silent.items() if name not in evaluated}

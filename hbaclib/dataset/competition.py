@@ -9,6 +9,7 @@ import pandas as pd
 
 from hbaclib.dataset.tables import read_test_csv, read_train_csv
 from hbaclib.errors import DataFileError, list_some
+from hbaclib.recordings.found import recording_files
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Competition:
 
     def has_spectrograms(self, split: str = "train") -> bool:
         """Whether the data set comes with spectrogram files."""
-        return next((self.root / f"{split}_spectrograms").glob("*.parquet"), None) is not None
+        return bool(recording_files(self.root / f"{split}_spectrograms"))
 
 
 def open_competition(folder: str | Path) -> Competition:

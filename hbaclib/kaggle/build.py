@@ -19,6 +19,7 @@ from typing import Any
 
 from hbaclib.artefacts import digest_folder, write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
+from hbaclib.files import whole_path
 from hbaclib.kaggle.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
 from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel
 from hbaclib.processes import replace_path
@@ -220,7 +221,7 @@ def build(
     refs = _refs(suite, kept, table, user)
     parameters = fill_parameters(suite, {}, Path(), None)
     size = _sizes(suite, first, data)
-    out = Path(out).expanduser().resolve()
+    out = whole_path(out)
     new = out / ".new"
     try:
         shutil.rmtree(new, ignore_errors=True)
@@ -228,9 +229,9 @@ def build(
         sets = new / "datasets"
         datasets = [wheels_dataset(sets / "wheels", table.root, table.wheels(), user)]
         if arrays:
-            datasets.append(arrays_dataset(sets / "arrays", Path(arrays).expanduser().resolve(), user))
+            datasets.append(arrays_dataset(sets / "arrays", whole_path(arrays), user))
         if weights:
-            datasets.append(weights_dataset(sets / "weights", Path(weights).expanduser().resolve(), user))
+            datasets.append(weights_dataset(sets / "weights", whole_path(weights), user))
         kernels = []
         for stage in kept:
             folder = new / "kernels" / stage.name

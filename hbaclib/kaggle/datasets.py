@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hbaclib.artefacts import digest_folder, verify, write_json
-from hbaclib.errors import ConfigError
+from hbaclib.errors import ConfigError, list_some
+from hbaclib.files import listed
 from hbaclib.kaggle.plan import PlannedDataset
 from hbaclib.kaggle.wheels import wheel_folder
 from hbaclib.platform import SYNTHETIC
@@ -101,9 +102,11 @@ def weights_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
     Raises:
         ConfigError: the folder holds no such file.
     """
-    files = sorted(source.glob("*_notop.h5"))
+    files, notes = listed(source, "_notop.h5")
+    files = [file for file in files if file.is_file()]
     if not files:
-        raise ConfigError(f"{source}: no *_notop.h5 file; expected the published weights of the networks")
+        passed = f" (passed over: {list_some(notes)})" if notes else ""
+        raise ConfigError(f"{source}: no *_notop.h5 file{passed}; expected the published weights of the networks")
     folder.mkdir(parents=True)
     for file in files:
         _link(str(file), str(folder / file.name))

@@ -17,6 +17,7 @@ import click
 
 from hbaclib.artefacts import digest_json, write_json
 from hbaclib.errors import ConfigError, PlatformError, list_some
+from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
@@ -243,6 +244,6 @@ def push(folder: str | Path, *, poll: float = POLL) -> None:
         PlatformError: credentials are missing, or something failed on Kaggle.
         ConfigError: the build is for another user.
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = whole_path(folder)
     plan = read_plan(folder)  # before the client logs in
     Push(folder, plan, poll, Kaggle()).run()

@@ -12,6 +12,7 @@ import click
 
 from hbaclib.artefacts import MANIFEST, read_manifest, verify
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError
+from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.client import Kaggle
@@ -79,7 +80,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
         ArtefactError: files are missing or differ from the manifest that came with them; the stage is not kept.
     """
     plan = read_plan(folder)
-    to = Path(to).expanduser().resolve()
+    to = whole_path(to)
     kaggle = Kaggle()
     for kernel in _chosen(plan.kernels, stages):
         state, message = kaggle.kernel_status(kernel.ref)

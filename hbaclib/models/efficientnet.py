@@ -157,7 +157,7 @@ def find_weights(model: str, weights: str | Path) -> Path:
             return _download(names[0], str(weights))
     else:
         names, folder = [name.format(model=model) for name in PUBLISHED.values()], path
-        found = sorted(file for name in names for file in path.rglob(name))
+        found = sorted(file for name in names for file in path.rglob(name) if file.is_file())
     if found:
         return found[0]
     raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path")

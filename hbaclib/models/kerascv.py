@@ -176,7 +176,7 @@ def find_preset(name: str, weights: str | Path) -> Path:
             )
         folder, configs = input_root(), [path for path in mounted_files("config.json") if IMAGENET[name] in path.parts]
     else:
-        folder, configs = Path(weights), sorted(Path(weights).rglob("config.json"))
+        folder, configs = Path(weights), sorted(path for path in Path(weights).rglob("config.json") if path.is_file())
     found = [path.parent for path in configs if _class_of(path) == BACKBONES[name].cls]
     if len(found) == 1:
         return found[0]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.compat.keras import flat_layers
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.models.user_modules import import_all
@@ -246,8 +247,10 @@ def build_model(
     Raises:
         ConfigError: an unknown name (with the close ones), a layout, option or value that the network does not take,
             or weights that are not found or do not fit.
+        PlatformError: Keras is set up for other networks.
     """
     family = check_model(name, layout, inputs)
+    check_keras()
     import keras
 
     first = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from hbaclib.compat.joblib import pickle_by_value
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.errors import ConfigError
+from hbaclib.files import expanded
 
 GROUP = "hbaclib.models"
 VARIABLE = "HBAC_MODULES"
@@ -29,7 +31,7 @@ def named_modules() -> list[str]:
 
 def whole_name(named: str) -> str:
     """A file's whole path, a module's name as it is: other processes have another working folder."""
-    path = Path(named).expanduser()
+    path = expanded(named)
     return str(path.resolve()) if path.is_file() else named
 
 
@@ -60,13 +62,15 @@ def import_user_module(named: str) -> None:
 
     Raises:
         ConfigError: there is none, or it raises something.
+        PlatformError: Keras is set up for other networks.
     """
     from hbaclib.models.registry import built_in_names
 
-    path = Path(named).expanduser()
+    path = expanded(named)
     is_file = path.suffix == ".py" or path.name != named
     if is_file and not (path.suffix == ".py" and path.is_file()):
         raise ConfigError(f"--module {named}: no such file, expected a Python file (.py) or the name of a module")
+    check_keras()  # which the module may import
     _imported.add(whole_name(named))
     built_in_names()  # first come the library's own networks, so that none of them is replaced
     folder = str(path.resolve().parent)

@@ -6,20 +6,25 @@ nor on its neighbours.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, list_some, unknown_name
 from hbaclib.inputs.pipeline import input_kinds, mean_prediction
-from hbaclib.models.calling import inference
+from hbaclib.models.calling import inference, note_on_gpus
 from hbaclib.models.registry import INPUT_SHAPES, model_names
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.trained_folder import TrainedFolder
+
+log = logging.getLogger(__name__)
 
 SHAPES = {
     **{kind: INPUT_SHAPES["stem", kind] for kind in ("both", "kaggle", "eeg")},
@@ -33,6 +38,11 @@ SHAPES = {
 def sees_spectrograms(recipe: Recipe) -> bool:
     """Whether one of a network's inputs is made of the ten-minute spectrogram."""
     return not {"both", "kaggle", "starter"}.isdisjoint(input_kinds(recipe))
+
+
+@cache
+def _tell_once(note: str) -> None:
+    log.warning("%s; predicting on the CPU", note)
 
 
 @dataclass
@@ -59,8 +69,10 @@ class Predictor:
             ArtefactError: the folder holds no finished training run, or weights are missing, cannot be loaded or give
                 NaN.
             ConfigError: nobody has registered its network.
+            PlatformError: Keras is set up for other networks.
         """
         trained = TrainedFolder.open(folder)
+        check_keras()
         if trained.recipe.backbone not in model_names():
             raise ConfigError(
                 f"{folder}: {unknown_name('model', trained.recipe.backbone, model_names())}; a network of your own is "
@@ -74,6 +86,8 @@ class Predictor:
         except (OSError, ValueError) as error:
             reason = (str(error) or "no reason told").splitlines()[0]
             raise ArtefactError(f"{folder}: weights cannot be loaded ({reason})") from error
+        if note := note_on_gpus():
+            _tell_once(note)
         # The first prediction traces the networks; done here, it does not count as a recording's time.
         nothing = {kind: np.zeros((1, *SHAPES[kind]), np.float32) for kind in predictor.kinds}
         if not np.isfinite(predictor.predict(nothing)).all():

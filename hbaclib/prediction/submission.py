@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,25 +13,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest, write_table
-from hbaclib.conventions import (
-    EEG_RATE,
-    EEG_WINDOW,
-    SPECTROGRAM_STEP,
-    SPECTROGRAM_WINDOW,
-    SUBMISSION_COLUMNS,
-    VOTE_COLUMNS,
-)
+from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.platform import peak_megabytes
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
 from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
-from hbaclib.signal.plausibility import eeg_doubt, spectrogram_doubt
+from hbaclib.recordings.found import recording_files
+from hbaclib.signal.plausibility import eeg_doubt
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 
@@ -39,8 +32,6 @@ SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", FROM_EEG)
 
 _BATCH, _RESERVE = 64, 0.05
-# Rows of a spectrogram with which its file reaches the end of the EEG, whose centre is its own.
-_ENOUGH_ROWS = SPECTROGRAM_WINDOW // 2 + EEG_WINDOW // (2 * EEG_RATE * SPECTROGRAM_STEP)
 
 
 @dataclass
@@ -151,7 +142,7 @@ def make_submission(
         log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
     wanted = predictor.sees_spectrograms
     if wanted and spectrograms == "files" and recordings[0].spectrogram is None:
-        if any((Path(source) / "train_spectrograms").glob("*.parquet")):
+        if recording_files(Path(source) / "train_spectrograms"):
             raise DataFileError(
                 f"{Path(source) / 'test_spectrograms'}: no files; add them, or compute them: "
                 "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"
@@ -266,12 +257,12 @@ def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Win
     def tell(message: str) -> None:
         log.append((-1 if recording.eeg_id is None else recording.eeg_id, message))
 
+    fault = ""
+    fault = ""
     try:
         window = next(cut_windows(recording, wanted, tell))
-        fault = _spectrogram_fault(recording.spectrogram, window, tell) if wanted and recording.spectrogram else ""
     except HbacError as error:
         fault = f"its file cannot be read ({error})"
-    if fault:
         try:
             # The first reading told of the columns.
             window = next(cut_windows(replace(recording, spectrogram=None), wanted, lambda message: None))
@@ -284,19 +275,6 @@ def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Win
     if fault:
         tell(f"spectrogram computed from the EEG, {fault}")
     return window
-
-
-def _spectrogram_fault(path: Path, window: Window, tell: Callable[[str], None]) -> str:
-    """Why a file's ten minutes cannot be used, "" where they can; that their end is missing is told."""
-    rows = pq.read_metadata(path).num_rows
-    if rows < _ENOUGH_ROWS:
-        return f"its file is too short ({path}: {rows} rows, expected {SPECTROGRAM_WINDOW})"
-    assert window[2] is not None
-    if reason := spectrogram_doubt(window[2]):
-        return f"its file is not evaluated ({path}: {reason})"
-    if rows < SPECTROGRAM_WINDOW:
-        tell(f"{path}: {rows} rows, expected {SPECTROGRAM_WINDOW}; what is missing stays empty")
-    return ""
 
 
 def _put(

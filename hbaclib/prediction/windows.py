@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,23 @@ import pandas as pd
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
 from hbaclib.dataset.competition import Competition
-from hbaclib.dataset.from_eeg import place, rows_from_eeg
+from hbaclib.dataset.from_eeg import RowsOfEeg, place
 from hbaclib.dataset.tables import read_test_csv
-from hbaclib.errors import DataFileError, list_some
-from hbaclib.recordings.parquet import load_eeg, load_spectrogram
+from hbaclib.errors import DataFileError, list_some, printable
+from hbaclib.files import FOLDER, kind_of
+from hbaclib.recordings.found import check_file, recordings_and_notes, told_passed_over
+from hbaclib.recordings.opened import KEPT, OpenedRecording, open_recording
+from hbaclib.recordings.parquet import load_spectrogram
+from hbaclib.signal.plausibility import spectrogram_doubt
+
+log = logging.getLogger(__name__)
 
 FROM_EEG, NONE = "from_eeg", "none"
 _MARGIN = (SPECTROGRAM_WINDOW * SPECTROGRAM_STEP - EEG_WINDOW / EEG_RATE) / 2
 """Seconds by which the ten-minute window begins before the 50-s window: both have one centre."""
+
+_SLACK = 2
+"""Rows by which a spectrogram file may end before its EEG does."""
 
 Window = tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]
 """What names a window in the table, its EEG (10000, 20) and its spectrogram (300, 400)."""
@@ -70,18 +81,22 @@ def find_recordings(inputs: Sequence[Path], spectrogram: str | None) -> list[Rec
     """
     eegs: list[Path] = []
     for path in inputs:
-        if not path.exists():
-            raise DataFileError(f"{path}: no such file or folder; expected EEG files (Parquet) or a folder of them")
-        found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        if kind_of(path) != FOLDER:
+            check_file(path, "EEG files (Parquet) or a folder of them")
+            eegs.append(path)
+            continue
+        found, notes = recordings_and_notes(path)
         if not found:
-            names = list_some(sorted(part.name for part in path.iterdir())) or "nothing"
+            names = list_some(notes or sorted(part.name for part in path.iterdir())) or "nothing"
             raise DataFileError(f"{path}: found {names}; expected *.parquet, or (as the only input) test.csv")
+        if notes:
+            log.warning("%s", told_passed_over(path, notes))
         eegs += found
     if spectrogram in (None, FROM_EEG, NONE):
         return [Recording(path) for path in eegs]
     place = Path(str(spectrogram))
-    if not place.exists():
-        raise DataFileError(f"{place}: no such file or folder; expected spectrograms, {FROM_EEG} or {NONE}")
+    if kind_of(place) != FOLDER:
+        check_file(place, f"spectrograms, {FROM_EEG} or {NONE}")
     if place.is_file() and len(eegs) > 1:
         raise DataFileError(f"{place}: one spectrogram for {len(eegs)} EEG files; expected a folder of as many")
     return [Recording(path, spectrogram=place / path.name if place.is_dir() else place) for path in eegs]
@@ -93,33 +108,39 @@ def cut_windows(
     tell: Callable[[str], object],
     window: tuple[str | float, int] = ("centre", 0),
     begins: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    unit: str | None = None,
 ) -> Iterator[Window]:
-    """Read a recording and cut its windows.
+    """Read a recording and cut its windows, one by one: memory does not grow with its length.
 
     Args:
         recording: a row of ``test.csv`` gives its first 50 s and ten minutes, whatever ``window`` says.
         wanted: whether the networks see spectrograms.
-        tell: gets a note on columns in another order.
+        tell: gets notes: on columns and units, and on a spectrogram file that is of no use and is computed instead.
         window: ``centre``, ``sliding`` or the second at which the window starts; seconds between sliding windows.
         begins: second of the spectrogram file at which the EEG file begins; None: both have one centre.
+        columns: electrode -> column of the EEG file, as `open_recording` takes it.
+        unit: of the EEG file, as `open_recording` takes it.
 
     Raises:
         DataFileError: a file cannot be read, the recording is too short, or the spectrogram lies elsewhere.
     """
-    eeg, note = load_eeg(recording.eeg)
-    if note:
-        tell(note)
-    starts = _starts(recording.eeg, len(eeg), (0.0, 0) if recording.eeg_id is not None else window)
-    spectra = _spectra(recording, len(eeg), starts, begins) if wanted else {}
-    for start in starts:
-        power = None
-        if wanted:
-            rows, first = spectra[start]
-            power = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
-            place(power, rows, -first)
-        name = (recording.eeg_id,) if recording.eeg_id is not None else (str(recording.eeg), start / EEG_RATE)
-        # A copy: the rest of a long recording need not be kept.
-        yield name, eeg[start : start + EEG_WINDOW].copy(), power
+    with ExitStack() as opened:
+        eeg = opened.enter_context(open_recording(recording.eeg, columns, unit))
+        for note in eeg.notes:
+            tell(f"{recording.eeg}: {note}")
+        # A fault is told before the first window, wherever it lies.
+        eeg.verify()
+        starts = _starts(recording.eeg, eeg.n_samples, (0.0, 0) if recording.eeg_id is not None else window)
+        shown = printable(recording.eeg, one_line=True)
+        computed = _Computed(eeg, opened)
+        file = _File(recording, eeg, starts, begins) if wanted and recording.spectrogram else None
+        for start in starts:
+            power = None
+            if wanted:
+                power = file.take(start, computed, tell) if file else computed.take(start)
+            name = (recording.eeg_id,) if recording.eeg_id is not None else (shown, start / EEG_RATE)
+            yield name, np.ascontiguousarray(eeg.read(start, start + EEG_WINDOW)), power
 
 
 def _starts(path: Path, n_samples: int, window: tuple[str | float, int]) -> Sequence[int]:
@@ -133,29 +154,81 @@ def _starts(path: Path, n_samples: int, window: tuple[str | float, int]) -> Sequ
     return [(n_samples - EEG_WINDOW) // 2 if where == "centre" else start]
 
 
-def _spectra(
-    recording: Recording, n_samples: int, starts: Sequence[int], begins: float | None
-) -> dict[int, tuple[np.ndarray, int]]:
-    """For every window the rows of a spectrogram and the number of the row with which its ten minutes begin."""
-    seconds = [start / EEG_RATE for start in starts]
-    if recording.spectrogram is None:
+class _Computed:
+    """Spectrograms of windows, computed from the recording."""
+
+    def __init__(self, eeg: OpenedRecording, opened: ExitStack) -> None:
+        self._eeg, self._opened = eeg, opened
+        self._rows: dict[float, RowsOfEeg] = {}
+
+    def take(self, start: int) -> np.ndarray:
+        """(300, 400) of the window that begins with this sample."""
+        rows, first = self._of(start)
+        return rows.take(first, first + SPECTROGRAM_WINDOW)
+
+    def covered(self, start: int) -> range:
+        """Which of the window's 300 rows lie in the recording."""
+        rows, first = self._of(start)
+        return range(max(rows.first - first, 0), min(rows.stop - first, SPECTROGRAM_WINDOW))
+
+    def _of(self, start: int) -> tuple[RowsOfEeg, int]:
         # Rows are centred on every second second of a window: begin the spectrogram so that windows begin with a row.
-        shift = {second: -second % SPECTROGRAM_STEP for second in seconds}
-        first = {second: round((second + shift[second]) / SPECTROGRAM_STEP) for second in seconds}
-        rows = {
-            late: rows_from_eeg(max(first.values()) + SPECTROGRAM_WINDOW, [(str(recording.eeg), _MARGIN + late)])
-            for late in set(shift.values())
-        }
-        return {start: (rows[shift[at]], first[at]) for start, at in zip(starts, seconds, strict=True)}
-    power, _ = load_spectrogram(recording.spectrogram)
-    if recording.eeg_id is not None:
-        begins = _MARGIN
-    elif begins is None:
-        begins = (SPECTROGRAM_STEP * len(power) - n_samples / EEG_RATE) / 2
-    numbers = [math.floor((begins + second - _MARGIN) / SPECTROGRAM_STEP + 0.5) for second in seconds]
-    if numbers[0] <= -SPECTROGRAM_WINDOW or numbers[-1] >= len(power):
-        raise DataFileError(
-            f"{recording.spectrogram}: {SPECTROGRAM_STEP * len(power)} s with the EEG beginning at second {begins:g}; "
-            f"expected the ten minutes around every window ({seconds[0]:g} to {seconds[-1]:g} s of {recording.eeg})"
-        )
-    return {start: (power, number) for start, number in zip(starts, numbers, strict=True)}
+        second = start / EEG_RATE
+        late = -second % SPECTROGRAM_STEP
+        if late not in self._rows:
+            # Who computes is ahead of who cuts windows: in a long recording each reads for itself.
+            far = self._eeg.n_samples > KEPT
+            source = self._opened.enter_context(self._eeg.another()) if far else self._eeg
+            self._rows[late] = RowsOfEeg(source, _MARGIN + late)
+        return self._rows[late], round((second + late) / SPECTROGRAM_STEP)
+
+
+class _File:
+    """Spectrograms of windows, from a file."""
+
+    def __init__(self, recording: Recording, eeg: OpenedRecording, starts: Sequence[int], begins: float | None) -> None:
+        assert recording.spectrogram is not None
+        self.path = recording.spectrogram
+        self._power, _ = load_spectrogram(self.path)
+        self._whole = recording.eeg_id is not None
+        if self._whole:
+            begins = _MARGIN
+        elif begins is None:
+            begins = (SPECTROGRAM_STEP * len(self._power) - eeg.seconds) / 2
+        seconds = [start / EEG_RATE for start in starts]
+        numbers = [math.floor((begins + second - _MARGIN) / SPECTROGRAM_STEP + 0.5) for second in seconds]
+        if numbers[0] <= -SPECTROGRAM_WINDOW or numbers[-1] >= len(self._power):
+            raise DataFileError(
+                f"{self.path}: {SPECTROGRAM_STEP * len(self._power)} s with the EEG beginning at second {begins:g}; "
+                f"expected the ten minutes around every window ({seconds[0]:g} to {seconds[-1]:g} s of {recording.eeg})"
+            )
+        self._first = dict(zip(starts, numbers, strict=True))
+        self._told = set[str]()
+
+    def take(self, start: int, computed: _Computed, tell: Callable[[str], object]) -> np.ndarray:
+        """(300, 400) of the window that begins with this sample; computed where the file has nothing of use there."""
+        first = self._first[start]
+        there = self._power[max(0, first) : first + SPECTROGRAM_WINDOW]
+        fault = ""
+        if reason := spectrogram_doubt(there):
+            fault = f"its file is not evaluated ({self.path}: {reason})"
+        elif self._lacks(first, computed.covered(start)):
+            fault = f"its file is too short ({self.path}: {len(there)} rows, expected {SPECTROGRAM_WINDOW})"
+        if fault:
+            self._tell_once("computed", f"spectrogram computed from the EEG, {fault}", tell)
+            return computed.take(start)
+        if self._whole and len(there) < SPECTROGRAM_WINDOW:
+            words = f"{len(there)} rows, expected {SPECTROGRAM_WINDOW}; what is missing stays empty"
+            self._tell_once("short", f"{self.path}: {words}", tell)
+        power = np.full((SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), np.nan, np.float32)
+        place(power, self._power, -first)
+        return power
+
+    def _lacks(self, first: int, covered: range) -> bool:
+        """Whether the file lacks rows of a window that the EEG gives, more than a last second or so makes."""
+        return first + covered.start < -_SLACK or first + covered.stop > len(self._power) + _SLACK
+
+    def _tell_once(self, kind: str, words: str, tell: Callable[[str], object]) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            tell(words)

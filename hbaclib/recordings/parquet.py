@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from hbaclib.conventions import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
+from hbaclib.conventions import EEG_RATE, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
 from hbaclib.errors import DataFileError, list_some
-from hbaclib.recordings.columns import reorder
+from hbaclib.platform import available_memory
+from hbaclib.recordings.columns import reorder, shown
+from hbaclib.recordings.opened import BATCH, LONGEST_DAYS, open_parquet, open_recording, parquet_errors
+
+_BUFFER = 1 << 15
+"""Bytes read ahead of each of the 401 columns of a spectrogram."""
 
 
-def read_eeg(path: str | Path) -> np.ndarray:
-    """Read an EEG file.
+def read_eeg(
+    path: str | Path,
+    start: float | None = None,
+    seconds: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    unit: str | None = None,
+) -> np.ndarray:
+    """Read an EEG file, or a part of it.
 
     Args:
-        path: Parquet file with the columns EEG_COLUMNS; another order is put right with a warning.
+        path: Parquet file with a column for each electrode; other names (T7, ``EEG Fp1-Ref``) and another order are put
+            right with a warning.
+        start: second with which to begin; None: the first.
+        seconds: how many to read; None: to the end.
+        columns: electrode -> column of the file, for columns whose names do not tell.
+        unit: ``V``, ``mV``, ``µV`` or ``nV``; None: what the file states, µV where it states none.
 
     Returns:
         (n_samples, 20) float32 in µV at 200 Hz, columns as EEG_COLUMNS, NaN where the recording has none.
 
     Raises:
-        DataFileError: the file is missing or no whole Parquet file, a column is missing or holds no numbers, or a value
-            is infinite.
+        DataFileError: the file is missing or no whole Parquet file, it is shorter than what is asked for, a column is
+            missing or holds no numbers, a value is infinite, or the file states another rate or unit.
+        ConfigError: there is no such unit.
     """
-    values, note = load_eeg(path)
+    values, note = load_eeg(path, start, seconds, columns, unit)
     _warn(note)
     return values
 
@@ -51,21 +67,40 @@ def read_spectrogram(path: str | Path) -> np.ndarray:
     return values
 
 
-def load_eeg(path: str | Path) -> tuple[np.ndarray, str | None]:
-    """As `read_eeg`, with the note on the order of the columns returned instead of warned of."""
-    path = Path(path)
-    values, note = _load(path, EEG_COLUMNS)
-    infinite = np.isinf(values)
-    if infinite.any():
-        raise DataFileError(f"{path}: {_first(infinite, EEG_COLUMNS)} is infinite; expected µV or NaN")
-    return values, note
+def holds_spectrogram(path: str | Path) -> bool:
+    """Whether a file has columns of a spectrogram, and so is not to be read as an EEG.
+
+    Raises:
+        DataFileError: the file is missing or no whole Parquet file.
+    """
+    with parquet_errors(Path(path), "columns of an EEG or of a spectrogram"), open_parquet(Path(path), _BUFFER) as file:
+        return not set(SPECTROGRAM_COLUMNS).isdisjoint(file.schema_arrow.names)
+
+
+def load_eeg(
+    path: str | Path,
+    start: float | None = None,
+    seconds: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    unit: str | None = None,
+) -> tuple[np.ndarray, str | None]:
+    """As `read_eeg`, with the note on columns and units returned instead of warned of."""
+    with open_recording(path, columns, unit) as recording:
+        first = 0 if start is None else round(start * EEG_RATE)
+        stop = recording.n_samples if seconds is None else first + round(seconds * EEG_RATE)
+        if not 0 <= first <= stop <= recording.n_samples:
+            raise DataFileError(
+                f"{path}: {recording.seconds:g} s; seconds {first / EEG_RATE:g} to {stop / EEG_RATE:g} were asked for"
+            )
+        values = recording.read(first, stop)
+        return values, f"{path}: {'; '.join(recording.notes)}" if recording.notes else None
 
 
 def load_spectrogram(path: str | Path) -> tuple[np.ndarray, str | None]:
     """As `read_spectrogram`, with the note on the order of the columns returned instead of warned of."""
     path = Path(path)
     values, note = _load(path, ("time", *SPECTROGRAM_COLUMNS))
-    time, power = values[:, 0], np.ascontiguousarray(values[:, 1:])
+    time, power = values[:, 0], values[:, 1:]
     wrong = np.flatnonzero(time != 1 + SPECTROGRAM_STEP * np.arange(len(time)))
     if len(wrong):
         raise DataFileError(
@@ -74,42 +109,43 @@ def load_spectrogram(path: str | Path) -> tuple[np.ndarray, str | None]:
         )
     bad = np.isinf(power) | (power < 0)
     if bad.any():
-        place = _first(bad, SPECTROGRAM_COLUMNS)
+        row, column = np.argwhere(bad)[0]
+        place = f"column {SPECTROGRAM_COLUMNS[column]}, row {row + 1} ({int(bad.sum())} values in all)"
         raise DataFileError(f"{path}: {place} is negative or infinite; expected power density or NaN")
-    return power, note
+    return np.ascontiguousarray(power), note
 
 
 def _load(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, str | None]:
-    """Read columns by name into one float32 array (n_rows, n_columns), each column contiguous as in the file."""
-    try:
-        # One thread: recordings are read in parallel by processes.
-        with pq.ParquetFile(path, memory_map=True) as file:
-            note = reorder(file.schema_arrow.names, columns, path)
-            table = file.read(columns=None if note is None else list(columns), use_threads=False)
-    except FileNotFoundError:
-        raise DataFileError(f"{path}: no such file, though the table names it") from None
-    except (OSError, pa.ArrowException) as error:
-        raise DataFileError(
-            f"{path}: not a whole Parquet file ({str(error).splitlines()[0]}); expected {len(columns)} columns"
-        ) from error
-    wrong = [
-        f"{field.name} ({field.type})"
-        for field in table.schema
-        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
-    ]
-    if wrong:
-        raise DataFileError(f"{path}: column {list_some(wrong)} holds no numbers; expected float32")
-    if table.num_rows == 0:
-        raise DataFileError(f"{path}: no rows; expected at least one")
-    values = np.empty((len(columns), table.num_rows), np.float32)
-    for row, name in zip(values, columns, strict=True):
-        row[:] = table.column(name).to_numpy()
-    return values.T, note
-
-
-def _first(bad: np.ndarray, columns: Sequence[str]) -> str:
-    row, column = np.argwhere(bad)[0]
-    return f"column {columns[column]}, row {row + 1} ({int(bad.sum())} values in all)"
+    """Read columns by name into one float32 array (n_rows, n_columns), batch by batch."""
+    with parquet_errors(path, f"{len(columns)} columns"), open_parquet(path, _BUFFER) as file:
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+        note = reorder(schema.names, columns, path)
+        kinds = [schema.field(name) for name in columns]
+        wrong = [
+            f"{shown(field.name)} ({field.type})"
+            for field in kinds
+            if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
+        ]
+        if wrong:
+            raise DataFileError(f"{path}: column {list_some(wrong)} holds no numbers; expected float32")
+        if n_rows == 0:
+            raise DataFileError(f"{path}: no rows; expected at least one")
+        needed, longest = 8 * n_rows * len(columns), LONGEST_DAYS * 86_400 // SPECTROGRAM_STEP
+        if n_rows > longest or (needed > (1 << 28) and needed > available_memory()):
+            raise DataFileError(
+                f"{path}: {n_rows} rows need {needed / 1e9:.1f} GB of memory, {available_memory() / 1e9:.1f} GB are "
+                f"free; expected at most {longest} rows ({LONGEST_DAYS} days)"
+            )
+        values, row = np.empty((n_rows, len(columns)), np.float32), 0
+        for batch in file.iter_batches(BATCH // 64, columns=None if note is None else list(columns), use_threads=False):
+            part = values[row : row + batch.num_rows]
+            with np.errstate(over="ignore"):
+                for k, name in enumerate(columns):
+                    part[:, k] = batch.column(name).to_numpy(zero_copy_only=False)
+            row += batch.num_rows
+        if row != n_rows:
+            raise DataFileError(f"{path}: ends after {row} rows; its footer says {n_rows}")
+    return values, note
 
 
 def _warn(note: str | None) -> None:

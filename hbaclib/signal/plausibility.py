@@ -62,7 +62,7 @@ def eeg_doubt(eeg: np.ndarray) -> str:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """Of one recording.
 
     Attributes:
@@ -74,10 +74,10 @@ class Verdict:
     silent: np.ndarray
 
 
-def judge(eeg: np.ndarray) -> Verdict:
+def judge(eeg: np.ndarray) -> Judgement:
     """`eeg_doubt`, and in which seconds there is no signal."""
     found = _measure(eeg)
-    return Verdict(_doubt_of(found, len(eeg) / EEG_RATE), found.silent)
+    return Judgement(_doubt_of(found, len(eeg) / EEG_RATE), found.silent)
 
 
 def _doubt_of(found: _Measured, seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaclib.errors import ConfigError
+from hbaclib.files import expanded
 from hbaclib.suite.table import Stage, Suite, unknown
 
 OWN = ("out", "data", "stage")
@@ -105,5 +106,5 @@ def _whole_path(name: str, value: Any) -> Any:
     from hbaclib.training.recipe import recipe_names
 
     # What the library knows by this name is meant, whatever lies in the working folder.
-    path = Path(value).expanduser()
+    path = expanded(value)
     return value if value in (*PUBLISHED, *recipe_names()) or not path.exists() else str(path.resolve())

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import MANIFEST
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.errors import ConfigError, HbacError, PlatformError, list_some
+from hbaclib.files import whole_path
 from hbaclib.models.registry import Published, family_of
-from hbaclib.platform import SYNTHETIC, accelerators, available_memory, find_data
+from hbaclib.platform import SYNTHETIC, accelerators, available_memory, cpu_is_asked_for, find_data, unseen_gpus
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.stages.places import stage_rows
 from hbaclib.suite import sizes
@@ -31,8 +33,6 @@ import tensorflow
 print(len(tensorflow.config.list_physical_devices("GPU")))
 """
 _PATIENCE = 180.0  # seconds for TensorFlow to start: minutes where its files lie on a slow disk
-_HIDDEN = ("", "-1", "NoDevFiles")
-"""What ``CUDA_VISIBLE_DEVICES`` begins with where the CPU is asked for."""
 
 
 def check_prerequisites(
@@ -62,7 +62,7 @@ def check_prerequisites(
         ConfigError: recipes or weights, and whatever else is missing: one line for each fault, with what mends it.
         PlatformError: the same, where only disk, memory or the GPU do not suffice.
     """
-    out = Path(out).expanduser().resolve()
+    out = whole_path(out)
     rows, due = stage_rows(out), list[Stage]()
     for stage in suite.stages:  # each behind those that it reads
         row = rows.get(stage.name)
@@ -73,6 +73,7 @@ def check_prerequisites(
     platform = list(_lacking_disk(suite, parameters, out, data, config))
     trains = any(stage.notebook.name.startswith(TRAINING_PREFIXES) for stage in due)
     platform += _lacking_memory(suite) if trains else ()
+    platform += _unfit_keras() if due else ()
     unseen = list(_lacking_gpu(suite)) if trains and not cpu else []
     platform += unseen if suite.needs_gpu else ()
     if config or platform:
@@ -225,17 +226,23 @@ def _lacking_memory(suite: Suite) -> Iterator[str]:
         )
 
 
+def _unfit_keras() -> list[str]:
+    """Whether the notebooks' processes would compute with another Keras than the networks are built for."""
+    try:
+        check_keras()
+    except PlatformError as error:
+        return str(error).splitlines()
+    return []
+
+
 def _lacking_gpu(suite: Suite) -> Iterator[str]:
     """Whether the GPU that is there is seen, and whether one is there where the suite needs it."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in _HIDDEN:
+    if cpu_is_asked_for():
         return
     gpus = accelerators()
     seen, reason = tensorflow_gpus() if gpus else (0, "")
     if gpus and not seen:
-        yield (
-            f"the driver lists {list_some(gpus, 2)}, but TensorFlow sees no GPU{f' ({reason})' * bool(reason)}; "
-            f'install what it lacks: {sys.executable} -m pip install "tensorflow[and-cuda]", or train on the CPU: --cpu'
-        )
+        yield f"{unseen_gpus(reason)}, or train on the CPU: --cpu"
     elif suite.needs_gpu and not gpus:
         yield (
             f"suite {suite.name} trains for days on a CPU, and the driver lists no GPU; run it on a machine with an "

@@ -18,6 +18,7 @@ import click
 from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_json, write_manifest
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
+from hbaclib.files import whole_path
 from hbaclib.locks import hold
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.processes import remove_partial, remove_path
@@ -73,7 +74,7 @@ def run_suite(
     table = SuiteTable(root)
     suite = table.suite(name)
     source = find_data(data) if data else None
-    folder = Path(out).expanduser().resolve() if out else Path.cwd() / "runs" / name
+    folder = whole_path(out) if out else Path.cwd() / "runs" / name
     values = fill_parameters(suite, parameters or {}, folder, source)
     busy = f"{folder}: another run is writing there; wait for it, or choose another --out"
     with hold(folder / ".lock", wait=False, busy=busy):

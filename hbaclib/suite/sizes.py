@@ -87,10 +87,11 @@ def count_folder(folder: str | Path, sampling: str, *, quickly: bool = False) ->
 
     from hbaclib.dataset.competition import open_competition
     from hbaclib.dataset.samples import SAMPLINGS
+    from hbaclib.recordings.found import recording_files
 
     folder = Path(folder)
     samples = len(SAMPLINGS[sampling](open_competition(folder).train))
-    files = sorted((folder / "train_spectrograms").glob("*.parquet"))
+    files = [path for path in recording_files(folder / "train_spectrograms") if path.is_file()]
     some = files[:: len(files) // _HEADS + 1] if quickly else files
     try:
         rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in some)

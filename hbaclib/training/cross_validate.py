@@ -30,6 +30,7 @@ from hbaclib.artefacts import (
     write_table,
 )
 from hbaclib.compat.joblib import active_backend
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import OOF_COLUMNS, SAMPLE_COLUMNS
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
@@ -92,7 +93,7 @@ def train(
         DataError: the samples table is not as promised.
         LeakError: a patient in two folds; pseudo-labels or starting weights made with a patient that is scored.
         TrainingError: a loss that is not a number.
-        PlatformError: too little time or memory.
+        PlatformError: too little time or memory; Keras is set up for other networks.
         ArtefactError: an array is not the one that its stage wrote.
     """
     # Whole paths from here on: processes that train need not have this working folder.
@@ -110,6 +111,7 @@ def train(
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()}, code=code_digest(__name__))
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
+    check_keras()
     if isinstance(inputs, InputArrays):
         inputs.verify()
     folder.mkdir(parents=True, exist_ok=True)

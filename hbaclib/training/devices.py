@@ -13,8 +13,8 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
-import tempfile
 import time
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -25,8 +25,11 @@ import numpy as np
 
 from hbaclib.compat.joblib import end_idle_workers
 from hbaclib.compat.keras import layer_seeds_from
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.errors import PlatformError
+from hbaclib.files import private_file, private_folder, write_private
 from hbaclib.locks import BusyError, hold
+from hbaclib.platform import unseen_gpus
 from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -195,13 +198,13 @@ def _try_claim(device: str, purpose: str) -> bool:
         _claims[device] = claim
     note = {"process": os.getpid(), "purpose": purpose, "begin": time.time()}
     # In a file of its own: whoever tries a lock may empty the lock's.
-    _claim_path(device, ".json").write_text(json.dumps(note), encoding="utf-8")
+    write_private(_claim_path(device, ".json"), json.dumps(note))
     return True
 
 
 def _claim_path(device: str, ending: str) -> Path:
-    folder = Path(tempfile.gettempdir()) / f"hbac-devices-{os.getuid()}"
-    return folder / f"{device.strip('/').replace('/', '_').replace(':', '-')}{ending}"
+    name = re.sub(r"[^\w.-]", "_", device.strip("/").replace(":", "-"))
+    return private_file(private_folder("devices"), f"{name}{ending}")
 
 
 def _holders(devices: tuple[str, ...]) -> str:
@@ -212,7 +215,7 @@ def _holders(devices: tuple[str, ...]) -> str:
             note = json.loads(_claim_path(device, ".json").read_text(encoding="utf-8"))
             since = time.strftime("%H:%M:%S", time.localtime(note["begin"]))
             said.append(f"{device} is held by process {note['process']} for {note['purpose'] or 'a fit'} since {since}")
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             said.append(f"{device} is held by another process")
     return ", ".join(said)
 
@@ -224,15 +227,21 @@ def release_devices() -> None:
     _claims.clear()
 
 
-def configure(recipe: Recipe) -> dict[str, Any]:
+def configure(recipe: Recipe, *, cpu: bool = False) -> dict[str, Any]:
     """Set threads, determinism and precision, before TensorFlow starts where that is possible.
 
     Args:
         recipe: its ``threads`` and ``precision`` decide.
+        cpu: the CPU is asked for, whatever the machine has.
 
     Returns:
         What is in force: ``threads``, ``precision``, ``gpus``.
+
+    Raises:
+        PlatformError: Keras is set up for other networks, or there is a GPU that TensorFlow does not see, and nobody
+            has asked for the CPU.
     """
+    check_keras()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Memory of a GPU is taken as it is needed; where TensorFlow has started already, it stays as it is.
@@ -253,6 +262,11 @@ def configure(recipe: Recipe) -> dict[str, Any]:
         )
     tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and not cpu and (fault := unseen_gpus()):
+        raise PlatformError(
+            f"{fault}, or ask for the CPU: CUDA_VISIBLE_DEVICES=-1 in the environment (hbac run: --cpu), or "
+            'devices=("CPU:0",)'
+        )
     keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return {"threads": threads, "precision": current_precision(), "gpus": len(gpus)}

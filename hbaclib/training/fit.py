@@ -144,7 +144,7 @@ def run_fit(
             os.environ["CUDA_VISIBLE_DEVICES"] = device
         elif claim:
             devices = (device,)
-        facts = configure(fit.recipe)
+        facts = configure(fit.recipe, cpu=any("CPU" in name.upper() for name in devices))
         import tensorflow as tf
 
         from hbaclib.training.trainer import Trainer

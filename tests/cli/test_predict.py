@@ -21,7 +21,7 @@ from hbaclib.training.cross_validate import train
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-COLUMNS = ["file", "start_second", *VOTE_COLUMNS]
+COLUMNS = ["file", "start_second", *VOTE_COLUMNS, "reason"]
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,11 @@ def test_the_networks_are_loaded_once_and_recordings_read_once(trained, data, mo
     from hbaclib.prediction.predictor import Predictor
 
     loaded, read = [], []
-    load, load_eeg = Predictor.load, windows.load_eeg
+    load, open_recording = Predictor.load, windows.open_recording
     monkeypatch.setattr(Predictor, "load", lambda folder: loaded.append(folder.name) or load(folder))
-    monkeypatch.setattr(windows, "load_eeg", lambda path: read.append(path.stem) or load_eeg(path))
+    monkeypatch.setattr(
+        windows, "open_recording", lambda path, *given: read.append(path.stem) or open_recording(path, *given)
+    )
     monkeypatch.setattr(cli_predict, "_CHUNK", 2)
     table(trained["ensemble"], data / "eegs", "--spectrogram", data / "spectrograms")
     assert sorted(loaded) == ["both", "eeg"] and read == list("abcde")
@@ -159,7 +161,7 @@ def test_rows_of_test_csv(trained, tmp_path):
     write_tiny(tmp_path, n_test=3)
     (tmp_path / "train.csv").unlink()
     found = table(trained["both"], tmp_path)
-    assert tuple(found.columns) == SUBMISSION_COLUMNS and found["eeg_id"].tolist() == [80, 81, 82]
+    assert tuple(found.columns) == (*SUBMISSION_COLUMNS, "reason") and found["eeg_id"].tolist() == [80, 81, 82]
     eegs = np.stack([read_eeg(tmp_path / "test_eegs" / f"{name}.parquet") for name in (80, 81, 82)])
     files = [read_spectrogram(tmp_path / "test_spectrograms" / f"{name}.parquet") for name in (90, 91, 92)]
     np.testing.assert_allclose(shares(found), predict(trained["both"], eegs, np.stack(files)), atol=1e-7)

@@ -1,0 +1,314 @@
+"""An opened recording: what its file holds and states, and its samples, read in blocks whatever its length."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
+from hbaclib.errors import ConfigError, DataError, DataFileError, list_some
+from hbaclib.platform import available_memory
+from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
+from hbaclib.recordings.found import arrow_source
+from hbaclib.recordings.metadata import statements
+from hbaclib.recordings.rate import check_times, stated_rate, time_columns
+from hbaclib.recordings.units import MICROVOLTS, find_units, unit_named
+
+BATCH = 1 << 16
+"""Samples that are decoded at a time (5 MB as float32)."""
+KEPT = 3 * BATCH
+"""Samples behind the last one read that need not be decoded again; all of a recording that is no longer."""
+LONGEST_DAYS = 31
+_BUFFER = 1 << 20
+_SMALL = 1 << 28
+
+
+@contextmanager
+def parquet_errors(path: Path, what: str) -> Iterator[None]:
+    """Say of a Parquet file that cannot be read what was expected of it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataFileError(f"{path}: no such file, though the table names it") from None
+    except MemoryError as error:
+        raise DataFileError(f"{path}: does not fit into memory, or is not a whole Parquet file ({error})") from error
+    except (OSError, UnicodeError, pa.ArrowException) as error:
+        reason = shown((str(error) or type(error).__name__).splitlines()[0])
+        raise DataFileError(f"{path}: not a whole Parquet file ({reason}); expected {what}") from error
+
+
+def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
+    """Open a Parquet file for reading in pieces; what is no regular file (a pipe would wait forever) is an OSError.
+
+    Args:
+        path: the file.
+        buffer_size: bytes that are read ahead of every column.
+    """
+    # Neither mapped nor fetched ahead: either would hold all of a long file in memory.
+    return pq.ParquetFile(
+        arrow_source(path), buffer_size=buffer_size, pre_buffer=False, page_checksum_verification=True
+    )
+
+
+class OpenedRecording:
+    """A recording in an open file.
+
+    Attributes:
+        path: the file.
+        n_samples: its samples (200 a second).
+        notes: what a reader should know of its columns and units.
+        rate_stated_by: what in the file states 200 Hz; empty where nothing states a rate.
+        units: electrode -> unit in which the file has it.
+        missing: electrodes that the file lacks; they are read as NaN.
+    """
+
+    def __init__(self, path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None) -> None:
+        self.path, self._given = Path(path), (columns, unit)
+        given = None if unit is None else unit_named(unit)
+        if unit is not None and given is None:
+            raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
+        with parquet_errors(self.path, f"{len(EEG_COLUMNS)} columns"):
+            self._file = open_parquet(self.path, _BUFFER)
+            schema, footer = self._file.schema_arrow, self._file.metadata
+            names, self.n_samples = list(schema.names), footer.num_rows
+            self._begins = np.cumsum([0, *(footer.row_group(k).num_rows for k in range(footer.num_row_groups))])
+        try:
+            self._check_length()
+            found = find_electrodes(names, self.path, columns)
+            _check_types(schema, found, self.path)
+            with parquet_errors(self.path, f"{len(EEG_COLUMNS)} columns"):
+                stated = statements(schema)
+            self.units, notes = find_units(stated, found, given, self.path)
+            self.rate_stated_by = self._rate(stated, schema, found)
+            self._check_pages(found)
+        except BaseException:
+            self.close()
+            raise
+        self.notes = (*found.notes, *notes)
+        self.missing = tuple(name for name in EEG_COLUMNS if name not in found.sources)
+        self._sources = found.sources
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT // BATCH)
+        self._next = self.n_samples
+
+    def __enter__(self) -> OpenedRecording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.n_samples / EEG_RATE
+
+    def close(self) -> None:
+        """Close the file."""
+        self._batches = iter(())
+        self._file.close()
+
+    def another(self) -> OpenedRecording:
+        """The same recording, opened once more: for a second reader, who is elsewhere in it."""
+        return OpenedRecording(self.path, *self._given)
+
+    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Read samples; quick where calls go forward through the recording.
+
+        Args:
+            start: first sample.
+            stop: the sample behind the last one; None: to the end.
+
+        Returns:
+            (stop - start, 20) float32 in µV at 200 Hz, columns as EEG_COLUMNS, NaN where the recording has none.
+
+        Raises:
+            DataError: there are no such samples.
+            DataFileError: the file is torn, or a value is infinite.
+        """
+        stop = self.n_samples if stop is None else stop
+        if not 0 <= start <= stop <= self.n_samples:
+            raise DataError(f"{self.path}: samples {start} to {stop} asked for; it has {self.n_samples}")
+        self._check_memory(stop - start)
+        values = np.empty((len(EEG_COLUMNS), stop - start), np.float32)
+        first = self._kept[0][0] if self._kept else self._next
+        group = int(np.searchsorted(self._begins, start, side="right")) - 1
+        if start < stop and (start < first or self._begins[group] > self._next):
+            self._seek(group)
+        for begin, batch in self._kept:
+            _put(values, start, begin, batch)
+        while self._next < stop:
+            _put(values, start, *self._advance())
+        return values.T
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """All samples, from the first on, so many at a time; as `read` gives them."""
+        for start in range(0, self.n_samples, size):
+            yield self.read(start, min(start + size, self.n_samples))
+
+    def verify(self) -> None:
+        """Read the file to its end.
+
+        Raises:
+            DataFileError: it is torn, or a value is infinite.
+        """
+        for _ in self.blocks(BATCH):
+            pass
+
+    def _seek(self, group: int) -> None:
+        self._kept.clear()
+        self._next = int(self._begins[group])
+        names = list(dict.fromkeys(self._sources.values()))
+        groups = range(group, len(self._begins) - 1)
+        with parquet_errors(self.path, f"{self.n_samples} rows"):
+            self._batches = self._file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False)
+
+    def _advance(self) -> tuple[int, np.ndarray]:
+        """Decode the next batch: its first sample, and (20, n) float32."""
+        with parquet_errors(self.path, f"{self.n_samples} rows"):
+            batch = next(self._batches, None)
+            if batch is None or not batch.num_rows:
+                raise DataFileError(f"{self.path}: ends after {self._next} rows; its footer says {self.n_samples}")
+            values = np.empty((len(EEG_COLUMNS), batch.num_rows), np.float32)
+            values[[EEG_COLUMNS.index(name) for name in self.missing]] = np.nan
+            for name, column in self._sources.items():
+                factor = MICROVOLTS[self.units[name]]
+                with np.errstate(over="ignore"):
+                    numbers = _numbers(batch.column(column))
+                    values[EEG_COLUMNS.index(name)] = numbers if factor == 1 else numbers * np.float64(factor)
+        infinite = np.isinf(values)
+        if infinite.any():
+            row, electrode = np.argwhere(infinite.T)[0]
+            raise DataFileError(
+                f"{self.path}: column {shown(self._sources[EEG_COLUMNS[electrode]])}, row {self._next + row + 1} "
+                f"({int(infinite.sum())} values in {batch.num_rows} rows) is infinite; expected µV or NaN"
+            )
+        piece = self._next, values
+        self._kept.append(piece)
+        self._next += batch.num_rows
+        return piece
+
+    def _rate(self, stated: Sequence, schema: pa.Schema, found: Electrodes) -> str:
+        said = [stated_rate(stated, self.path)]
+        with parquet_errors(self.path, f"{self.n_samples} rows"):
+            for column in time_columns(schema, found.left_out):
+                batches = self._file.iter_batches(BATCH, columns=[column.name], use_threads=False)
+                said.append(check_times(column, (batch.column(column.name) for batch in batches), self.path))
+        return "; ".join(filter(None, said))
+
+    def _check_length(self) -> None:
+        if not self.n_samples:
+            raise DataFileError(f"{self.path}: no rows; expected at least one")
+        days = self.seconds / 86_400
+        if days > LONGEST_DAYS:
+            raise DataFileError(
+                f"{self.path}: {self.n_samples} rows, {days:.3g} days at {EEG_RATE} Hz, in a file of "
+                f"{self.path.stat().st_size / 1e6:.1f} MB; expected at most {LONGEST_DAYS} days"
+            )
+
+    def _check_memory(self, n_samples: int) -> None:
+        """Refuse to read more at once than there is memory for: the samples, and what is made of them."""
+        needed = n_samples * len(EEG_COLUMNS) * 4
+        if needed > _SMALL and 2 * needed > (free := available_memory()):
+            raise DataFileError(
+                f"{self.path}: {n_samples} samples ({n_samples / EEG_RATE / 3600:.1f} h) at once need "
+                f"{2 * needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; read it in parts "
+                "(hbaclib.open_recording)"
+            )
+
+    def _check_pages(self, found: Electrodes) -> None:
+        """Refuse a file whose columns each are one huge page: a page is decoded as a whole."""
+        footer, needed = self._file.metadata, 0
+        for k in range(footer.num_row_groups):
+            chunks = [footer.row_group(k).column(i) for i in range(footer.num_columns)]
+            whole = [chunk for chunk in chunks if chunk.path_in_schema in found.sources.values()]
+            if sum(chunk.total_uncompressed_size for chunk in whole) > _SMALL:
+                needed = max(needed, sum(_page_bytes(self.path, chunk) for chunk in whole))
+        if needed > _SMALL and 2 * needed > (free := available_memory()):
+            raise DataFileError(
+                f"{self.path}: its pages need {2 * needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; "
+                "write it anew in row groups of at most 1,000,000 rows"
+            )
+
+
+def open_recording(
+    path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None
+) -> OpenedRecording:
+    """Open an EEG file; its samples are read in blocks, so that memory does not grow with its length.
+
+    Args:
+        path: Parquet file with a column for each electrode. Other names, another order and further columns are noted.
+        columns: electrode -> column of the file, for columns whose names do not tell.
+        unit: ``V``, ``mV``, ``µV`` or ``nV``; None: what the file states, µV where it states none.
+
+    Returns:
+        The recording, to be closed or used in ``with``: ``n_samples``, ``notes``, ``read(start, stop)``.
+
+    Raises:
+        DataFileError: the file is missing or no whole Parquet file, an electrode that networks see has no column or
+            several, a column holds no numbers, or the file states another rate than 200 Hz or another unit.
+        ConfigError: there is no such unit.
+    """
+    return OpenedRecording(path, columns, unit)
+
+
+def _put(values: np.ndarray, start: int, begin: int, batch: np.ndarray) -> None:
+    """Copy what a batch that begins at a sample has of the samples from ``start`` on."""
+    first, last = max(start, begin), min(start + values.shape[1], begin + batch.shape[1])
+    if first < last:
+        values[:, first - start : last - start] = batch[:, first - begin : last - begin]
+
+
+def _check_types(schema: pa.Schema, found: Electrodes, path: Path) -> None:
+    wrong = [
+        f"{shown(column)} ({schema.field(column).type})"
+        for column in found.sources.values()
+        if not _holds_numbers(schema.field(column).type)
+    ]
+    if wrong:
+        raise DataFileError(f"{path}: column {list_some(wrong)} holds no numbers; expected float32")
+
+
+def _holds_numbers(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return (
+        pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
+    )
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    """The numbers of a column, NaN where there is none."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _page_bytes(path: Path, chunk: pq.ColumnChunkMetaData) -> int:
+    """Bytes of the first data page of a column when it is unpacked, as its header says."""
+    with open(path, "rb") as file:
+        file.seek(chunk.data_page_offset)
+        header = file.read(16)
+    # Thrift's compact form: field 1 (kind of the page), field 2 (bytes unpacked), each a zigzag number behind 0x15.
+    numbers, at = [], 0
+    for _ in range(2):
+        if at >= len(header) or header[at] != 0x15:
+            return 0
+        number, shift, at = 0, 0, at + 1
+        while at < len(header):
+            byte = header[at]
+            number, shift, at = number | (byte & 0x7F) << shift, shift + 7, at + 1
+            if not byte & 0x80:
+                break
+        numbers.append(number >> 1)
+    return min(numbers[1], chunk.total_uncompressed_size)
