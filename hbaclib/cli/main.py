@@ -101,14 +101,16 @@ def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | No
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
 def check(data: Path, jobs: int | None) -> None:
     """Check every file of DATA, a folder in the competition's format, and list all faults."""
-    from hbaclib.dataset.competition import open_competition
+    import pandas as pd
+
+    from hbaclib.dataset.competition import open_competition, table_faults
     from hbaclib.platform import find_input
     from hbaclib.stages.examine import check_recordings
 
     folder = find_input("datasets", data)
     competition = open_competition(folder)
     with messages_aside():
-        faults = check_recordings(competition, n_jobs=jobs)
+        faults = pd.concat([table_faults(competition), check_recordings(competition, n_jobs=jobs)])
     for fault in faults.itertuples():
         click.echo(f"{fault.file}: {fault.problem}")
     rows = 0 if competition.test is None else len(competition.test)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from hbaclib.conventions import CLASSES, VOTE_COLUMNS
+from hbaclib.dataset.tables import check_labels
 from hbaclib.errors import ConfigError, DataError, LeakError, list_some
 
 
@@ -28,13 +30,18 @@ def patient_folds(train: pd.DataFrame, n_folds: int = 5, seed: int = 0) -> pd.Se
         int64 fold numbers 0 .. n_folds - 1, named ``fold``, indexed by ``patient_id`` in ascending order.
 
     Raises:
-        ConfigError: ``n_folds`` is below 2 or above the number of patients.
+        ConfigError: ``n_folds`` is below 2 or above the number of patients, or ``seed`` is no seed.
+        DataError: naming every fault of the rows; a recording or a spectrogram of two patients is one.
     """
+    columns = ["eeg_id", "patient_id", *VOTE_COLUMNS]
+    train = check_labels(train, columns + [name for name in ("spectrogram_id",) if name in train])
     recordings = train.groupby("eeg_id", sort=True)[list(VOTE_COLUMNS)].sum()
     patients = train.groupby("eeg_id", sort=True)["patient_id"].first().to_numpy()
     n_patients = len(np.unique(patients))
-    if not 2 <= n_folds <= n_patients:
-        raise ConfigError(f"n_folds is {n_folds}, expected 2 .. {n_patients} (the number of patients)")
+    if not _is_whole(n_folds) or not 2 <= n_folds <= n_patients:
+        raise ConfigError(f"n_folds is {n_folds!r}, expected 2 .. {n_patients} (the number of patients)")
+    if not _is_whole(seed) or not 0 <= seed < 2**32:
+        raise ConfigError(f"seed is {seed!r}, expected a whole number from 0 to {2**32 - 1}")
     classes = recordings.to_numpy().argmax(axis=1)
     # The stratified splitter refuses more folds than members of the largest class; then only the grouping is left.
     if np.bincount(classes, minlength=len(CLASSES)).max() < n_folds:
@@ -130,6 +137,10 @@ def audit_folds(
             f"fold {split[0]}: patient {leaked[0]} was trained on, though others of its fold are scored; "
             "expected a fold to be trained on as a whole or not at all"
         )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _patients(used: np.ndarray | pd.Series | Collection[int], patients: np.ndarray) -> np.ndarray:

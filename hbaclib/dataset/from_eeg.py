@@ -28,14 +28,15 @@ def eeg_places(train: pd.DataFrame) -> Places:
         which each begins, in ascending order of ``eeg_id``.
     """
     begins = train["spectrogram_label_offset_seconds"] - train["eeg_label_offset_seconds"] + _CENTRES_APART
-    of_eeg = train.assign(begin=begins).groupby(["spectrogram_id", "eeg_id"], sort=True)["begin"].first()
+    of_eeg = train.assign(begin=begins).groupby(["spectrogram_id", "eeg_id"], sort=True)["begin"].first().reset_index()
     last = train.groupby("spectrogram_id")["spectrogram_label_offset_seconds"].max()
     places: Places = {
         int(name): (int(seconds) // SPECTROGRAM_STEP + SPECTROGRAM_WINDOW, [])
         for name, seconds in zip(last.index, last, strict=True)
     }
-    for spectrogram, eeg, begin in of_eeg.reset_index().to_numpy(np.float64):
-        places[int(spectrogram)][1].append((int(eeg), float(begin)))
+    # Column by column: in one array with seconds, ids above 2^53 would become others.
+    for spectrogram, eeg, begin in zip(*(of_eeg[name].tolist() for name in of_eeg.columns), strict=True):
+        places[spectrogram][1].append((eeg, begin))
     return places
 
 
