@@ -243,7 +243,7 @@ def _kind_of(cell: Any) -> str | None:
     """What a cell holds, where it is neither a number nor missing."""
     if isinstance(cell, bool | np.bool_):
         return "truth values"
-    if _is_empty(cell) or isinstance(cell, numbers.Real | Decimal):
+    if _is_empty(cell) or isinstance(cell, int | float | np.integer | np.floating | Decimal):
         return None
     if isinstance(cell, str):
         return None if not math.isnan(_number(cell)) else f"text ({_spelt(cell)})"

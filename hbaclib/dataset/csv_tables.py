@@ -102,6 +102,12 @@ def read_text_csv(path: str | Path, columns: Sequence[str]) -> TextTable:
     return TextTable(path, pa.table(chosen, names=list(columns)), note)
 
 
+def csv_columns(path: str | Path) -> list[str]:
+    """Names in the header of a CSV file; errors as of `read_text_csv`, but rows are not looked at."""
+    content = _content(Path(path), "expected a header")
+    return [_column_name(name, place) for place, name in enumerate(next(_rows(Path(path), content), []))]
+
+
 def read_typed_csv(path: str | Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
     """Read a table that the program wrote: the form is held as by `read_text_csv`, the types are as pandas finds them.
 
