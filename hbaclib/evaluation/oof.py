@@ -114,7 +114,9 @@ def _named(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) 
     if isinstance(paths, Mapping):
         pairs = [(str(name), _file(path)) for name, path in paths.items()]
     else:
-        files = [_file(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        several = isinstance(paths, Iterable) and not isinstance(paths, str | Path)
+        given: list[Any] = list(paths) if several else [paths]  # type: ignore[arg-type]
+        files = [_file(path) for path in given]
         pairs = [(file.parent.name if file.name == OOF_FILE else file.stem, file) for file in files]
     if not pairs:
         raise DataError("no out-of-fold tables; expected at least one file or stage folder")
@@ -125,6 +127,8 @@ def _named(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) 
 
 
 def _file(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"out-of-fold tables: {path!r} is no path; expected files or stage folders")
     path = Path(path)
     # What is no folder is read as it is, so that the message is about this file.
     named = path.suffix == ".parquet" and not path.is_dir()
@@ -179,6 +183,8 @@ def _checked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         foreign = [name for name in found if name not in OOF_COLUMNS]
         hint += f"; not expected: {list_some(foreign)}" if foreign else ""
         return table, [f"column missing: {list_some(missing)}{hint}; expected {list_some(OOF_COLUMNS, 20)}"]
+    if several := [name for name in OOF_COLUMNS if found.count(name) > 1]:
+        return table, [f"column {list_some(several)} occurs more than once"]
     if not len(table):
         return table, ["no rows; expected at least one sample"]
     table, faults = table[list(OOF_COLUMNS)].copy(), []
