@@ -81,11 +81,11 @@ def read_text_csv(path: str | Path, columns: Sequence[str]) -> TextTable:
     path = Path(path)
     expected = f"expected the columns {', '.join(columns)} and at least one row"
     content = _content(path, expected)
+    _refuse_other_separators(path, content, columns)
     lines = _rows(path, content)
-    header = [_column_name(name, place) for place, name in enumerate(next(lines, []))]
+    header = _column_names(next(lines, []))
     if not header:
         raise DataFileError(f"{path}: the file is empty (0 bytes or no header); {expected}")
-    _refuse_other_separators(path, header, columns)
     if b'"' in content:
         rows = list(lines)
         _refuse_other_lengths(path, [len(row) for row in rows], [",".join(row) for row in rows], header)
@@ -105,7 +105,7 @@ def read_text_csv(path: str | Path, columns: Sequence[str]) -> TextTable:
 def csv_columns(path: str | Path) -> list[str]:
     """Names in the header of a CSV file; errors as of `read_text_csv`, but rows are not looked at."""
     content = _content(Path(path), "expected a header")
-    return [_column_name(name, place) for place, name in enumerate(next(_rows(Path(path), content), []))]
+    return _column_names(next(_rows(Path(path), content), []))
 
 
 def read_typed_csv(path: str | Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
@@ -187,20 +187,24 @@ def _rows(path: Path, content: bytes) -> Iterator[list[str]]:
                 yield row
     except csv.Error as error:
         what = "a quotation mark that is never closed" if "unexpected end" in str(error) else str(error)
-        raise DataFileError(f"{path}: row {number + 1}: {what}; expected comma-separated fields") from None
+        where = f"row {number + 1}" if number >= 0 else "the header"
+        raise DataFileError(f"{path}: {where}: {what}; expected comma-separated fields") from None
 
 
-def _column_name(name: str, place: int) -> str:
-    name = name.strip()
-    return (name if name.isprintable() else ascii(name)) or f"Unnamed: {place}"
+def _column_names(header: Sequence[str]) -> list[str]:
+    """Names that a message can show."""
+    names = map(str.strip, header)
+    return [(name if name.isprintable() else ascii(name)) or f"Unnamed: {place}" for place, name in enumerate(names)]
 
 
-def _refuse_other_separators(path: Path, header: list[str], columns: Sequence[str]) -> None:
-    text = ",".join(header)
+def _refuse_other_separators(path: Path, content: bytes, columns: Sequence[str]) -> None:
+    head = content.lstrip().partition(b"\n")[0].partition(b"\r")[0].decode("utf-8")
+
+    def held(separator: str) -> int:
+        return len({part.strip(" \"'") for part in head.split(separator)} & set(columns))
+
     for separator, name in _SEPARATORS.items():
-        found = {part.strip().strip('"') for part in text.split(separator)}
-        # Names may hold any sign; what does not separate the expected names is no separator.
-        if separator in text and len(found & set(columns)) > len(set(header) & set(columns)):
+        if separator in head and held(separator) > held(","):
             raise DataFileError(f"{path}: separated by {name}, expected ','")
 
 
