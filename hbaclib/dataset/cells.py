@@ -109,7 +109,7 @@ def shares(values: pd.DataFrame, what: str) -> tuple[np.ndarray, list[str]]:
         what: how messages call them.
 
     Returns:
-        (n, k) float64, and the faults of columns that hold no numbers at all: text, truth values, dates.
+        (n, k) float64, and the faults of columns that hold no numbers at all: text, booleans, dates.
     """
     found, faults = np.full(values.shape, np.nan), []
     for place, name in enumerate(values.columns):
@@ -170,7 +170,7 @@ def _whole(cell: Any, kind: Whole, exact: int) -> int | str:
     if _is_empty(cell):
         return "empty"
     if isinstance(cell, bool | np.bool_):
-        return f"{_NOT_WHOLE}, but a truth value"
+        return f"{_NOT_WHOLE}, but a boolean"
     if isinstance(cell, numbers.Integral):
         return _within(int(cell), kind)
     if isinstance(cell, float | np.floating | Decimal):
@@ -242,7 +242,7 @@ def _number(cell: Any) -> float:
 def _kind_of(cell: Any) -> str | None:
     """What a cell holds, where it is neither a number nor missing."""
     if isinstance(cell, bool | np.bool_):
-        return "truth values"
+        return "booleans"
     if _is_empty(cell) or isinstance(cell, int | float | np.integer | np.floating | Decimal):
         return None
     if isinstance(cell, str):

@@ -170,7 +170,7 @@ def _mask(used: np.ndarray | pd.Series | Collection[int], patients: np.ndarray) 
     values = _array(used)
     if pd.isna(values).any():
         raise DataError("mask of the samples trained on has missing values, expected True or False for every sample")
-    # A nullable column of truth values is an array of objects.
+    # A nullable column of booleans is an array of objects.
     if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in values.ravel()) and values.size:
         values = values.astype(bool)
     if values.dtype != bool:

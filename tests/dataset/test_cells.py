@@ -38,8 +38,8 @@ def test_ids_stay_what_they_are_in_every_form(ids: list[int]) -> None:
         ([1, None, 2], "x: empty, expected whole numbers: row 1"),
         ([None, None], "x: empty in all 2 rows"),
         (pd.array([1, None], dtype="Int64"), "x: empty, expected whole numbers: row 1"),
-        ([1, True], "x: not a whole number (True), but a truth value: row 1"),
-        (np.array([True, False]), "but a truth value: rows 0, 1"),
+        ([1, True], "x: not a whole number (True), but a boolean: row 1"),
+        (np.array([True, False]), "but a boolean: rows 0, 1"),
         ([0.5], "x: not a whole number (0.5): row 0"),
         ([np.inf, 1], "x: not a whole number (inf): row 0"),
         ([2.0**53], "may have lost digits"),
@@ -93,7 +93,7 @@ def test_shares_of_mixed_cells() -> None:
     )
     found, faults = shares(table, "shares")
     assert faults == [
-        "shares: column c holds truth values; expected numbers",
+        "shares: column c holds booleans; expected numbers",
         "shares: column d holds text ('much'), text ('0,5'); expected numbers",
     ]
     np.testing.assert_array_equal(found[:, [0, 1, 4]], [[0.5, 0.5, 0.1], [1, np.nan, np.nan]])
