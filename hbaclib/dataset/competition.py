@@ -75,8 +75,8 @@ def table_faults(competition: Competition) -> pd.DataFrame:
     path, rows = competition.root / SAMPLE, []
     if competition.test is not None and os.path.lexists(path):
         try:
-            problems = id_faults(read_submission_ids(path).tolist(), competition.test["eeg_id"].tolist())
+            problem = "; ".join(id_faults(read_submission_ids(path).tolist(), competition.test["eeg_id"].tolist()))
         except DataFileError as error:
-            problems = [str(error).removeprefix(f"{path}: ")]
-        rows = [(SAMPLE, problem) for problem in problems]
+            problem = str(error).removeprefix(f"{path}: ")
+        rows = [(SAMPLE, problem)] if problem else []
     return pd.DataFrame(rows, columns=["file", "problem"], dtype="str")

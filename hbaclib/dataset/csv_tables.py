@@ -82,22 +82,17 @@ def read_text_csv(path: str | Path, columns: Sequence[str]) -> TextTable:
     expected = f"expected the columns {', '.join(columns)} and at least one row"
     content = _content(path, expected)
     _refuse_other_separators(path, content, columns)
-    lines = _rows(path, content)
-    header = _column_names(next(lines, []))
-    if not header:
+    quoted = b'"' in content
+    rows = list(_rows(path, content)) if quoted else _lines(content)
+    if not rows:
         raise DataFileError(f"{path}: the file is empty (0 bytes or no header); {expected}")
-    if b'"' in content:
-        rows = list(lines)
-        _refuse_other_lengths(path, [len(row) for row in rows], [",".join(row) for row in rows], header)
-        cells = {number: [row[number] for row in rows] for number in range(len(header))}
-        table = pa.table({str(number): pa.array(values, pa.string()) for number, values in cells.items()})
-    else:
-        table = _plain_cells(path, content, header)
+    header = _column_names(rows[0] if quoted else rows[0].decode("utf-8").split(","))
+    table = (_quoted_cells if quoted else _plain_cells)(path, rows[1:], header)
     if not table.num_rows:
         raise DataFileError(f"{path}: a header and no rows; {expected}")
     note = reorder(header, columns, path)
     chosen = [table.column(header.index(name)) for name in columns]
-    if re.search(rb"[ \t]", content):
+    if b" " in content or b"\t" in content:
         chosen = [pc.utf8_trim_whitespace(column) for column in chosen]
     return TextTable(path, pa.table(chosen, names=list(columns)), note)
 
@@ -148,7 +143,8 @@ def _content(path: Path, expected: str) -> bytes:
         kind = "text in UTF-16 without a mark" if content[:64].count(b"\0") > 8 else "a NUL byte"
         raise DataFileError(f"{path}: {kind} in {_row_at(content, place)}; expected text in UTF-8")
     try:
-        content.decode("utf-8")
+        if not content.isascii():
+            content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataFileError(
             f"{path}: byte 0x{content[error.start]:02x} in {_row_at(content, error.start)} is not UTF-8 (Latin-1 or "
@@ -177,7 +173,7 @@ def _lines(content: bytes) -> list[bytes]:
 
 
 def _rows(path: Path, content: bytes) -> Iterator[list[str]]:
-    """Header and rows, field by field."""
+    """Header and rows of a file with quoted fields."""
     reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
     number = -1
     try:
@@ -225,15 +221,20 @@ def _refuse_other_lengths(path: Path, lengths: list[int], texts: Sequence[str], 
     )
 
 
-def _plain_cells(path: Path, content: bytes, header: list[str]) -> pa.Table:
+def _quoted_cells(path: Path, rows: list[list[str]], header: list[str]) -> pa.Table:
+    _refuse_other_lengths(path, [len(row) for row in rows], [",".join(row) for row in rows], header)
+    names = [str(number) for number in range(len(header))]
+    return pa.table([pa.array([row[number] for row in rows], pa.string()) for number in range(len(header))], names)
+
+
+def _plain_cells(path: Path, lines: list[bytes], header: list[str]) -> pa.Table:
     """The cells of a file without quoted fields."""
-    lines = _lines(content)[1:]
     lengths = [line.count(b",") + 1 for line in lines]
-    if any(length != len(header) for length in lengths):
+    if set(lengths) - {len(header)}:
         _refuse_other_lengths(path, lengths, [line.decode("utf-8") for line in lines], header)
     names = [str(number) for number in range(len(header))]
     if not lines:
-        return pa.table({name: pa.array([], pa.string()) for name in names})
+        return pa.table([pa.array([], pa.string()) for _ in names], names)
     return pa.csv.read_csv(
         pa.BufferReader(b"\n".join(lines)),
         # A row must fit into a block.

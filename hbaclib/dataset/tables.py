@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hbaclib.conventions import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.cells import COUNTS, IDS, VOTES, Whole, at_rows, seconds, whole_numbers
@@ -149,7 +151,7 @@ def _read(path: str | Path, columns: Sequence[str]) -> TextTable:
 
 def _numbers(text: TextTable) -> tuple[pd.DataFrame, list[str]]:
     """Columns as numbers where they are; those with faults stay text."""
-    made: dict[str, np.ndarray | list[str]] = {}
+    made: dict[str, np.ndarray] = {}
     faults = []
     for name in text.cells.column_names:
         cells, more = text.cells.column(name), list[str]()
@@ -158,20 +160,18 @@ def _numbers(text: TextTable) -> tuple[pd.DataFrame, list[str]]:
             values, more = _offset_column(cells, name)
         elif name in _WHOLE or name in TEST_COLUMNS:
             values, more = _whole_column(cells, name)
-        made[name] = cells.to_pylist() if values is None else values
+        made[name] = cells.to_numpy() if values is None else values
         faults += more
     return pd.DataFrame(made), faults
 
 
 def _whole_column(cells: pa.ChunkedArray, name: str) -> tuple[np.ndarray | None, list[str]]:
     kind = _WHOLE[name]
-    try:
-        found = cells.cast(pa.int64())
-        # Only what is written as it would be written again: no sign, no leading zeros, no 0x1F.
-        if found.cast(pa.string()).equals(cells):
-            return whole_numbers(found.to_numpy(), name, kind, 1)
-    except pa.ArrowInvalid:
-        pass
+    # Quickly where all are digits; leading zeros and 0x1F are left to who looks at every cell.
+    zeros = pc.and_(pc.starts_with(cells, "0"), pc.greater(pc.binary_length(cells), 1))
+    if not pc.any(zeros).as_py():
+        with suppress(pa.ArrowInvalid):
+            return whole_numbers(cells.cast(pa.int64()).to_numpy(), name, kind, 1)
     return whole_numbers(cells.to_pylist(), name, kind, 1)
 
 
@@ -199,10 +199,14 @@ def _label_faults(table: pd.DataFrame, first: int) -> list[str]:
 
 
 def _several(table: pd.DataFrame, owner: str, owned: str, each: str, first: int) -> list[str]:
+    codes, names = pd.factorize(table[owner])
+    values = table[owned].to_numpy()
+    first_of = np.empty(len(names), np.int64)
+    first_of[codes[::-1]] = values[::-1]  # the last one written is the first row's
+    if (first_of[codes] == values).all():
+        return []
     pairs = table[[owner, owned]].drop_duplicates()
     shared = pairs[pairs[owner].duplicated(keep=False)]
-    if shared.empty:
-        return []
     what = owned.removesuffix("_id")
     named = [f"{owner} {name}: {what}s {list_some(sorted(part))}" for name, part in shared.groupby(owner)[owned]]
     problem = f"{owned}: one {owner} has several, expected one per {each}"
