@@ -82,12 +82,9 @@ def read_text_csv(path: str | Path, columns: Sequence[str]) -> TextTable:
     expected = f"expected the columns {', '.join(columns)} and at least one row"
     content = _content(path, expected)
     _refuse_other_separators(path, content, columns)
-    quoted = b'"' in content
-    rows = list(_rows(path, content)) if quoted else _lines(content)
-    if not rows:
+    header, table = (_quoted_cells if b'"' in content else _plain_cells)(path, content)
+    if not header:
         raise DataFileError(f"{path}: the file is empty (0 bytes or no header); {expected}")
-    header = _column_names(rows[0] if quoted else rows[0].decode("utf-8").split(","))
-    table = (_quoted_cells if quoted else _plain_cells)(path, rows[1:], header)
     if not table.num_rows:
         raise DataFileError(f"{path}: a header and no rows; {expected}")
     note = reorder(header, columns, path)
@@ -221,24 +218,35 @@ def _refuse_other_lengths(path: Path, lengths: list[int], texts: Sequence[str], 
     )
 
 
-def _quoted_cells(path: Path, rows: list[list[str]], header: list[str]) -> pa.Table:
+def _quoted_cells(path: Path, content: bytes) -> tuple[list[str], pa.Table]:
+    """Header and cells of a file with quoted fields; columns are named by their place."""
+    rows = list(_rows(path, content))
+    if not rows:
+        return [], pa.table([], [])
+    header, rows = _column_names(rows[0]), rows[1:]
     _refuse_other_lengths(path, [len(row) for row in rows], [",".join(row) for row in rows], header)
-    names = [str(number) for number in range(len(header))]
-    return pa.table([pa.array([row[number] for row in rows], pa.string()) for number in range(len(header))], names)
+    places = range(len(header))
+    return header, pa.table(
+        [pa.array([row[place] for row in rows], pa.string()) for place in places], [*map(str, places)]
+    )
 
 
-def _plain_cells(path: Path, lines: list[bytes], header: list[str]) -> pa.Table:
-    """The cells of a file without quoted fields."""
+def _plain_cells(path: Path, content: bytes) -> tuple[list[str], pa.Table]:
+    """Header and cells of a file without quoted fields; columns are named by their place."""
+    lines = _lines(content)
+    if not lines:
+        return [], pa.table([], [])
+    header, lines = _column_names(lines[0].decode("utf-8").split(",")), lines[1:]
     lengths = [line.count(b",") + 1 for line in lines]
     if set(lengths) - {len(header)}:
         _refuse_other_lengths(path, lengths, [line.decode("utf-8") for line in lines], header)
-    names = [str(number) for number in range(len(header))]
+    places = [str(place) for place in range(len(header))]
     if not lines:
-        return pa.table([pa.array([], pa.string()) for _ in names], names)
-    return pa.csv.read_csv(
+        return header, pa.table([pa.array([], pa.string()) for _ in places], places)
+    return header, pa.csv.read_csv(
         pa.BufferReader(b"\n".join(lines)),
         # A row must fit into a block.
-        pa.csv.ReadOptions(column_names=names, block_size=max(1 << 22, 2 * max(map(len, lines)))),
+        pa.csv.ReadOptions(column_names=places, block_size=max(1 << 22, 2 * max(map(len, lines)))),
         pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-        pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False),
     )
