@@ -29,7 +29,7 @@ _PUBLIC = {
     "evaluation.tiers": ("score_by_tier",),
     "evaluation.oof": ("load_oof",),
     "ensemble.fit": ("fit_ensemble",),
-    "prediction.submission": ("validate_submission",),
+    "prediction.submission_check": ("validate_submission",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

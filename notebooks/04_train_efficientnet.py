@@ -45,13 +45,13 @@ mirrored = False  # several GPUs: False trains one fit on each; True shares ever
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from hbaclib import load_oof, plots, score_by_tier
 from hbaclib.inputs.augment import augment
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
 from hbaclib.suite.prerequisites import stage_name
+from hbaclib.training.history import read_history
 
 chosen = efficientnet_plans(recipe, backbone, weights)
 family = open_family(chosen, out, data, stage=stage or stage_name(chosen.first.backbone), folds=folds)
@@ -99,7 +99,7 @@ del network
 # The loss on the training folds and the score on the held-out fold, after every epoch.
 
 # %%
-plots.plot_learning_curves(pd.read_csv(folder / "history.csv"))
+plots.plot_learning_curves(read_history(folder))
 plt.show()
 
 # %% [markdown]

@@ -46,11 +46,11 @@ stage = ""  # name of the folder of the comparison; empty: 05_kerascv
 
 # %%
 import matplotlib.pyplot as plt
-import pandas as pd
 
 from hbaclib import plots
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import kerascv_plans
+from hbaclib.training.history import read_history
 
 chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights, out)
 family = open_family(chosen, out, data, stage="05_train_{}", folds=folds)
@@ -106,7 +106,7 @@ family.networks(names, drawn=[*backbones, *names[len(backbones) :][:1]])
 # %%
 pair = [name for name in ("efficientnet_v2_b2", "mobilenet_v3_large") if name in folders]
 pair = pair if len(pair) == 2 else list(folders)[:2]
-plots.plot_loss_against_epoch({name: pd.read_csv(folders[name] / "history.csv") for name in pair})
+plots.plot_loss_against_epoch({name: read_history(folders[name]) for name in pair})
 plt.show()
 
 # %% [markdown]

@@ -51,7 +51,6 @@ stage = ""  # name of the folder of the comparison; empty: 06_raw_eeg
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from hbaclib import plots
 from hbaclib.dataset.competition import open_competition
@@ -61,6 +60,7 @@ from hbaclib.platform import output_root
 from hbaclib.suite.family import ensemble_tables, open_family
 from hbaclib.suite.plans import raw_plans
 from hbaclib.suite.prerequisites import source_of
+from hbaclib.training.history import read_history
 
 chosen = raw_plans(
     recipe,
@@ -131,7 +131,7 @@ family.networks(shown, drawn=shown)[["parameters"]]
 
 # %%
 for name in shown:
-    plots.plot_learning_curves(pd.read_csv(folders[name] / "history.csv"), title=name)
+    plots.plot_learning_curves(read_history(folders[name]), title=name)
     plt.show()
 
 # %% [markdown]

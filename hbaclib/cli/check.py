@@ -40,13 +40,15 @@ def check(data: Path, jobs: int | None, columns: dict[str, str] | None, unit: st
 
 
 def _check_dataset(folder: Path, jobs: int | None) -> None:
-    from hbaclib.dataset.competition import open_competition
+    import pandas as pd
+
+    from hbaclib.dataset.competition import open_competition, table_faults
     from hbaclib.stages.examine import examine, faults_table, needed_recordings, notes_table
 
     competition = open_competition(folder)
     with messages_aside():
         examined = examine(competition, needed_recordings(competition, test=True), n_jobs=jobs)
-    faults = faults_table(examined)
+    faults = pd.concat([table_faults(competition), faults_table(examined)])
     for fault in faults.itertuples():
         click.echo(printable(f"{fault.file}: {fault.problem}"))
     for note, files in notes_table(examined).groupby("note", sort=False)["file"]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from hbaclib.dataset.tables import read_test_csv, read_train_csv
+from hbaclib.dataset.tables import id_faults, read_submission_ids, read_test_csv, read_train_csv
 from hbaclib.errors import DataFileError, list_some
 from hbaclib.recordings.found import recording_files
+
+SAMPLE = "sample_submission.csv"
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,29 @@ def open_competition(folder: str | Path) -> Competition:
     root = Path(folder)
     if not root.is_dir():
         raise DataFileError(f"{root}: no such folder; expected one in the competition's format with train.csv")
-    if not (root / "train.csv").is_file():
+    if not os.path.lexists(root / "train.csv"):
         found = list_some(sorted(path.name for path in root.iterdir())) or "nothing"
         raise DataFileError(f"{root}: found {found}; expected train.csv")
     test = root / "test.csv"
-    return Competition(root, read_train_csv(root / "train.csv"), read_test_csv(test) if test.is_file() else None)
+    # What lies there and is no file is named by the reader.
+    there = os.path.lexists(test)
+    return Competition(root, read_train_csv(root / "train.csv"), read_test_csv(test) if there else None)
+
+
+def table_faults(competition: Competition) -> pd.DataFrame:
+    """Tables of a data set that do not fit each other.
+
+    Args:
+        competition: the data set.
+
+    Returns:
+        One row per faulty file: ``file`` (relative to the folder), ``problem``. Empty where all is well.
+    """
+    path, rows = competition.root / SAMPLE, []
+    if competition.test is not None and os.path.lexists(path):
+        try:
+            problem = "; ".join(id_faults(read_submission_ids(path).tolist(), competition.test["eeg_id"].tolist()))
+        except DataFileError as error:
+            problem = str(error).removeprefix(f"{path}: ")
+        rows = [(SAMPLE, problem)] if problem else []
+    return pd.DataFrame(rows, columns=["file", "problem"], dtype="str")

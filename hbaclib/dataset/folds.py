@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from hbaclib.conventions import CLASSES, VOTE_COLUMNS
+from hbaclib.dataset.cells import at_rows
+from hbaclib.dataset.tables import check_labels
 from hbaclib.errors import ConfigError, DataError, LeakError, list_some
 
 
@@ -28,13 +31,18 @@ def patient_folds(train: pd.DataFrame, n_folds: int = 5, seed: int = 0) -> pd.Se
         int64 fold numbers 0 .. n_folds - 1, named ``fold``, indexed by ``patient_id`` in ascending order.
 
     Raises:
-        ConfigError: ``n_folds`` is below 2 or above the number of patients.
+        ConfigError: ``n_folds`` is below 2 or above the number of patients, or ``seed`` is no seed.
+        DataError: naming every fault of the rows; a recording or a spectrogram of two patients is one.
     """
+    columns = ["eeg_id", "patient_id", *VOTE_COLUMNS]
+    train = check_labels(train, columns + [name for name in ("spectrogram_id",) if name in train])
     recordings = train.groupby("eeg_id", sort=True)[list(VOTE_COLUMNS)].sum()
     patients = train.groupby("eeg_id", sort=True)["patient_id"].first().to_numpy()
     n_patients = len(np.unique(patients))
-    if not 2 <= n_folds <= n_patients:
-        raise ConfigError(f"n_folds is {n_folds}, expected 2 .. {n_patients} (the number of patients)")
+    if not _is_whole(n_folds) or not 2 <= n_folds <= n_patients:
+        raise ConfigError(f"n_folds is {n_folds!r}, expected 2 .. {n_patients} (the number of patients)")
+    if not _is_whole(seed) or not 0 <= seed < 2**32:
+        raise ConfigError(f"seed is {seed!r}, expected a whole number from 0 to {2**32 - 1}")
     classes = recordings.to_numpy().argmax(axis=1)
     # The stratified splitter refuses more folds than members of the largest class; then only the grouping is left.
     if np.bincount(classes, minlength=len(CLASSES)).max() < n_folds:
@@ -96,17 +104,26 @@ def audit_folds(
 
     Raises:
         LeakError: naming the first patient on both sides, or one that the fold table holds twice.
-        DataError: a patient has no fold, or a mask does not fit the samples.
+        DataError: a patient has no fold, a fold no patient, or a mask does not fit the samples.
     """
+    if not isinstance(samples, pd.DataFrame) or list(samples.columns).count("patient_id") != 1:
+        raise DataError("samples: expected a table (pandas.DataFrame) with one column patient_id")
+    if not isinstance(folds, pd.Series):
+        raise DataError(f"{source}: of type {type(folds).__name__}; expected a pandas.Series indexed by patient_id")
     if folds.index.has_duplicates:
         patient = folds.index[folds.index.duplicated()][0]
         raise LeakError(f"{source}: patient {patient} is in folds {sorted(set(folds.loc[patient]))}, expected one")
+    if faults := at_rows(samples["patient_id"].isna(), "patient_id: missing, expected the patient of every sample"):
+        raise DataError("samples: " + faults[0])
+    folds = folds[folds.notna()]  # without a number a patient has no fold
     patients = samples["patient_id"].to_numpy()
-    unknown = np.setdiff1d(patients, folds.index.to_numpy())
-    if len(unknown):
+    unknown = [patient for patient in pd.unique(patients) if patient not in folds.index]
+    if unknown:
         raise DataError(f"{source}: no fold for patient {list_some(unknown)}")
     if isinstance(used_for_training, Mapping):
         for fold, used in used_for_training.items():
+            if not (folds == fold).any():
+                raise DataError(f"{source}: no patient is in fold {fold!r}; found {list_some(sorted(set(folds)))}")
             trained = _patients(used, patients)
             both = np.intersect1d(trained, folds.index[folds == fold].to_numpy())
             if len(both):
@@ -115,12 +132,14 @@ def audit_folds(
                     f"expected patients of other folds only"
                 )
         return
-    trained = _patients(np.asarray(used_for_training), patients)
+    mask = _mask(used_for_training, patients)
+    if mask is None:
+        raise DataError("of a single fit, what was trained on: expected a boolean mask over the samples")
+    trained = np.unique(patients[mask])
     fold_of = samples["patient_id"].map(folds).to_numpy()
     touched = np.unique(fold_of[np.isin(patients, trained)])
     scored = np.setdiff1d(patients, trained)
     split = np.intersect1d(folds.loc[scored].to_numpy(), touched)
-    mask = np.asarray(used_for_training, bool)
     halved = np.intersect1d(patients[mask], patients[~mask])
     if len(halved):
         raise LeakError(f"patient {halved[0]} has samples trained on and samples held out; expected one of the two")
@@ -132,11 +151,37 @@ def audit_folds(
         )
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _patients(used: np.ndarray | pd.Series | Collection[int], patients: np.ndarray) -> np.ndarray:
     """Ids of the patients trained on, from a boolean mask over the samples or from the ids themselves."""
-    values = np.asarray(list(used) if isinstance(used, set | frozenset) else used)
+    mask = _mask(used, patients)
+    return pd.unique(_array(used)) if mask is None else np.unique(patients[mask])
+
+
+def _mask(used: np.ndarray | pd.Series | Collection[int], patients: np.ndarray) -> np.ndarray | None:
+    """The mask over the samples, or None where these are ids.
+
+    Raises:
+        DataError: the mask has another shape or gaps, or it cannot be told from ids.
+    """
+    values = _array(used)
+    if pd.isna(values).any():
+        raise DataError("mask of the samples trained on has missing values, expected True or False for every sample")
+    # A nullable column of booleans is an array of objects.
+    if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in values.ravel()) and values.size:
+        values = values.astype(bool)
     if values.dtype != bool:
-        return np.unique(values)
+        numbers = values.shape == patients.shape and set(values.tolist()) == {0, 1}
+        if numbers and not {0, 1} <= set(patients.tolist()):
+            raise DataError("mask of the samples trained on holds 0 and 1, expected True and False, or patients")
+        return None
     if values.shape != patients.shape:
         raise DataError(f"mask of the samples trained on has shape {values.shape}, expected {patients.shape}")
-    return np.unique(patients[values])
+    return values
+
+
+def _array(used: np.ndarray | pd.Series | Collection[int]) -> np.ndarray:
+    return np.asarray(list(used) if isinstance(used, set | frozenset) else used)

@@ -6,6 +6,16 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import EEG_RATE, SAMPLE_COLUMNS, SPECTROGRAM_STEP, VOTE_COLUMNS
+from hbaclib.dataset.tables import check_labels
+
+_NEEDED = (
+    "eeg_id",
+    "spectrogram_id",
+    "patient_id",
+    "eeg_label_offset_seconds",
+    "spectrogram_label_offset_seconds",
+    *VOTE_COLUMNS,
+)
 
 
 def non_overlapping_samples(train: pd.DataFrame) -> pd.DataFrame:
@@ -19,8 +29,12 @@ def non_overlapping_samples(train: pd.DataFrame) -> pd.DataFrame:
         total; ``n_votes`` of the row with most; ``eeg_start`` (sample) the middle of the file, which is as long as its
         last window needs; ``spectrogram_row`` the middle of the first and the last window.
 
+    Raises:
+        DataError: naming every fault of the rows.
+
     Source: the aggregation of the public starters of the competition (2024), both windows at one middle.
     """
+    train = check_labels(train, _NEEDED)
     rows = train.assign(n_votes=train[list(VOTE_COLUMNS)].sum(axis=1))
     groups = rows.groupby("eeg_id", sort=True)
     seconds = groups["spectrogram_label_offset_seconds"].agg(["min", "max"])
@@ -41,8 +55,12 @@ def vote_group_samples(train: pd.DataFrame) -> pd.DataFrame:
         One row per distinct (``eeg_id``, votes), columns SAMPLE_COLUMNS, ordered by recording and window: both windows
         are those of the group's middle row in time (the lower of two).
 
+    Raises:
+        DataError: naming every fault of the rows.
+
     Source: the sampling of the competition's best solutions (2024).
     """
+    train = check_labels(train, [*_NEEDED, "label_id"])
     keys = ["eeg_id", *VOTE_COLUMNS]
     rows = train.sort_values(["eeg_id", "eeg_label_offset_seconds", "label_id"], kind="stable")
     groups = rows.groupby(keys, sort=False)

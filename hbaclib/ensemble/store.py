@@ -22,6 +22,7 @@ from hbaclib.artefacts import (
     write_table,
 )
 from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
+from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.ensemble.fit import Ensemble, EnsembleFit, fit_ensemble
 from hbaclib.ensemble.pooling import Pool
 from hbaclib.errors import ArtefactError, list_some
@@ -57,12 +58,12 @@ class StoredEnsemble(Ensemble):
     @property
     def table(self) -> pd.DataFrame:
         """One row per model, as in `EnsembleFit`."""
-        return pd.read_csv(self.folder / TABLE_FILE, keep_default_na=False, na_values={"adds": [""]})
+        return read_typed_csv(self.folder / TABLE_FILE, ["name"], keep_default_na=False, na_values={"adds": [""]})
 
     @property
     def candidates(self) -> pd.DataFrame:
         """One row per kind, as in `EnsembleFit`."""
-        return pd.read_csv(self.folder / CANDIDATES_FILE)
+        return read_typed_csv(self.folder / CANDIDATES_FILE, ["kind"])
 
     @property
     def oof(self) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS, VOTE_COLUMNS
+from hbaclib.dataset.cells import shares
 from hbaclib.errors import DataError, list_some
 
 EPSILON = 1e-15
@@ -112,19 +113,34 @@ def _shares(values: Shares, what: str, forms: Sequence[tuple[str, ...]]) -> tupl
             form = max(forms, key=lambda names: len(set(names) & found))
             return None, [f"{what}: column missing: {list_some(name for name in form if name not in found)}"]
         values = values[list(columns)]
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        return None, [f"{what}: not numbers; expected shares of the {len(CLASSES)} classes"]
+    array, faults = _numbers(values, what)
+    if array is None or faults:
+        return None, faults
     if array.ndim != 2 or array.shape[1] != len(CLASSES) or not len(array):
         return None, [f"{what}: shape {array.shape}; expected (n, {len(CLASSES)}) with n of at least 1"]
     return array, share_faults(array, what)
 
 
+def _numbers(values: Shares, what: str) -> tuple[np.ndarray | None, list[str]]:
+    """Values as float64, masked and missing ones as NaN."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(object), None)
+    try:
+        if not np.iscomplexobj(values):
+            return np.asarray(values, dtype=np.float64), []
+    except (TypeError, ValueError):
+        if isinstance(values, pd.DataFrame):  # of mixed types
+            return shares(values, what)
+    return None, [f"{what}: not numbers; expected shares of the {len(CLASSES)} classes"]
+
+
 def _id_faults(targets: pd.DataFrame, predictions: pd.DataFrame) -> list[str]:
-    if "eeg_id" not in targets.columns or "eeg_id" not in predictions.columns:
+    if any(list(table.columns).count("eeg_id") != 1 for table in (targets, predictions)):
         return []
-    different = np.asarray(targets["eeg_id"]) != np.asarray(predictions["eeg_id"])
+    # As objects: among floats, ids above 2^53 would be equal to others.
+    left, right = (table["eeg_id"].astype(object).to_numpy() for table in (targets, predictions))
+    different = pd.isna(left) | pd.isna(right)
+    different[~different] = left[~different] != right[~different]
     return [f"eeg_id of targets and predictions differs in {_rows(different)}"] if different.any() else []
 
 

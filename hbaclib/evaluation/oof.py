@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -12,11 +13,16 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
+from hbaclib.dataset.cells import COUNTS, IDS, at_rows, shares, whole_numbers
+from hbaclib.dataset.csv_tables import csv_columns
 from hbaclib.dataset.folds import audit_held_out
 from hbaclib.errors import DataError, DataFileError, LeakError, list_some
 from hbaclib.evaluation.metric import share_faults
 
 OOF_FILE = "oof.parquet"
+
+_FORM = f"a Parquet file with the columns {', '.join(OOF_COLUMNS)}, or the folder of a trained network"
+_OF_TRAINING = ("recipe.toml", "manifest.json")
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,9 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
         The aligned predictions, in the order of ``paths``; samples sorted by eeg_id and eeg_start.
 
     Raises:
-        DataFileError: naming every file that is missing or unreadable.
-        DataError: naming every fault: missing columns, repeated samples, NaN, rows that do not sum to 1, samples that
-            another model lacks, targets that differ.
+        DataFileError: naming every file that is missing, unreadable or no Parquet file, and what it is instead.
+        DataError: naming every fault: missing columns, ids, votes and folds that are no whole numbers, repeated
+            samples, NaN, rows that do not sum to 1, samples that another model lacks, targets that differ.
         LeakError: a sample lies in different folds in two tables, so no nested score could be trusted.
     """
     named = _named(paths)
@@ -68,14 +74,10 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
     unreadable, faults = [], []
     for name, path in named.items():
         try:
-            table = pd.read_parquet(path)
-        except FileNotFoundError:
-            unreadable.append(f"{path}: missing; the training stage has not finished")
+            table, found = _checked(_read(path))
+        except DataFileError as error:
+            unreadable.append(str(error))
             continue
-        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-            unreadable.append(f"{path}: not a readable parquet file ({error})")
-            continue
-        found = _table_faults(table)
         faults += [f"{path}: {fault}" for fault in found]
         if not found:
             tables[name] = table.sort_values(list(SAMPLE_ID), kind="stable").reset_index(drop=True)
@@ -112,7 +114,9 @@ def _named(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) 
     if isinstance(paths, Mapping):
         pairs = [(str(name), _file(path)) for name, path in paths.items()]
     else:
-        files = [_file(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        several = isinstance(paths, Iterable) and not isinstance(paths, str | Path)
+        given: list[Any] = list(paths) if several else [paths]  # type: ignore[arg-type]
+        files = [_file(path) for path in given]
         pairs = [(file.parent.name if file.name == OOF_FILE else file.stem, file) for file in files]
     if not pairs:
         raise DataError("no out-of-fold tables; expected at least one file or stage folder")
@@ -123,24 +127,86 @@ def _named(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]) 
 
 
 def _file(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"out-of-fold tables: {path!r} is no path; expected files or stage folders")
     path = Path(path)
-    return path if path.suffix == ".parquet" else path / OOF_FILE
+    # What is no folder is read as it is, so that the message is about this file.
+    named = path.suffix == ".parquet" and not path.is_dir()
+    return path if named or path.is_file() else path / OOF_FILE
 
 
-def _table_faults(table: pd.DataFrame) -> list[str]:
-    if missing := [name for name in OOF_COLUMNS if name not in table.columns]:
-        return [f"column missing: {list_some(missing)}"]
+def _read(path: Path) -> pd.DataFrame:
+    """The table of a Parquet file.
+
+    Raises:
+        DataFileError: there is none, or what is there is something else.
+    """
+    if not os.path.lexists(path):
+        raise DataFileError(f"{path}: missing; {_instead(path)}")
+    if path.suffix != ".parquet":
+        raise DataFileError(f"{path}: {_kind(path)}; expected {_FORM}")
+    if not path.is_file():
+        raise DataFileError(f"{path}: no regular file; expected {_FORM}")
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # what a spoilt footer makes pyarrow and pandas raise has nothing in common
+        raise DataFileError(f"{path}: not a readable parquet file ({error}); expected {_FORM}") from error
+
+
+def _instead(path: Path) -> str:
+    """What there is where a table is missing."""
+    folder = path.parent
+    if path.name != OOF_FILE or not folder.is_dir():
+        return f"no such {'folder' if path.name == OOF_FILE else 'file'}; expected {_FORM}"
+    found = sorted(part.name for part in folder.iterdir())
+    if any(name in _OF_TRAINING or name.startswith("fold-") for name in found):
+        return "the training stage has not finished"
+    return f"found {list_some(found) or 'nothing'}; expected {_FORM}"
+
+
+def _kind(path: Path) -> str:
+    if path.suffix.lower() != ".csv":
+        return "no Parquet file by its name"
+    try:
+        columns = csv_columns(path)
+    except DataFileError as error:
+        return f"a CSV file ({str(error).removeprefix(f'{path}: ')})"
+    return f"a CSV table with the columns {list_some(columns, 20)}"
+
+
+def _checked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A table with numbers in its columns, and what is wrong with it."""
+    found = list(map(str, table.columns))
+    if missing := [name for name in OOF_COLUMNS if name not in found]:
+        index = [name for name in table.index.names if name in missing]
+        hint = f" ({list_some(index)} is the index; expected a column)" if index else ""
+        foreign = [name for name in found if name not in OOF_COLUMNS]
+        hint += f"; not expected: {list_some(foreign)}" if foreign else ""
+        return table, [f"column missing: {list_some(missing)}{hint}; expected {list_some(OOF_COLUMNS, 20)}"]
+    if several := [name for name in OOF_COLUMNS if found.count(name) > 1]:
+        return table, [f"column {list_some(several)} occurs more than once"]
     if not len(table):
-        return ["no rows; expected at least one sample"]
-    faults = []
-    if (twice := table.duplicated(list(SAMPLE_ID))).any():
-        row = table.loc[twice, list(SAMPLE_ID)].iloc[0]
-        faults.append(f"{int(twice.sum())} repeated samples (first: eeg_id {row.eeg_id}, eeg_start {row.eeg_start})")
-    faults += share_faults(table[list(VOTE_COLUMNS)].to_numpy(np.float64), "votes")
-    faults += share_faults(table[list(PREDICTION_COLUMNS)].to_numpy(np.float64), "predictions")
-    if table[["patient_id", "n_votes", "fold"]].isna().any(axis=None):
-        faults.append("missing values in patient_id, n_votes or fold")
-    return faults
+        return table, ["no rows; expected at least one sample"]
+    table, faults = table[list(OOF_COLUMNS)].copy(), []
+    for name, kind in {"eeg_id": IDS, "eeg_start": COUNTS, "n_votes": COUNTS, "fold": COUNTS}.items():
+        values, more = whole_numbers(table[name], name, kind)
+        faults += more
+        if values is not None:
+            table[name] = values
+    # Patients may have names; they only tell one from another.
+    faults += at_rows(table["patient_id"].isna(), "patient_id: missing values")
+    if not faults:
+        faults += at_rows(table["n_votes"] < 1, "n_votes: no votes, expected at least one")
+        if (twice := table.duplicated(list(SAMPLE_ID))).any():
+            row = table.loc[twice, list(SAMPLE_ID)].iloc[0]
+            faults.append(
+                f"{int(twice.sum())} repeated samples (first: eeg_id {row.eeg_id}, eeg_start {row.eeg_start})"
+            )
+    for columns, what in ((VOTE_COLUMNS, "votes"), (PREDICTION_COLUMNS, "predictions")):
+        values, more = shares(table[list(columns)], what)
+        table[list(columns)] = values
+        faults += more or share_faults(values, what)
+    return table, faults
 
 
 def _alignment_faults(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Path]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import CLASSES, VOTE_TIERS
+from hbaclib.dataset.cells import at_rows, whole_numbers
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.evaluation.metric import Shares, apply_floor, check_shares, kl_per_sample
 
@@ -30,7 +31,9 @@ def tier_mask(n_votes: np.ndarray, tier: str) -> np.ndarray:
     if tier not in VOTE_TIERS:
         raise ConfigError(f"no vote tier {tier!r}; expected one of {', '.join(VOTE_TIERS)}")
     lowest, highest = VOTE_TIERS[tier]
-    votes = np.asarray(n_votes)
+    votes, faults = whole_numbers(n_votes, "n_votes")
+    if votes is None:
+        raise DataError("; ".join(faults))
     return (votes >= (lowest or 1)) & (votes <= (np.inf if highest is None else highest))
 
 
@@ -114,7 +117,9 @@ def score_by_fold(
 ) -> pd.DataFrame:
     """Score every fold and tier: fold, tier, n, patients, kl."""
     _, losses, votes, patients = _validated(targets, predictions, n_votes, patients)
-    fold_of = np.asarray(folds)
+    fold_of, faults = whole_numbers(folds, "folds")
+    if fold_of is None or fold_of.shape != losses.shape:
+        raise DataError("; ".join(faults) or f"folds: shape {np.shape(folds)}; expected ({len(losses)},)")
     rows = []
     for fold in np.unique(fold_of):
         for tier in VOTE_TIERS:
@@ -137,6 +142,8 @@ def class_mean_predictions(targets: Shares, folds: np.ndarray, n_votes: np.ndarr
         (n, 6) float64. Where the other folds have no row of the tier, the mean over all their rows.
     """
     true, fold_of = check_shares(targets, "targets"), np.asarray(folds)
+    if pd.isna(fold_of).any():
+        raise DataError("folds: missing values; expected the fold of every row")
     if len(fold_of) != len(true) or len(np.unique(fold_of)) < 2:
         raise DataError(f"folds: {len(fold_of)} values, {len(np.unique(fold_of))} folds; expected {len(true)}, >= 2")
     predictions = np.empty_like(true)
@@ -288,14 +295,22 @@ def _validated(
     targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     losses = kl_per_sample(targets, predictions)
-    votes, patients = np.asarray(n_votes), np.asarray(patients)
+    votes, groups = np.asarray(n_votes), np.asarray(patients)
     faults = [
         f"{name}: shape {values.shape}; expected ({len(losses)},)"
-        for name, values in {"n_votes": votes, "patients": patients}.items()
+        for name, values in {"n_votes": votes, "patients": groups}.items()
         if values.shape != losses.shape
     ]
-    if votes.shape == losses.shape and (bad := ~(votes >= 1)).any():
-        faults.append(f"n_votes: {int(bad.sum())} values below 1; every sample has at least one vote")
+    if votes.shape == losses.shape:
+        whole, more = whole_numbers(n_votes, "n_votes")
+        faults += more
+        votes = votes if whole is None else whole
+        if whole is not None and (bad := whole < 1).any():
+            faults.append(f"n_votes: {int(bad.sum())} values below 1; every sample has at least one vote")
+    if groups.shape == losses.shape:
+        faults += at_rows(pd.isna(groups), "patients: missing, expected the patient of every row")
     if faults:
         raise DataError("; ".join(faults))
-    return check_shares(targets, "targets"), losses, votes, patients
+    if groups.dtype == object and len({type(patient) for patient in groups}) > 1:  # which have no order
+        groups = pd.factorize(groups)[0]
+    return check_shares(targets, "targets"), losses, votes, groups

@@ -17,11 +17,13 @@ from tqdm import tqdm
 
 from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest, write_table
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
+from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import STORE, data_digest
-from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
-from hbaclib.evaluation.metric import apply_floor, share_faults
+from hbaclib.errors import ConfigError, DataFileError, HbacError, list_some
+from hbaclib.evaluation.metric import apply_floor
 from hbaclib.platform import peak_megabytes
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
+from hbaclib.prediction.submission_check import validate_submission
 from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
 from hbaclib.recordings.found import recording_files
 from hbaclib.signal.plausibility import eeg_doubt
@@ -53,49 +55,6 @@ class Submission:
     left_out: tuple[str, ...]
     seconds: float
     peak_megabytes: float
-
-
-def validate_submission(submission: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """Check a submission against the test table.
-
-    Args:
-        submission: columns eeg_id and VOTE_COLUMNS.
-        test: rows of ``test.csv``.
-
-    Returns:
-        The submission, unchanged.
-
-    Raises:
-        DataError: naming every fault: columns, missing, repeated and unknown rows, NaN, values outside [0, 1], rows
-            that do not sum to 1.
-    """
-    faults = []
-    columns = list(submission.columns)
-    if missing := [name for name in SUBMISSION_COLUMNS if name not in columns]:
-        faults.append(f"column missing: {list_some(missing)}")
-    if unknown := [name for name in columns if name not in SUBMISSION_COLUMNS]:
-        faults.append(f"column not expected: {list_some(unknown)}")
-    if not missing and not unknown and columns != list(SUBMISSION_COLUMNS):
-        faults.append(f"columns in the order {list_some(columns)}; expected {list_some(SUBMISSION_COLUMNS)}")
-    if "eeg_id" in columns:
-        ids, expected = submission["eeg_id"], set(test["eeg_id"])
-        if twice := list(ids[ids.duplicated()].unique()):
-            faults.append(f"{len(twice)} eeg_id in more than one row: {list_some(twice)}")
-        if absent := sorted(expected - set(ids)):
-            faults.append(f"{len(absent)} eeg_id of the test table have no row: {list_some(absent)}")
-        if foreign := sorted(set(ids) - expected):
-            faults.append(f"{len(foreign)} eeg_id are not in the test table: {list_some(foreign)}")
-    present = [name for name in VOTE_COLUMNS if name in columns]
-    values = submission[present].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    if len(present) == len(VOTE_COLUMNS):
-        faults += share_faults(values, "shares")
-    elif not np.isfinite(values).all():
-        faults.append("NaN or infinite values; expected numbers")
-    if not len(submission):
-        faults.append("no rows")
-    if faults:
-        raise DataError("submission: " + "; ".join(faults))
-    return submission
 
 
 def make_submission(
@@ -219,7 +178,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
             )
         with atomic_path(folder.parent / SUBMISSION_FILE) as partial:
             partial.write_bytes((folder / SUBMISSION_FILE).read_bytes())
-    return pd.read_csv(folder / SUBMISSION_FILE)
+    return read_typed_csv(folder / SUBMISSION_FILE, SUBMISSION_COLUMNS)
 
 
 class _Clock:

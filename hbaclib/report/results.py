@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import CLASSES, EEG_RATE, MANY_VOTES, VOTE_COLUMNS, VOTE_TIERS
+from hbaclib.conventions import CLASSES, EEG_RATE, MANY_VOTES, SUBMISSION_COLUMNS, VOTE_COLUMNS, VOTE_TIERS
+from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.ensemble.store import StoredEnsemble, load_ensemble
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.evaluation import calibration, tiers
@@ -24,6 +25,7 @@ from hbaclib.platform import versions
 from hbaclib.report.stages import RunFolder, rows_of_samples
 from hbaclib.stages.names import ENSEMBLE, FAULTS, FOLDS, PORT, QUALITY, SUBMIT
 from hbaclib.stages.places import trained_folders
+from hbaclib.training.history import read_history
 
 SCHEMA = 1
 N_HARDEST = 4
@@ -69,7 +71,7 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     results["stages"] = _stages(run)
     results["data"] = _data(run, missing)
     trained = trained_folders(run.path)
-    measured.histories = {folder.name: pd.read_csv(folder / "history.csv") for folder in trained}
+    measured.histories = {folder.name: read_history(folder) for folder in trained}
     if not measured.histories:
         missing.append("learning curves: no training stage has finished")
     results["training"] = {name: _training(table) for name, table in measured.histories.items()}
@@ -282,7 +284,7 @@ def _submission(run: RunFolder, missing: list[str]) -> dict[str, Any]:
     if folder is None or not (folder / "submission.csv").is_file():
         missing.append("submission: stage 08_submit has not finished")
         return {}
-    table, facts = pd.read_csv(folder / "submission.csv"), run.manifests[folder.name].facts
+    table, facts = read_typed_csv(folder / "submission.csv", SUBMISSION_COLUMNS), run.manifests[folder.name].facts
     shares = table[list(VOTE_COLUMNS)]
     return {
         "rows": len(table),

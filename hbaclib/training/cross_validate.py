@@ -40,6 +40,7 @@ from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
+from hbaclib.training.history import HISTORY, read_history
 from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
@@ -48,7 +49,7 @@ from hbaclib.training.warm_start import start_folders
 
 log = logging.getLogger(__name__)
 
-RECIPE, OOF, HISTORY = "recipe.toml", "oof.parquet", "history.csv"
+RECIPE, OOF = "recipe.toml", "oof.parquet"
 
 
 def train(
@@ -292,7 +293,7 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
     finished = {fit.name: fit.finished() for fit in fits}
     folds = sorted({fit.fold for fit in fits} - {fit.fold for fit in fits if not finished[fit.name]})
     whole = [fit for fit in fits if fit.fold in folds]
-    histories = [pd.read_csv(fit.path("history.csv")).assign(fold=fit.fold, seed=fit.seed) for fit in whole]
+    histories = [read_history(fit.path(HISTORY)).assign(fold=fit.fold, seed=fit.seed) for fit in whole]
     outputs = [folder / RECIPE, folder / HISTORY]
     if len(folds) == recipe.folds:
         # Only a whole table can be compared with other models' and enter an ensemble.

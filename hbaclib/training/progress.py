@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from hbaclib.training.fit import Fit
+from hbaclib.training.history import read_history
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _curves(files: Mapping[str, Path], before: Mapping[str, int]) -> list[pd.Dat
     for name, path in files.items():
         if _changed(path) != before[name]:
             try:
-                curves.append(pd.read_csv(path).assign(fold=name))
+                curves.append(read_history(path).assign(fold=name))
             except (OSError, ValueError):
                 log.debug("%s cannot be read at this moment", path)
     return curves
