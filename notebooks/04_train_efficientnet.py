@@ -52,7 +52,9 @@ from hbaclib.inputs.augment import augment
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
 from hbaclib.suite.prerequisites import stage_name
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 chosen = efficientnet_plans(recipe, backbone, weights)
 family = open_family(chosen, out, data, stage=stage or stage_name(chosen.first.backbone), folds=folds)
 plan = family.plans.first

@@ -61,7 +61,9 @@ from hbaclib.platform import output_root
 from hbaclib.suite.family import ensemble_tables, open_family
 from hbaclib.suite.plans import raw_plans
 from hbaclib.suite.prerequisites import source_of
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 chosen = raw_plans(
     recipe,
     backbones,

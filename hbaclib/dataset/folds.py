@@ -28,8 +28,13 @@ def patient_folds(train: pd.DataFrame, n_folds: int = 5, seed: int = 0) -> pd.Se
         int64 fold numbers 0 .. n_folds - 1, named ``fold``, indexed by ``patient_id`` in ascending order.
 
     Raises:
-        ConfigError: ``n_folds`` is below 2 or above the number of patients.
+        ConfigError: ``n_folds`` is below 2 or above the number of patients, or a number is none.
     """
+    for name, value in (("n_folds", n_folds), ("seed", seed)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise ConfigError(f"{name} is {value!r}, expected a whole number")
+    if not 0 <= seed <= 2**32 - 1:
+        raise ConfigError(f"seed is {seed}, expected 0 to {2**32 - 1}")
     recordings = train.groupby("eeg_id", sort=True)[list(VOTE_COLUMNS)].sum()
     patients = train.groupby("eeg_id", sort=True)["patient_id"].first().to_numpy()
     n_patients = len(np.unique(patients))

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hbaclib.artefacts import MANIFEST, read_manifest
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.dataset.folds import audit_held_out
-from hbaclib.errors import DataError, DataFileError, LeakError, list_some
+from hbaclib.digests import verify_files
+from hbaclib.errors import ArtefactError, DataError, DataFileError, LeakError, list_some
 from hbaclib.evaluation.metric import share_faults
 
 OOF_FILE = "oof.parquet"
@@ -58,7 +60,7 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
         The aligned predictions, in the order of ``paths``; samples sorted by eeg_id and eeg_start.
 
     Raises:
-        DataFileError: naming every file that is missing or unreadable.
+        DataFileError: naming every file that is missing, unreadable, or not the one that its stage wrote.
         DataError: naming every fault: missing columns, repeated samples, NaN, rows that do not sum to 1, samples that
             another model lacks, targets that differ.
         LeakError: a sample lies in different folds in two tables, so no nested score could be trusted.
@@ -68,9 +70,14 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
     unreadable, faults = [], []
     for name, path in named.items():
         try:
+            if (path.parent / MANIFEST).is_file():
+                verify_files(path.parent, read_manifest(path.parent), [path.name])
             table = pd.read_parquet(path)
         except FileNotFoundError:
             unreadable.append(f"{path}: missing; the training stage has not finished")
+            continue
+        except ArtefactError as error:
+            unreadable.append(str(error))
             continue
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             unreadable.append(f"{path}: not a readable parquet file ({error})")

@@ -9,6 +9,7 @@ from typing import Any
 
 from hbaclib.errors import ConfigError
 from hbaclib.suite.table import Stage, Suite, unknown
+from hbaclib.suite.values import check_values
 
 OWN = ("out", "data", "stage")
 """Parameters that a run fills in itself, where a notebook has them."""
@@ -22,10 +23,18 @@ def literal(path: Path) -> str:
 
 
 def known_parameters(stage: Stage) -> dict[str, Any]:
-    """Parameters of a stage's notebook, as its parameters cell declares them."""
+    """Parameters of a stage's notebook, as its parameters cell declares them.
+
+    Raises:
+        ConfigError: the notebook cannot be read.
+    """
     import papermill
 
-    return papermill.inspect_notebook(literal(stage.notebook.path))
+    try:
+        return papermill.inspect_notebook(literal(stage.notebook.path))
+    except Exception as error:  # papermill and nbformat raise whatever a faulty notebook makes them
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{stage.notebook.path}: not a readable notebook ({reason}); write it anew") from error
 
 
 def all_values(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +58,8 @@ def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Pa
 
     Raises:
         ConfigError: the suite or the caller names a stage that is not in the suite, or a parameter that the notebook
-            does not declare (papermill would only warn), or one that the run fills in itself.
+            does not declare (papermill would only warn), or one that the run fills in itself; or a value that its
+            parameter does not take.
     """
     declared = {stage.name: known_parameters(stage) for stage in suite.stages}
     targets = {key: _targets(suite, key, declared) for key in values}
@@ -67,6 +77,10 @@ def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Pa
                 found[name] = _whole_path(name, values[key])
         found |= {"out": str(out), "data": str(data or ""), "stage": stage.name}
         filled[stage.name] = {name: value for name, value in found.items() if name in declared[stage.name]}
+        try:
+            check_values(filled[stage.name])
+        except ConfigError as error:
+            raise ConfigError(f"suite {suite.name}: {stage.name}: {error}") from None
     return filled
 
 
