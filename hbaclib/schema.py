@@ -115,11 +115,11 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: {what} cannot be read ({_reason(error)})") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a readable {what} ({_reason(error)})") from None
+        raise ConfigError(f"{path}: not TOML, so not a readable {what} ({_reason(error)})") from None
     except RecursionError:
-        raise ConfigError(f"{path}: not TOML (nested too deeply)") from None
+        raise ConfigError(f"{path}: not TOML, so not a readable {what} (nested too deeply)") from None
     except ValueError as error:
-        raise ConfigError(f"{path}: not TOML ({_reason(error)})") from None
+        raise ConfigError(f"{path}: not TOML, so not a readable {what} ({_reason(error)})") from None
     return content
 
 

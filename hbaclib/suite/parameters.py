@@ -58,8 +58,7 @@ def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Pa
 
     Raises:
         ConfigError: the suite or the caller names a stage that is not in the suite, or a parameter that the notebook
-            does not declare (papermill would only warn), or one that the run fills in itself; or a value that its
-            parameter does not take.
+            does not declare (papermill would only warn), or one that the run fills in itself.
     """
     declared = {stage.name: known_parameters(stage) for stage in suite.stages}
     targets = {key: _targets(suite, key, declared) for key in values}
@@ -77,11 +76,23 @@ def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Pa
                 found[name] = _whole_path(name, values[key])
         found |= {"out": str(out), "data": str(data or ""), "stage": stage.name}
         filled[stage.name] = {name: value for name, value in found.items() if name in declared[stage.name]}
-        try:
-            check_values(filled[stage.name])
-        except ConfigError as error:
-            raise ConfigError(f"suite {suite.name}: {stage.name}: {error}") from None
     return filled
+
+
+def check_parameters(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the values that `fill_parameters` gives, before anything is started.
+
+    Raises:
+        ConfigError: naming each stage, parameter and value, and what would be one.
+    """
+    faults = []
+    for stage, values in parameters.items():
+        try:
+            check_values(values)
+        except ConfigError as error:
+            faults.append(f"suite {suite.name}: {stage}: {error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def _targets(suite: Suite, key: str, declared: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -95,6 +95,14 @@ def check_types(instance: Any) -> None:
         object.__setattr__(instance, name, _as_type(getattr(instance, name), hint, name))
 
 
+def check_finite(instance: Any) -> None:
+    """Refuse NaN and infinity in the fields of a dataclass, which no bound may have caught; errors as for `expect`."""
+    for item in dataclasses.fields(instance):
+        value = getattr(instance, item.name)
+        numbers = [each for each in (value if isinstance(value, tuple) else [value]) if isinstance(each, float)]
+        expect(instance, item.name, all(map(math.isfinite, numbers)), "finite numbers")
+
+
 def plain(value: Any) -> Any:
     """A dataclass, a table or a value as JSON and TOML know it."""
     if dataclasses.is_dataclass(value):
@@ -120,7 +128,7 @@ def _as_type(value: Any, hint: Any, key: str) -> Any:
         return float(value)
     right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     _check(right, key, value, f"a value of type {hint.__name__}")
-    if not dataclasses.is_dataclass(value):
+    if not dataclasses.is_dataclass(value) and hint is not float:
         _check_value(value, key)
     return value
 

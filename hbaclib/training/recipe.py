@@ -18,7 +18,7 @@ from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
 from hbaclib.inputs.spec import InputSpec
 from hbaclib.models.registry import Family, build_model, check_model, check_network
 from hbaclib.schema import PLAIN_NAME, is_plain_name, read_toml
-from hbaclib.training.checked import check_types, expect, expect_within, make, plain
+from hbaclib.training.checked import check_finite, check_types, expect, expect_within, make, plain
 
 _SHIPPED = Path(__file__).parent / "recipes"
 _ASSEMBLED = 128, 256
@@ -83,6 +83,7 @@ class Stage:
         expect(self, "warmup", 0 <= self.warmup <= self.epochs, f"0 to the {self.epochs} epochs")
         expect(self, "floor", self.peak > 0 and 0 <= self.floor <= self.peak, "0 <= floor <= peak, peak > 0")
         expect(self, "start", 0 <= self.start <= self.peak, "0 <= start <= peak")
+        check_finite(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,7 @@ class Recipe(InputSpec):
             "at least 1 with ema, because the averaged weights have no batch-norm statistics of their own",
         )
         self._check_signals()
+        check_finite(self)
         check_augmentation(self.augmentation, _AUGMENTED[self.layout])
         slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))
         if slow and self.augment_with == "albumentations":
