@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ArtefactError, list_some
 from hbaclib.locks import hold
+from hbaclib.schema import closed, read_json, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+log = logging.getLogger(__name__)
+
+SCHEMA = 2
 MANIFEST = "manifest.json"
 CARRIED = "_project"
 """Folder of the installed package with its copy of the notebooks and of ``kaggle/suite.toml``; a checkout has none."""
@@ -130,6 +134,7 @@ def write_table(path: str | Path, table: pd.DataFrame) -> Path:
     return Path(path)
 
 
+@closed
 @dataclass(frozen=True)
 class Manifest:
     """What a finished stage was made from and what it made.
@@ -142,6 +147,7 @@ class Manifest:
         code: digest of the part of the library's source that computed it.
         facts: figures worth keeping (counts, seconds, versions); they do not decide whether a stage is current.
         schema: version of this form.
+        seal: digest of all the rest, by which a manifest that was changed by hand is told.
     """
 
     stage: str
@@ -151,6 +157,7 @@ class Manifest:
     code: str
     facts: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    seal: str = ""
 
     @property
     def digest(self) -> str:
@@ -162,22 +169,39 @@ def read_manifest(folder: str | Path) -> Manifest:
     """Read a stage's manifest.
 
     Raises:
-        ArtefactError: there is none, it is not JSON, or it is of another schema version.
+        ArtefactError: there is none, it is not of this form or version, or it was changed by hand.
     """
     path = Path(folder) / MANIFEST
+    mend = "run the stage again"
+    if not path.parent.is_dir():
+        found = "is a file" if path.parent.exists() else "no such folder"
+        raise ArtefactError(f"{folder}: {found}; expected the folder of a finished stage ({MANIFEST})")
+    missing = f"missing; the stage that writes {Path(folder).name} has not finished"
+    manifest = read_json(path, Manifest, "manifest", mend, missing=missing, schema=SCHEMA)
+    for name in manifest.outputs:
+        if not is_inside(name):
+            raise ArtefactError(f"{path}: key 'outputs' names {shown(name)}, expected a file inside the folder; {mend}")
+    if manifest.seal != _seal(asdict(manifest)):
+        raise ArtefactError(f"{path}: changed since it was written: it is not what its seal says; {mend}")
+    return manifest
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path with slashes leads to a file inside its folder, whatever folder that is."""
+    parts = PurePosixPath(name).parts
+    return name.isprintable() and bool(parts) and parts[0] != "/" and ".." not in parts and "\\" not in name
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return digest_json({name: value for name, value in content.items() if name != "seal"})
+
+
+def manifest_of(folder: str | Path) -> Manifest | None:
+    """The manifest of a folder; None where it holds no finished stage that can be used."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: missing; the stage that writes {Path(folder).name} has not finished") from None
-    except (OSError, ValueError) as error:
-        raise ArtefactError(f"{path}: not a readable manifest ({error})") from error
-    found = content.get("schema") if isinstance(content, dict) else None
-    if found != SCHEMA:
-        raise ArtefactError(f"{path}: schema version {found}, this hbaclib reads version {SCHEMA}; run the stage again")
-    try:
-        return Manifest(**content)
-    except TypeError as error:
-        raise ArtefactError(f"{path}: not a manifest of a stage ({error}); run the stage again") from None
+        return read_manifest(folder)
+    except ArtefactError:
+        return None
 
 
 def check_kind(folder: str | Path, *kinds: str) -> Manifest:
@@ -192,18 +216,31 @@ def check_kind(folder: str | Path, *kinds: str) -> Manifest:
     return manifest
 
 
+def check_kind_kept(folder: str | Path, *kinds: str) -> None:
+    """Refuse a folder that holds a finished stage of another kind than the one that is about to be written there.
+
+    Raises:
+        ArtefactError: it does.
+    """
+    manifest = manifest_of(folder)
+    if manifest and manifest.stage not in kinds:
+        raise ArtefactError(
+            f"{folder}: holds stage {manifest.stage!r}, which {kinds[0]!r} would replace; name another folder"
+        )
+
+
 def finished_stages(root: str | Path) -> dict[Path, Manifest]:
     """Folders of the finished stages in a run's output folder, sorted by name, with their manifests.
 
     What a folder holds is what its manifest says (``stage``); its name says nothing. Folders with a ``manifest.json``
-    that is not a stage's are passed over.
+    that is not a stage's, or that cannot be used, are passed over; the log tells of them.
     """
     found = {}
     for path in sorted(Path(root).glob(f"*/{MANIFEST}")):
         try:
             found[path.parent] = read_manifest(path.parent)
-        except ArtefactError:
-            continue
+        except ArtefactError as error:
+            log.warning("passed over: %s", error)
     return found
 
 
@@ -233,26 +270,27 @@ def write_manifest(
     manifest = Manifest(
         stage=stage,
         inputs=dict(inputs),
-        parameters=json.loads(json.dumps(dict(parameters))),
+        parameters=_plain(parameters),
         outputs={file.relative_to(folder).as_posix(): digest_file(file) for file in files},
         code=code,
-        facts=dict(facts or {}),
+        facts=_plain(facts or {}),
     )
+    manifest = replace(manifest, seal=_seal(asdict(manifest)))
     write_json(folder / MANIFEST, asdict(manifest))
     return manifest
 
 
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON gives them back: lists for tuples, and text for what is no number of JSON (NaN, infinity)."""
+    return json.loads(json.dumps(dict(values)), parse_constant=str)
+
+
 def is_current(folder: str | Path, *, inputs: Mapping[str, str], parameters: Mapping[str, Any], code: str = "") -> bool:
     """Whether the folder holds a finished stage made from these inputs and parameters by this code, unchanged since."""
-    try:
-        manifest = read_manifest(folder)
-    except ArtefactError:
+    manifest = manifest_of(folder)
+    if manifest is None:
         return False
-    same = (
-        manifest.inputs == dict(inputs)
-        and manifest.parameters == json.loads(json.dumps(dict(parameters)))
-        and manifest.code == code
-    )
+    same = manifest.inputs == dict(inputs) and manifest.parameters == _plain(parameters) and manifest.code == code
     return same and not changed_outputs(folder, manifest)
 
 

@@ -6,7 +6,6 @@ A data set of 26 GB is hashed whole, because what is left out of a digest can ch
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -15,9 +14,10 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from hbaclib.artefacts import digest_file, digest_json, write_json
+from hbaclib.artefacts import Manifest, digest_file, digest_json, write_json
 from hbaclib.errors import ArtefactError
 from hbaclib.files import listed
+from hbaclib.schema import read_json
 
 STORE = ".digests.json"
 """Where a run keeps the digests of the files that it reads, in its output folder."""
@@ -27,7 +27,9 @@ _SETTLED_NS = 2_000_000_000
 
 _MANY_BYTES, _PART = 2_000_000_000, 1000
 
-Stamp = list[int]
+Stamp = tuple[int, int, int, int]
+Known = dict[str, tuple[int, int, int, int, str]]
+_known: Known = {}
 
 
 def data_digest(folder: str | Path, part: str, store: str | Path | None = None) -> str:
@@ -54,12 +56,12 @@ def digest_files(root: str | Path, files: Iterable[str | Path], store: str | Pat
             readable, the files are read.
     """
     root, paths = Path(root), sorted({Path(file) for file in files})
-    known = _read(Path(store)) if store else {}
+    known: Known = _read(Path(store)) if store else {}
     begun = time.time_ns()
     stamps = {path: stamp for path in paths if (stamp := _stamp(path)) is not None}
     names = {path: os.path.abspath(path) for path in stamps}
-    noted = {path: known.get(names[path], []) for path in stamps}
-    digests = {path: noted[path][4] for path, stamp in stamps.items() if noted[path][:4] == stamp}
+    noted = {path: known.get(names[path]) for path in stamps}
+    digests = {path: entry[4] for path, entry in noted.items() if entry and entry[:4] == stamps[path]}
     new = [path for path in stamps if path not in digests]
     total = sum(stamps[path][0] for path in new)
     with (
@@ -71,11 +73,9 @@ def digest_files(root: str | Path, files: Iterable[str | Path], store: str | Pat
             digests |= found
             bar.update(sum(stamps[path][0] for path in part))
             settled = {
-                names[path]: [*stamps[path], digest]
+                names[path]: (*stamps[path], digest)
                 for path, digest in found.items()
-                if digest != MISSING
-                and max(stamps[path][1:3]) < begun - _SETTLED_NS
-                and stamps[path] == _stamp(path)  # not written while it was read
+                if digest != MISSING and _is_settled(path, stamps[path], begun)
             }
             if store and settled:
                 known |= settled
@@ -85,13 +85,49 @@ def digest_files(root: str | Path, files: Iterable[str | Path], store: str | Pat
     return digest_json([[path.relative_to(root).as_posix(), digests.get(path, MISSING)] for path in paths])
 
 
+def verify_files(folder: str | Path, manifest: Manifest, names: Iterable[str]) -> None:
+    """Compare files of a finished stage with its manifest, before they are used: each content once in a process.
+
+    Args:
+        folder: the stage's folder.
+        manifest: its manifest.
+        names: of files in it. Those that are missing, or that the manifest does not name, are left to their reader.
+
+    Raises:
+        ArtefactError: naming the first file whose content is not what the stage wrote.
+    """
+    for name in names:
+        path, expected = Path(folder) / name, manifest.outputs.get(name)
+        if expected and path.exists() and (found := _digest_once(path)) != expected:
+            raise ArtefactError(
+                f"{path}: changed since its manifest was written (digest {found}, expected {expected}); "
+                "copy it anew, or run the stage again"
+            )
+
+
+def _digest_once(path: Path) -> str:
+    begun, name, stamp = time.time_ns(), os.path.abspath(path), _stamp(path)
+    entry = _known.get(name)
+    if stamp and entry and entry[:4] == stamp:
+        return entry[4]
+    digest = _digest(path)
+    if stamp and digest != MISSING and _is_settled(path, stamp, begun):
+        _known[name] = (*stamp, digest)
+    return digest
+
+
 def _stamp(path: Path) -> Stamp | None:
     """Size, time of the last change of content and of the last change at all, inode; None for what is no file."""
     try:
         facts = path.stat()
     except OSError:
         return None
-    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino] if path.is_file() else None
+    return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino) if path.is_file() else None
+
+
+def _is_settled(path: Path, stamp: Stamp, begun: int) -> bool:
+    """Whether a file's stamp vouches for what was read since ``begun``: not written meanwhile, nor just before."""
+    return max(stamp[1:3]) < begun - _SETTLED_NS and stamp == _stamp(path)
 
 
 def _digest(path: Path) -> str:
@@ -101,9 +137,8 @@ def _digest(path: Path) -> str:
         return MISSING
 
 
-def _read(store: Path) -> dict[str, list]:
+def _read(store: Path) -> Known:
     try:
-        content = json.loads(store.read_text(encoding="utf-8"))
-        return {str(name): entry for name, entry in content.items() if isinstance(entry, list) and len(entry) == 5}
-    except (OSError, ValueError, AttributeError):
+        return read_json(store, dict[str, tuple[int, int, int, int, str]], "store of digests", "it is made anew")
+    except ArtefactError:
         return {}

@@ -55,7 +55,9 @@ from hbaclib.dataset.examples import class_examples, read_sample
 from hbaclib.platform import output_root
 from hbaclib.stages.port import port_data
 from hbaclib.suite.prerequisites import data_folder
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 out = output_root(out)
 source = data_folder(
     data,

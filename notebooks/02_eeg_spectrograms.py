@@ -51,7 +51,9 @@ from hbaclib.recordings.parquet import read_eeg
 from hbaclib.signal.raw import raw_signals
 from hbaclib.stages.eeg_products import store_eeg_products
 from hbaclib.suite.prerequisites import ported, source_of
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 out = output_root(out)
 port = ported(out, data)
 source = source_of(data, out)

@@ -46,7 +46,9 @@ from hbaclib.inputs.store import open_inputs
 from hbaclib.platform import output_root
 from hbaclib.stages.images import store_kaggle_images
 from hbaclib.suite.prerequisites import eeg_products, ported
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 out = output_root(out)
 port = ported(out, data)
 eeg_folder = eeg_products(out, data)

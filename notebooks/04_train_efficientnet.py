@@ -51,8 +51,10 @@ from hbaclib.inputs.augment import augment
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
 from hbaclib.suite.prerequisites import stage_name
+from hbaclib.suite.values import check_values
 from hbaclib.training.history import read_history
 
+check_values(globals())
 chosen = efficientnet_plans(recipe, backbone, weights)
 family = open_family(chosen, out, data, stage=stage or stage_name(chosen.first.backbone), folds=folds)
 plan = family.plans.first

@@ -50,8 +50,10 @@ import matplotlib.pyplot as plt
 from hbaclib import plots
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import kerascv_plans
+from hbaclib.suite.values import check_values
 from hbaclib.training.history import read_history
 
+check_values(globals())
 chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights, out)
 family = open_family(chosen, out, data, stage="05_train_{}", folds=folds)
 names, plan = list(family.plans.recipes), family.plans.first

@@ -60,8 +60,10 @@ from hbaclib.platform import output_root
 from hbaclib.suite.family import ensemble_tables, open_family
 from hbaclib.suite.plans import raw_plans
 from hbaclib.suite.prerequisites import source_of
+from hbaclib.suite.values import check_values
 from hbaclib.training.history import read_history
 
+check_values(globals())
 chosen = raw_plans(
     recipe,
     backbones,

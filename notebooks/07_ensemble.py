@@ -42,7 +42,9 @@ from hbaclib.ensemble.store import ensemble_stage, load_ensemble
 from hbaclib.platform import output_root
 from hbaclib.stages.names import ENSEMBLE
 from hbaclib.suite.prerequisites import trained
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 out = output_root(out)
 members = trained(out, data)
 oof = load_oof(members)

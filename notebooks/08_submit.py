@@ -44,7 +44,9 @@ from hbaclib.platform import output_root
 from hbaclib.prediction.submission import submit_stage
 from hbaclib.stages.names import SUBMIT
 from hbaclib.suite.prerequisites import ensembled, model_places, source_of
+from hbaclib.suite.values import check_values
 
+check_values(globals())
 out = output_root(out)
 ensemble = ensembled(out, data)
 source = source_of(data, out)

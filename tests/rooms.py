@@ -31,7 +31,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("dataset",),
     ("recordings",),
     ("signal",),
-    ("source", "artefacts", "compat", "digests", "files", "locks", "platform", "processes"),
+    ("source", "artefacts", "compat", "digests", "files", "locks", "platform", "processes", "schema"),
     ("conventions", "errors"),
 )
 """From the top: a room may import from rooms further down. Those of the last two lines are files, but for compat."""

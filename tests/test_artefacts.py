@@ -130,7 +130,7 @@ def test_the_stage_digest_is_that_of_what_it_made(stage: Path) -> None:
 def test_unreadable_manifests_are_refused_with_the_reason(stage: Path) -> None:
     content = json.loads((stage / MANIFEST).read_text())
     (stage / MANIFEST).write_text(json.dumps(content | {"schema": 99}))
-    with pytest.raises(ArtefactError, match="schema version 99, this hbaclib reads version 1"):
+    with pytest.raises(ArtefactError, match="schema version 99, this hbaclib reads version 2"):
         read_manifest(stage)
     (stage / MANIFEST).write_text("{ half")
     with pytest.raises(ArtefactError, match="not a readable manifest"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
+from hbaclib.schema import parse_json
 
 
 class _Group(click.Group):
@@ -60,7 +60,7 @@ class _Group(click.Group):
 def _value(text: str) -> Any:
     """A parameter's value: JSON where it is JSON (numbers, true, lists), else the text itself."""
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError):
         return text
 

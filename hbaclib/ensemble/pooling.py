@@ -14,8 +14,10 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from hbaclib.conventions import CLASSES
+from hbaclib.errors import ConfigError, DataError
 from hbaclib.evaluation.calibration import fit_calibration
 from hbaclib.evaluation.metric import EPSILON
+from hbaclib.schema import shown
 
 KINDS = (
     "mean",
@@ -28,6 +30,10 @@ KINDS = (
     "log-linear weights, calibrated",
 )
 """Ways to pool, from the simplest to the most flexible: fitted numbers 0, 0, 7, 7, m - 1, m - 1, m + 6, m + 6."""
+
+_ROUNDING = 1e-6  # of weights that went through a file
+_COLDEST, _STRONGEST = 1e-3, 50.0
+"""Beyond these one class gets everything, or all get the same, whatever the members predict."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ class Pool:
         log_linear: weighted mean of logarithms (geometric) instead of shares (arithmetic).
         temperature: divides the pooled logarithms.
         biases: (6,) added to them; they sum to 0.
+
+    Raises:
+        ConfigError: a value with which shares would be no shares, or would be turned round.
     """
 
     weights: np.ndarray
@@ -71,8 +80,29 @@ class Pool:
     temperature: float = 1.0
     biases: np.ndarray = field(default_factory=lambda: np.zeros(len(CLASSES)))
 
+    def __post_init__(self) -> None:
+        weights, biases = np.asarray(self.weights), np.asarray(self.biases)
+        if weights.ndim != 1 or weights.dtype.kind not in "fiu" or not len(weights):
+            raise ConfigError(f"weights is {shown(self.weights)}, expected one number for each member")
+        if not np.isfinite(weights).all() or weights.min() < 0 or abs(weights.sum() - 1) > _ROUNDING:
+            raise ConfigError(f"weights is {shown(weights.tolist())}, expected numbers of at least 0 whose sum is 1")
+        if not _COLDEST <= self.temperature <= 1 / _COLDEST:  # nor is NaN
+            raise ConfigError(f"temperature is {self.temperature!r}, expected {_COLDEST:g} to {1 / _COLDEST:g}")
+        if biases.shape != (len(CLASSES),) or not (np.abs(biases) <= _STRONGEST).all():
+            raise ConfigError(
+                f"biases is {shown(biases.tolist())}, expected {len(CLASSES)} numbers from -{_STRONGEST:g} to "
+                f"{_STRONGEST:g}"
+            )
+
     def apply(self, members: Members | np.ndarray) -> np.ndarray:
-        """Pool (m, n, 6) shares to (n, 6) float64."""
+        """Pool (m, n, 6) shares to (n, 6) float64.
+
+        Raises:
+            DataError: there are not as many models as weights.
+        """
+        if len(members.shares if isinstance(members, Members) else members) != len(self.weights):
+            found = len(members.shares if isinstance(members, Members) else members)
+            raise DataError(f"predictions of {found} models, expected {len(self.weights)}, one for each weight")
         if not isinstance(members, Members):
             used = np.flatnonzero(self.weights)
             return replace(self, weights=self.weights[used]).apply(Members.of(np.asarray(members)[used]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import glob
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,9 @@ import pandas as pd
 from hbaclib.artefacts import (
     MANIFEST,
     check_kind,
+    check_kind_kept,
     is_current,
+    read_manifest,
     stage_lock,
     write_json,
     write_manifest,
@@ -23,16 +25,72 @@ from hbaclib.artefacts import (
 )
 from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
 from hbaclib.dataset.csv_tables import read_typed_csv
+from hbaclib.digests import verify_files
 from hbaclib.ensemble.fit import Ensemble, EnsembleFit, fit_ensemble
-from hbaclib.ensemble.pooling import Pool
-from hbaclib.errors import ArtefactError, list_some
+from hbaclib.ensemble.pooling import KINDS, Pool
+from hbaclib.ensemble.selection import FIXED
+from hbaclib.errors import ArtefactError, ConfigError, list_some
+from hbaclib.evaluation.metric import share_faults
 from hbaclib.evaluation.oof import OOF_FILE, load_oof, oof_table
+from hbaclib.schema import PLAIN_NAME, closed, is_plain_name, read_json, shown
 from hbaclib.source import code_digest
 from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, TRAINED
 from hbaclib.stages.places import trained_folders
 
 ENSEMBLE_FILE, TABLE_FILE, CANDIDATES_FILE = "ensemble.json", "members.csv", "candidates.csv"
 SCHEMA = 1
+_MEND = "fit the ensemble again"
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A model of an ensemble: its name, the folder of its network relative to the run's, its own score."""
+
+    name: str
+    folder: str
+    kl: float
+
+    def __post_init__(self) -> None:
+        if not is_plain_name(self.name):
+            raise ValueError(f"name is {shown(self.name)}, expected {PLAIN_NAME}")
+        if not self.folder or not self.folder.isprintable():
+            raise ValueError(f"folder is {shown(self.folder)}, expected a path")
+
+
+@closed
+@dataclass(frozen=True)
+class _Content:
+    """What ``ensemble.json`` holds, see `save_ensemble`."""
+
+    schema: int
+    kind: Literal[*KINDS, FIXED]  # type: ignore[valid-type]
+    log_linear: bool
+    members: tuple[_Member, ...]
+    weights: tuple[float, ...]
+    temperature: float
+    biases: dict[str, float]
+    score: float
+    tier: str
+    prior: dict[str, float]
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        names, folders = [member.name for member in self.members], [member.folder for member in self.members]
+        if not names or len(set(names)) < len(names) or len(set(folders)) < len(folders):
+            raise ValueError(f"members is {shown(names)}, expected different ones, at least one")
+        if len(self.weights) != len(names):
+            raise ValueError(f"weights has {len(self.weights)} numbers, expected one for each of {len(names)} members")
+        for key, values in (("biases", self.biases), ("prior", self.prior)):
+            if set(values) != set(CLASSES):
+                raise ValueError(f"{key} has {shown(sorted(values))}, expected {', '.join(CLASSES)}")
+        if faults := share_faults(_by_class(self.prior)[None], "prior"):
+            raise ValueError(faults[0])
+        if self.log_linear != self.kind.startswith(("geometric", "log-linear")):
+            raise ValueError(f"log_linear is {self.log_linear}, expected {not self.log_linear} of kind {self.kind!r}")
+
+    def pool(self) -> Pool:
+        """The rule."""
+        return Pool(np.array(self.weights, np.float64), self.log_linear, self.temperature, _by_class(self.biases))
 
 
 @dataclass(frozen=True)
@@ -92,6 +150,7 @@ def ensemble_stage(
             "parameters": {"weights": dict(weights) if weights else None},
             "code": code_digest(__name__),
         }
+        check_kind_kept(folder, ENSEMBLE)
         if is_current(folder, **made_from):
             return folder
         oof = load_oof(places)
@@ -166,45 +225,45 @@ def load_ensemble(folder: str | Path, search: Iterable[str | Path] = ()) -> Stor
         search: further folders whose sub-folders may hold the models (on Kaggle every stage has its own mount).
 
     Raises:
-        ArtefactError: the file is missing, not readable, or of another schema version; a model's folder is found
-            nowhere (naming all such models and the places looked at).
+        ArtefactError: the file is missing, not readable, of another schema version, no rule by which shares can be
+            pooled, or not the one that the stage wrote; a model's folder is found nowhere (naming all such models and
+            the places looked at), or holds another network than the one that the ensemble was fitted to.
     """
     path = Path(folder) / ENSEMBLE_FILE
+    missing = "missing; run the ensemble stage first"
+    content = read_json(path, _Content, "ensemble", _MEND, missing=missing, schema=SCHEMA)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        schema = content.get("schema")
-    except FileNotFoundError:
-        raise ArtefactError(f"{path}: missing; run the ensemble stage first") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise ArtefactError(f"{path}: not a readable ensemble ({error})") from error
-    if schema != SCHEMA:
-        raise ArtefactError(f"{path}: schema version {schema}, this hbaclib reads version {SCHEMA}; fit it again")
+        pool = content.pool()
+    except ConfigError as error:
+        raise ArtefactError(f"{path}: {error}; {_MEND}") from None
+    fitted_to = {}
+    if (path.parent / MANIFEST).is_file():
+        manifest = check_kind(folder, ENSEMBLE)
+        verify_files(folder, manifest, manifest.outputs)
+        fitted_to = manifest.inputs
     roots = [Path(folder).resolve().parent, *(Path(root).resolve() for root in search)]
-    try:
-        places = {member["name"]: member["folder"] for member in content["members"]}
-        found = {name: _find(place, roots) for name, place in places.items()}
-        ensemble = StoredEnsemble(
-            names=tuple(places),
-            pool=Pool(
-                np.array(content["weights"], dtype=np.float64),
-                bool(content["log_linear"]),
-                float(content["temperature"]),
-                _by_class(content["biases"]),
-            ),
-            kind=str(content["kind"]),
-            folders={name: place for name, place in found.items() if place is not None},
-            score=float(content["score"]),
-            tier=str(content["tier"]),
-            prior=_by_class(content["prior"]),
-            notes=tuple(content["notes"]),
-            folder=Path(folder).resolve(),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(f"{path}: incomplete, {type(error).__name__} {error}; fit the ensemble again") from error
-    if missing := [f"{name} ({place})" for name, place in places.items() if name not in ensemble.folders]:
-        looked = list_some(roots)
-        raise ArtefactError(f"{path}: folders of the models {list_some(missing)} not found below {looked}")
-    return ensemble
+    places = {member.name: member.folder for member in content.members}
+    found = {name: _find(place, roots) for name, place in places.items()}
+    if lacking := [f"{name} ({places[name]})" for name, place in found.items() if place is None]:
+        raise ArtefactError(f"{path}: folders of the models {list_some(lacking)} not found below {list_some(roots)}")
+    folders = {name: place for name, place in found.items() if place is not None}
+    for name, place in folders.items():
+        expected, now = fitted_to.get(Path(places[name]).name), read_manifest(place).digest
+        if expected and expected != now:
+            raise ArtefactError(
+                f"{path}: fitted to another network {name} (digest {expected}) than {place} holds ({now}); {_MEND}"
+            )
+    return StoredEnsemble(
+        names=tuple(places),
+        pool=pool,
+        kind=content.kind,
+        folders=folders,
+        score=content.score,
+        tier=content.tier,
+        prior=_by_class(content.prior),
+        notes=tuple(content.notes),
+        folder=Path(folder).resolve(),
+    )
 
 
 def open_members(
@@ -244,8 +303,11 @@ def _by_class(values: Mapping[str, float]) -> np.ndarray:
 
 def _find(place: str, roots: Iterable[Path]) -> Path | None:
     name = Path(place).name
+    patterns = [f"{above}/{glob.escape(name)}" for above in ("*", "*/*")]
     for root in roots:
-        found = [root / place, root / name, *sorted(root.glob(f"*/{name}")), *sorted(root.glob(f"*/*/{name}"))]
-        if folder := next((candidate for candidate in found if candidate in trained_folders(candidate.parent)), None):
-            return folder
+        below = [folder for pattern in patterns for folder in sorted(root.glob(pattern))]
+        for folder in (root / place, root / name, *below):
+            # A network whose manifest cannot be read is no reason to take another one of its name.
+            if (folder / MANIFEST).is_file() and read_manifest(folder).stage == TRAINED:
+                return folder
     return None

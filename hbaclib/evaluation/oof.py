@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hbaclib.artefacts import MANIFEST, read_manifest
 from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAMPLE_ID, VOTE_COLUMNS
 from hbaclib.dataset.cells import COUNTS, IDS, at_rows, shares, whole_numbers
 from hbaclib.dataset.csv_tables import csv_columns
 from hbaclib.dataset.folds import audit_held_out
-from hbaclib.errors import DataError, DataFileError, LeakError, list_some
+from hbaclib.digests import verify_files
+from hbaclib.errors import ArtefactError, DataError, DataFileError, LeakError, list_some
 from hbaclib.evaluation.metric import share_faults
 
 OOF_FILE = "oof.parquet"
@@ -64,7 +66,8 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
         The aligned predictions, in the order of ``paths``; samples sorted by eeg_id and eeg_start.
 
     Raises:
-        DataFileError: naming every file that is missing, unreadable or no Parquet file, and what it is instead.
+        DataFileError: naming every file that is missing, unreadable, no Parquet file, or not the one that its stage
+            wrote, and what it is instead.
         DataError: naming every fault: missing columns, ids, votes and folds that are no whole numbers, repeated
             samples, NaN, rows that do not sum to 1, samples that another model lacks, targets that differ.
         LeakError: a sample lies in different folds in two tables, so no nested score could be trusted.
@@ -74,8 +77,10 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
     unreadable, faults = [], []
     for name, path in named.items():
         try:
+            if (path.parent / MANIFEST).is_file():
+                verify_files(path.parent, read_manifest(path.parent), [path.name])
             table, found = _checked(_read(path))
-        except DataFileError as error:
+        except (DataFileError, ArtefactError) as error:
             unreadable.append(str(error))
             continue
         faults += [f"{path}: {fault}" for fault in found]

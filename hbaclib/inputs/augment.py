@@ -283,6 +283,7 @@ MIXING = {"mixup": mixup}
 ALBUMENTATIONS = albumentations_path.NAMES
 """Names that the albumentations path offers as well."""
 
+_MOST = 10_000
 SHARES = {"random_cutout": ("height", "width")}
 """Name -> options that are shares of the image's sides."""
 
@@ -313,9 +314,10 @@ def check_augmentation(settings: Mapping[str, Mapping[str, Any]], size: tuple[in
             elif key in SHARES.get(name, ()):
                 good, expected = number and 0 < value <= 1, "a share of the image, 0 < value <= 1"
             elif isinstance(known[key], float):
-                good, expected = number and value > 0, "a positive number"
+                good, expected = number and 0 < value <= _MOST, f"a positive number of at most {_MOST:,}"
             else:
-                good, expected = number and isinstance(value, int) and value >= 1, "a whole number of at least 1"
+                good = number and isinstance(value, int) and 1 <= value <= _MOST
+                expected = f"a whole number of at least 1 and at most {_MOST:,}"
             if not good:
                 raise ConfigError(f"augmentation.{name}.{key} is {value!r}, expected {expected}")
     if size is not None and "coarse_dropout" in settings:

@@ -25,7 +25,7 @@ from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel
 from hbaclib.processes import replace_path
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
-from hbaclib.suite.parameters import all_values, fill_parameters, known_parameters
+from hbaclib.suite.parameters import all_values, check_parameters, fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
 
 KERNEL_METADATA = "kernel-metadata.json"
@@ -220,6 +220,7 @@ def build(
     kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
     refs = _refs(suite, kept, table, user)
     parameters = fill_parameters(suite, {}, Path(), None)
+    check_parameters(suite, parameters)
     size = _sizes(suite, first, data)
     out = whole_path(out)
     new = out / ".new"

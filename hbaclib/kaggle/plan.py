@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hbaclib.errors import ArtefactError
+from hbaclib.schema import PLAIN_NAME, closed, is_plain_name, read_json, shown
 
 PLAN = "plan.json"
+SCHEMA = 1
 
 
+def _check_names(names: Iterable[str], ref: str) -> None:
+    for name in (*names, *ref.split("/")):
+        if not is_plain_name(name):
+            raise ValueError(f"it names {shown(name)}, expected {PLAIN_NAME}")
+    if ref.count("/") != 1:
+        raise ValueError(f"ref is {shown(ref)}, expected owner/slug")
+
+
+@closed
 @dataclass(frozen=True)
 class PlannedDataset:
     """A data set to upload.
@@ -25,7 +35,11 @@ class PlannedDataset:
     ref: str
     digest: str
 
+    def __post_init__(self) -> None:
+        _check_names([self.name], self.ref)
 
+
+@closed
 @dataclass(frozen=True)
 class PlannedKernel:
     """A kernel to push.
@@ -48,7 +62,11 @@ class PlannedKernel:
     bytes: int
     digest: str
 
+    def __post_init__(self) -> None:
+        _check_names([self.name, self.stage], self.ref)
 
+
+@closed
 @dataclass(frozen=True)
 class Plan:
     """What a build made: data sets, then kernels in an order in which they can run."""
@@ -58,7 +76,17 @@ class Plan:
     competition: str
     datasets: tuple[PlannedDataset, ...]
     kernels: tuple[PlannedKernel, ...]
-    schema: int = field(default=1)
+    schema: int = field(default=SCHEMA)
+
+    def __post_init__(self) -> None:
+        for names in ([dataset.name for dataset in self.datasets], [kernel.name for kernel in self.kernels]):
+            if len(set(names)) < len(names):
+                raise ValueError(f"it names {shown(names)}, expected different ones")
+        known: set[str] = set()
+        for kernel in self.kernels:
+            if unknown := set(kernel.after) - known:
+                raise ValueError(f"kernel {kernel.name} reads {shown(sorted(unknown))}, expected kernels before it")
+            known.add(kernel.name)
 
 
 def read_plan(folder: str | Path) -> Plan:
@@ -67,14 +95,4 @@ def read_plan(folder: str | Path) -> Plan:
     Raises:
         ArtefactError: there is no plan, or it is not readable by this version.
     """
-    path = Path(folder) / PLAN
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        datasets = tuple(PlannedDataset(**row) for row in content.pop("datasets"))
-        kernels = tuple(PlannedKernel(**{**row, "after": tuple(row["after"])}) for row in content.pop("kernels"))
-        plan = Plan(**content, datasets=datasets, kernels=kernels)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtefactError(f"{path}: not a readable plan ({error}); make it with `hbac kaggle build`") from error
-    if plan.schema != 1:
-        raise ArtefactError(f"{path}: schema {plan.schema}, expected 1; make it again with `hbac kaggle build`")
-    return plan
+    return read_json(Path(folder) / PLAN, Plan, "plan", "make it with `hbac kaggle build`", schema=SCHEMA)

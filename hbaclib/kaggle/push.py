@@ -7,9 +7,8 @@ a kernel that it reads has changed.
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
+from hbaclib.schema import closed, read_json
 
 STATE = "push-state.json"
 GPU_SESSIONS = 2
@@ -34,14 +34,23 @@ LOG_LINES = 15
 FAILED = ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED")
 
 
+@closed
+@dataclass(frozen=True)
+class _Pushed:
+    """What was sent of a data set or a kernel, and what came of it."""
+
+    digest: str
+    version: int
+    status: str
+
+
 def read_state(folder: Path) -> dict[str, dict[str, Any]]:
     """What is known of earlier pushes: name -> digest, version, status."""
-    try:
-        return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not (folder / STATE).exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise PlatformError(f"{folder / STATE}: not readable ({error}); delete it to push everything again") from error
+    mend = "delete it to push everything again"
+    found = read_json(folder / STATE, dict[str, _Pushed], "state of a push", mend, error=PlatformError)
+    return {name: asdict(pushed) for name, pushed in found.items()}
 
 
 def chain_digests(plan: Plan) -> dict[str, str]:

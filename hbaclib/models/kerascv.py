@@ -13,7 +13,6 @@ Source: keras-cv 0.9.0; Tan and Le, EfficientNetV2 (2021); He et al., ResNetV2 (
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from hbaclib.errors import ConfigError, list_some
 from hbaclib.models.efficientnet import quiet_import, spread_kernel
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
+from hbaclib.schema import parse_json
 
 if TYPE_CHECKING:
     import keras
@@ -204,7 +204,7 @@ def published_preset(weights: str, *, name: str) -> Published | None:
 
 def _class_of(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["registered_name"]).rpartition(">")[2]
+        return str(parse_json(path.read_text(encoding="utf-8"))["registered_name"]).rpartition(">")[2]
     except (OSError, ValueError, KeyError, TypeError):
         return "no preset"
 

@@ -18,7 +18,9 @@ from hbaclib.compat.keras import flat_layers
 from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, unknown_name
+from hbaclib.models.soundness import weight_faults
 from hbaclib.models.user_modules import import_all
+from hbaclib.schema import PLAIN_NAME, is_plain_name, shown
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +38,10 @@ INPUT_SHAPES = {
     ("raw", "raw"): (2000, 8),
 }
 """(layout, inputs) -> shape of one sample as the network takes it."""
+
+
+PUBLISHED = ("imagenet", "noisy-student")
+"""Weights that are meant by these names, not by a file's."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,11 @@ def register_model(
         published: says where pretrained weights are to be had; see `Family`.
 
     Raises:
-        ConfigError: the name belongs to a network of the library, or a layout does not exist.
+        ConfigError: the name belongs to a network of the library, or cannot be that of a folder; or a layout does not
+            exist.
     """
+    if not is_plain_name(name):
+        raise ConfigError(f"a model is called {shown(name)}, expected {PLAIN_NAME}")
     known = list(dict.fromkeys(layout for layout, _ in INPUT_SHAPES))
     if not layouts or set(layouts) - set(known):
         raise ConfigError(f"model {name!r}: layouts {layouts!r}; known are {', '.join(known)}")
@@ -201,9 +210,19 @@ def check_network(
         raise ConfigError(f"model {name!r} does not take model_options {sorted(own)} ({error})") from None
     if not weights:
         return None
+    _check_place(family, name, weights)
     if family.load_weights is None:
         raise _no_weights(name, weights)
     return family.find_weights(weights) if family.find_weights else None
+
+
+def _check_place(family: Family, name: str, weights: str | Path) -> None:
+    """Refuse weights that are neither there nor published; what a user's own network takes, the user knows."""
+    if family.built_in and family.load_weights and str(weights) not in PUBLISHED and not Path(weights).exists():
+        raise ConfigError(
+            f"weights {str(weights)!r}: no such file or folder; expected one with pretrained weights of {name}, or "
+            f"{' or '.join(PUBLISHED)}"
+        )
 
 
 def _no_weights(name: str, weights: str | Path) -> ConfigError:
@@ -274,9 +293,12 @@ def build_model(
     except (ValueError, ArithmeticError) as error:  # a value that Keras does not take
         raise ConfigError(f"model {name!r} cannot be built ({' '.join(str(error).split())[:200]})") from error
     if weights:
+        _check_place(family, name, weights)
         if family.load_weights is None:
             raise _no_weights(name, weights)
         family.load_weights(features, weights)
+        if fault := weight_faults(features):
+            raise ConfigError(f"weights {str(weights)!r}: {fault}")
     if bn_momentum is not None:
         for layer in batch_norm_layers(features):
             layer.momentum = bn_momentum

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbaclib.errors import ConfigError
-from hbaclib.training.recipe import Recipe, look_up, read_toml
+from hbaclib.schema import parse_json, read_toml
+from hbaclib.training.recipe import Recipe, look_up
 
 if TYPE_CHECKING:
     import optuna
@@ -190,14 +191,14 @@ def _current(recipe: Recipe, key: str) -> Any:
 
 def _values(text: str) -> list[Any]:
     try:
-        return list(json.loads(f"[{text}]"))
+        return list(parse_json(f"[{text}]"))
     except ValueError:
         return [_value(part.strip()) for part in text.split(",")]
 
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tqdm import tqdm
 from hbaclib.artefacts import MANIFEST, digest_json
 from hbaclib.compat.joblib import active_backend
 from hbaclib.errors import ArtefactError
+from hbaclib.schema import as_form, closed, parse_json
 from hbaclib.source import callable_digest
 
 _PREFIX = ".unfinished-"
@@ -49,6 +50,15 @@ class StoredArray:
     def bytes(self) -> int:
         """Bytes of all rows; its file has a header before them."""
         return self.shape[0] * self.row_bytes
+
+
+@closed
+@dataclass(frozen=True)
+class _Noted:
+    """A line of the journal: a block that is written, and its facts."""
+
+    block: int
+    facts: Any
 
 
 @dataclass(frozen=True)
@@ -196,8 +206,13 @@ def _read_journal(unfinished: Path, n_blocks: int) -> dict[int, Any]:
     whole = text[: text.rfind(b"\n") + 1]
     if len(whole) < len(text):
         os.truncate(path, len(whole))
-    lines = [json.loads(line) for line in whole.splitlines()]
-    return {line["block"]: line["facts"] for line in lines if line["block"] < n_blocks}
+    found = {}
+    for line in whole.splitlines():
+        with suppress(ValueError):  # what the disk has spoilt is done again
+            noted = as_form(parse_json(line.decode()), _Noted, ValueError)
+            if 0 <= noted.block < n_blocks:
+                found[noted.block] = noted.facts
+    return found
 
 
 def _publish(folder: Path, unfinished: Path, arrays: Sequence[StoredArray]) -> None:

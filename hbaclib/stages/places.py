@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import MANIFEST, finished_stages
+from hbaclib.errors import ArtefactError
 from hbaclib.platform import artefact_mounts
+from hbaclib.schema import closed, read_json
 from hbaclib.stages.names import TRAINED
+
+log = logging.getLogger(__name__)
 
 STAGES = "stages.json"
 """Where a run keeps a row for every stage that has come to its end, in its output folder."""
+
+
+@closed
+@dataclass(frozen=True)
+class _Row:
+    """A row of ``stages.json``, as a run of a suite writes it."""
+
+    stage: str
+    notebook: str | None = None
+    seconds: float | None = None
+    status: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    files: dict[str, str] | None = None
 
 
 def trained_folders(*roots: str | Path) -> list[Path]:
@@ -58,9 +77,16 @@ def mounted_stages(stage: str) -> list[Path]:
 
 
 def stage_rows(out: str | Path) -> dict[str, dict[str, Any]]:
-    """Rows of ``stages.json`` by stage; none where the run has not left it, or where it is not readable."""
-    try:
-        content = json.loads((Path(out) / STAGES).read_text(encoding="utf-8"))
-        return {row["stage"]: row for row in content if isinstance(row, dict)}
-    except (OSError, ValueError, KeyError, TypeError):
+    """Rows of ``stages.json`` by stage; none where the run has not left it.
+
+    Nor are there any of a faulty file, of which the log tells: its stages are then not known to be up to date.
+    """
+    path = Path(out) / STAGES
+    if not path.exists():
         return {}
+    try:
+        rows = read_json(path, tuple[_Row, ...], "table of stages", "the stages are looked at anew")
+    except ArtefactError as error:
+        log.warning("%s", error)
+        return {}
+    return {row.stage: {name: value for name, value in vars(row).items() if value is not None} for row in rows}

@@ -9,28 +9,41 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import MANIFEST, digest_file, digest_json, read_manifest, verify
 from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
-from hbaclib.errors import ArtefactError, HbacError
+from hbaclib.errors import ArtefactError, ConfigError, HbacError
 from hbaclib.models.registry import own_networks
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.processes import replace_path
+from hbaclib.schema import read_json
 from hbaclib.source import callable_digest, code_digest, imported_modules
 from hbaclib.stages.names import COMPARISON, PORT, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
 from hbaclib.suite.parameters import OWN, PATHS
 from hbaclib.suite.plans import plans_of
-from hbaclib.suite.table import Stage
+from hbaclib.suite.table import EARLIER, NOTEBOOKS, Stage
 from hbaclib.training.warm_start import start_folders
 
-NOTEBOOKS, EARLIER = "notebooks", "earlier"
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    cell_type: str
+    source: str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Notebook:
+    """The part of an ``.ipynb`` file that decides what it computes."""
+
+    cells: tuple[_Cell, ...]
 
 
 def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, Any]:
@@ -66,12 +79,11 @@ def stage_key(stage: Stage, parameters: Mapping[str, Any], out: Path, data: Path
 
 def notebook_code(path: Path) -> str:
     """Digest of all of the library that a notebook imports, pictures and messages as well: it shows them."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     modules: set[str] = set()
-    for cell in cells:
-        if cell["cell_type"] == "code":
+    for cell in read_json(path, _Notebook, "notebook", "write it anew", error=ConfigError).cells:
+        if cell.cell_type == "code":
             with contextlib.suppress(SyntaxError):  # a magic command
-                modules.update(imported_modules(ast.parse("".join(cell["source"]))))
+                modules.update(imported_modules(ast.parse("".join(cell.source))))
     return code_digest(*modules, apparatus=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hbaclib.errors import ConfigError
 from hbaclib.files import expanded
 from hbaclib.suite.table import Stage, Suite, unknown
+from hbaclib.suite.values import check_values
 
 OWN = ("out", "data", "stage")
 """Parameters that a run fills in itself, where a notebook has them."""
@@ -23,10 +24,18 @@ def literal(path: Path) -> str:
 
 
 def known_parameters(stage: Stage) -> dict[str, Any]:
-    """Parameters of a stage's notebook, as its parameters cell declares them."""
+    """Parameters of a stage's notebook, as its parameters cell declares them.
+
+    Raises:
+        ConfigError: the notebook cannot be read.
+    """
     import papermill
 
-    return papermill.inspect_notebook(literal(stage.notebook.path))
+    try:
+        return papermill.inspect_notebook(literal(stage.notebook.path))
+    except Exception as error:  # papermill and nbformat raise whatever a faulty notebook makes them
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{stage.notebook.path}: not a readable notebook ({reason}); write it anew") from error
 
 
 def all_values(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +78,22 @@ def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Pa
         found |= {"out": str(out), "data": str(data or ""), "stage": stage.name}
         filled[stage.name] = {name: value for name, value in found.items() if name in declared[stage.name]}
     return filled
+
+
+def check_parameters(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the values that `fill_parameters` gives, before anything is started.
+
+    Raises:
+        ConfigError: naming each stage, parameter and value, and what would be one.
+    """
+    faults = []
+    for stage, values in parameters.items():
+        try:
+            check_values(values)
+        except ConfigError as error:
+            faults.append(f"suite {suite.name}: {stage}: {error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def _targets(suite: Suite, key: str, declared: Mapping[str, Mapping[str, Any]]) -> list[str]:

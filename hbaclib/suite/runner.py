@@ -29,7 +29,7 @@ from hbaclib.stages.names import REPORT
 from hbaclib.stages.places import STAGES, stage_rows
 from hbaclib.suite.execute import StageFailedError, execute
 from hbaclib.suite.freshness import EARLIER, NOTEBOOKS, data_key, is_up_to_date, left_files, set_aside, stage_key
-from hbaclib.suite.parameters import fill_parameters
+from hbaclib.suite.parameters import check_parameters, fill_parameters
 from hbaclib.suite.requirements import check_prerequisites
 from hbaclib.suite.table import Suite, SuiteTable
 
@@ -63,7 +63,8 @@ def run_suite(
         The output folder.
 
     Raises:
-        ConfigError: unknown suite or parameter, or something that the suite needs is missing (all of it is named).
+        ConfigError: unknown suite or parameter, a value that a parameter does not take, or something that the suite
+            needs is missing (all of it is named).
         StageFailedError: a cell raised; what was finished stays and is not computed again.
         ArtefactError: the folder cannot be written, or another run writes there.
     """
@@ -76,6 +77,7 @@ def run_suite(
     source = find_data(data) if data else None
     folder = whole_path(out) if out else Path.cwd() / "runs" / name
     values = fill_parameters(suite, parameters or {}, folder, source)
+    check_parameters(suite, values)
     busy = f"{folder}: another run is writing there; wait for it, or choose another --out"
     with hold(folder / ".lock", wait=False, busy=busy):
         started = time.monotonic()

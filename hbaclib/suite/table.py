@@ -6,17 +6,23 @@ import difflib
 import graphlib
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from hbaclib.errors import ConfigError, list_some
-from hbaclib.platform import project_root
+from hbaclib.platform import SYNTHETIC, project_root
+from hbaclib.schema import PLAIN_NAME, as_form, closed, is_plain_name, read_toml, shown
+from hbaclib.stages.names import KERASCV, RAW, SIGNALS_200HZ
 from hbaclib.training.checked import check_types, expect, make, plain
 
 SCHEMA = 1
+NOTEBOOKS, EARLIER = "notebooks", "earlier"
+"""Folders of a run beside those of its stages: the executed notebooks, and networks that other ones have replaced."""
+_TAKEN = (NOTEBOOKS, EARLIER, SYNTHETIC, SIGNALS_200HZ)
+_OF_NETWORKS = tuple(f"{notebook[:2]}_train_" for notebook in (KERASCV, RAW))
+"""How folders begin that a stage makes beside its own."""
 MODEL = re.compile(r"(?:[A-Za-z0-9_.-]+/){4}\d+")
 """Name of an attached Kaggle model: owner, model, framework, variation, version."""
 
@@ -69,6 +75,7 @@ class StageRow:
 
     def __post_init__(self) -> None:
         check_types(self)
+        expect(self, "name", not self.name or is_plain_name(self.name), PLAIN_NAME)
         form = "owner/model/framework/variation/version, as in keras/mobilenetv3/keras/mobilenet_v3_large_imagenet/2"
         expect(self, "models", all(map(MODEL.fullmatch, self.models)), form)
 
@@ -135,6 +142,17 @@ def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
     return ConfigError(f"no {kind} {name!r}; {hint}")
 
 
+@closed
+@dataclass(frozen=True)
+class _Content:
+    """The tables of the file; what is in a notebook's or a suite's is checked row by row."""
+
+    schema: int
+    notebooks: dict[str, dict[str, Any]]
+    suites: dict[str, dict[str, Any]]
+    wheels: dict[Literal["packages"], tuple[str, ...]] = field(default_factory=dict)
+
+
 class SuiteTable:
     """The table, read and validated.
 
@@ -148,12 +166,14 @@ class SuiteTable:
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root else project_root()
         self.path = self.root / "kaggle" / "suite.toml"
-        try:
-            self._content = tomllib.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{self.path}: not a readable suite table ({error})") from error
+        self._content = read_toml(self.path, "suite table")
         if self._content.get("schema") != SCHEMA:
-            raise ConfigError(f"{self.path}: schema {self._content.get('schema')!r}, expected {SCHEMA}")
+            raise ConfigError(f"{self.path}: schema {shown(self._content.get('schema'))}, expected {SCHEMA}")
+        form = as_form(self._content, _Content, lambda fault: ConfigError(f"{self.path}: {fault}"))
+        for name in (*form.notebooks, *form.suites):
+            if not is_plain_name(name):
+                raise ConfigError(f"{self.path}: a notebook or suite is called {shown(name)}, expected {PLAIN_NAME}")
+        self._wheels = form.wheels.get("packages", ())
         self.notebooks = {name: self._notebook(name, row) for name, row in self._content["notebooks"].items()}
         for notebook in self.notebooks.values():
             self._check_notebooks(f"{self.path}: notebook {notebook.name}", notebook.after)
@@ -191,7 +211,7 @@ class SuiteTable:
 
     def wheels(self) -> list[str]:
         """Packages that Kaggle's image lacks and that travel as wheels beside hbaclib."""
-        return list(self._content.get("wheels", {}).get("packages", []))
+        return list(self._wheels)
 
     def suite(self, name: str) -> Suite:
         """One suite, its stages in an order in which they can run.
@@ -214,6 +234,8 @@ class SuiteTable:
             stage = made.name or made.notebook
             if stage in found:
                 raise ConfigError(f"{where}: two stages write the folder {stage}; give each a name of its own")
+            if stage != made.notebook and (stage in {*self.notebooks, *_TAKEN} or stage.startswith(_OF_NETWORKS)):
+                raise ConfigError(f"{where}: stage {stage} would write where others do; give it a name of its own")
             found[stage] = made
         stages = []
         for stage, made in found.items():

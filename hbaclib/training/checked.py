@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hbaclib.errors import ConfigError, unknown_name
+from hbaclib.schema import shown
 
 T = TypeVar("T")
+_WHOLE = 2**53  # greater numbers are others as floats
 
 
 class FrozenTable(Mapping[str, Any]):
@@ -74,10 +78,11 @@ def expect(instance: Any, key: str, good: bool, expected: str) -> None:
     _check(good, key, getattr(instance, key), expected)
 
 
-def expect_least(instance: Any, least: Mapping[str, float]) -> None:
-    """Hold fields above their least values; errors as for `expect`."""
-    for key, bound in least.items():
-        expect(instance, key, getattr(instance, key) >= bound, f"at least {bound}")
+def expect_within(instance: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Hold fields between their least and greatest values; errors as for `expect`."""
+    for key, (least, greatest) in bounds.items():
+        expect(instance, key, getattr(instance, key) >= least, f"at least {least}")
+        expect(instance, key, getattr(instance, key) <= greatest, f"at most {greatest:,}")
 
 
 def check_types(instance: Any) -> None:
@@ -88,6 +93,14 @@ def check_types(instance: Any) -> None:
     """
     for name, hint in typing.get_type_hints(type(instance)).items():
         object.__setattr__(instance, name, _as_type(getattr(instance, name), hint, name))
+
+
+def check_finite(instance: Any) -> None:
+    """Refuse NaN and infinity in the fields of a dataclass, which no bound may have caught; errors as for `expect`."""
+    for item in dataclasses.fields(instance):
+        value = getattr(instance, item.name)
+        numbers = [each for each in (value if isinstance(value, tuple) else [value]) if isinstance(each, float)]
+        expect(instance, item.name, all(map(math.isfinite, numbers)), "finite numbers")
 
 
 def plain(value: Any) -> Any:
@@ -109,21 +122,39 @@ def _as_type(value: Any, hint: Any, key: str) -> Any:
         return tuple(_as_type(entry, args[0], key) for entry in value)
     if origin is not None:
         _check(isinstance(value, Mapping), key, value, "a table")
-        return _frozen(value)
+        return _frozen(value, key)
     if hint is float and type(value) is int:
+        _check(abs(value) <= _WHOLE, key, value, f"at most {_WHOLE:,}")
         return float(value)
     right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     _check(right, key, value, f"a value of type {hint.__name__}")
+    if not dataclasses.is_dataclass(value) and hint is not float:
+        _check_value(value, key)
     return value
 
 
-def _frozen(value: Any) -> Any:
+def _check_value(value: Any, key: str) -> None:
+    """Refuse what neither a computation nor a file can take: NaN and infinity, numbers that no float holds, dates."""
+    if type(value) is float:
+        _check(math.isfinite(value), key, value, "a finite number")
+    elif type(value) is int:
+        _check(abs(value) <= _WHOLE, key, value, f"a whole number of at most {_WHOLE:,}")
+    elif type(value) is str:
+        _check(value.isprintable(), key, value, "text on one line, without control characters")
+    else:
+        _check(value is None or isinstance(value, bool | Path), key, value, "a number, a text or true or false")
+
+
+def _frozen(value: Any, key: str) -> Any:
     # Lists and tuples of equal content must make equal recipes; what lies inside must not change behind the digest.
     if isinstance(value, Mapping):
-        return FrozenTable({str(name): _frozen(entry) for name, entry in value.items()})
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
+        return FrozenTable({str(name): _frozen(entry, f"{key}.{name}") for name, entry in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(entry, key) for entry in value)
+    _check_value(value, key)
+    return value
 
 
 def _check(good: bool, key: str, found: object, expected: str) -> None:
     if not good:
-        raise ConfigError(f"{key} is {found!r}, expected {expected}")
+        raise ConfigError(f"{key} is {shown(found)}, expected {expected}")

@@ -80,7 +80,8 @@ def load_checkpoint(path: str | Path, key: str, precision: str) -> Checkpoint | 
                 for kind in ("weight", "optimizer")
             )
             return Checkpoint(**facts, weights=weights, optimizer=optimizer)
-    except (FileNotFoundError, BadZipFile, KeyError, ValueError):
+    # What NumPy and its archive say of a file that was cut or spoilt; the fit starts anew.
+    except (OSError, EOFError, BadZipFile, KeyError, ValueError, TypeError, NotImplementedError, RecursionError):
         return None
 
 

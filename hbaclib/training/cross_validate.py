@@ -6,7 +6,6 @@ GPU where there are several, or over a Dask cluster within ``joblib.parallel_con
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import warnings
@@ -19,6 +18,7 @@ import pandas as pd
 
 from hbaclib.artefacts import (
     MANIFEST,
+    check_kind_kept,
     digest_bytes,
     digest_file,
     digest_folder,
@@ -37,7 +37,7 @@ from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.inputs.store import InputArrays
 from hbaclib.source import callable_digest, code_digest
-from hbaclib.stages.names import TRAINED
+from hbaclib.stages.names import FIRST_ROUND, TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.history import HISTORY, read_history
@@ -95,7 +95,7 @@ def train(
         LeakError: a patient in two folds; pseudo-labels or starting weights made with a patient that is scored.
         TrainingError: a loss that is not a number.
         PlatformError: too little time or memory; Keras is set up for other networks.
-        ArtefactError: an array is not the one that its stage wrote.
+        ArtefactError: an array is not the one that its stage wrote; the folder holds another kind of stage.
     """
     # Whole paths from here on: processes that train need not have this working folder.
     folder = Path(out_folder).resolve()
@@ -109,6 +109,7 @@ def train(
         needed["pseudo_labels"] = read_manifest(labels).digest
     if weights := recipe.find_weights():
         needed["weights"] = digest_file(weights) if weights.is_file() else digest_folder(weights)
+    check_kind_kept(folder, TRAINED, FIRST_ROUND)
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()}, code=code_digest(__name__))
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder
@@ -300,7 +301,7 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
         outputs.append(write_table(folder / OOF, read_oof(folder, recipe, folds)[list(OOF_COLUMNS)]))
     write_table(folder / HISTORY, pd.concat(histories, ignore_index=True))
     outputs += [path for fit in whole for path in fit.outputs()]
-    facts = [json.loads(fit.path("fit.json").read_text())["facts"] for fit in fits if finished[fit.name]]
+    facts = [fit.read_record().facts for fit in fits if finished[fit.name]]
     write_manifest(
         folder,
         kind,
@@ -311,8 +312,8 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
         facts={
             "folds": folds,
             "recipe_digest": recipe.digest,
-            "seconds": round(sum(fact["end"] - fact["begin"] for fact in facts), 1),
-            "threads": sorted({fact["threads"] for fact in facts}),
-            "precision": sorted({fact["precision"] for fact in facts}),
+            "seconds": round(sum(fact.end - fact.begin for fact in facts), 1),
+            "threads": sorted({fact.threads for fact in facts}),
+            "precision": sorted({fact.precision for fact in facts}),
         },
     )

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hbaclib.artefacts import digest_file, digest_json, write_json
-from hbaclib.errors import MemoryShortage
+from hbaclib.errors import ArtefactError, MemoryShortage
 from hbaclib.inputs.store import InputArrays
 from hbaclib.models.registry import register_model
+from hbaclib.schema import closed, read_json
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.training.devices import HERE, claim_device, configure, held_devices, visible_gpus
 from hbaclib.training.recipe import Recipe
@@ -24,6 +23,30 @@ from hbaclib.training.trained_folder import fit_name
 log = logging.getLogger(__name__)
 
 _one_at_a_time = threading.Lock()
+
+
+@closed
+@dataclass(frozen=True)
+class Facts:
+    """How a fit was trained: device, threads, precision, Unix times of begin and end."""
+
+    device: str
+    process: int
+    threads: int
+    precision: str
+    gpus: int
+    begin: float
+    end: float
+
+
+@closed
+@dataclass(frozen=True)
+class Record:
+    """What a finished fit notes of itself: its key, file name -> digest of what it left, how it was trained."""
+
+    key: str
+    outputs: dict[str, str]
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -87,10 +110,18 @@ class Fit:
     def finished(self) -> bool:
         """Whether the fit's files are all there, unchanged, and made from the same recipe, data and code."""
         try:
-            record = pd.read_json(self.path("fit.json"), typ="series")
-        except (OSError, ValueError):
+            record = self.read_record()
+        except ArtefactError:
             return False
-        return record.get("key") == self.key and record.get("outputs") == self._digests()
+        return record.key == self.key and record.outputs == self._digests()
+
+    def read_record(self) -> Record:
+        """What the finished fit has noted of itself.
+
+        Raises:
+            ArtefactError: the fit has not finished, or its record is not readable.
+        """
+        return read_json(self.path("fit.json"), Record, "record of a fit", "train again")
 
     def record(self, facts: dict[str, Any]) -> None:
         """Mark the fit as finished."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +9,35 @@ from typing import Any, Literal
 
 import tomli_w
 
-from hbaclib.artefacts import digest_json, write_text
+from hbaclib.artefacts import digest_json, manifest_of, write_text
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
+from hbaclib.digests import verify_files
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
 from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
 from hbaclib.inputs.spec import InputSpec
 from hbaclib.models.registry import Family, build_model, check_model, check_network
-from hbaclib.training.checked import check_types, expect, expect_least, make, plain
+from hbaclib.schema import PLAIN_NAME, is_plain_name, read_toml
+from hbaclib.training.checked import check_finite, check_types, expect, expect_within, make, plain
 
 _SHIPPED = Path(__file__).parent / "recipes"
 _ASSEMBLED = 128, 256
 _AUGMENTED = {"stem": _ASSEMBLED, "tiled": _ASSEMBLED, "starter": (400, 300), "raw": None}
 """Layout -> size of the images that are augmented; planes are stacked as tiles after that."""
+GREATEST_SEED = 2**32 - 1
+_SEEDS = f"at most {GREATEST_SEED}"
+_MANY, _FASTEST = 1_000_000, 1000.0
+_BOUNDS = {
+    "batch": (1, 65_536),
+    "folds": (2, 100),
+    "threads": (1, 1024),
+    "weight_decay": (0, _FASTEST),
+    "batch_norm_batches": (0, _MANY),
+    "label_smoothing_votes": (0, _MANY),
+    "label_smoothing_up_to": (0, _MANY),
+    "pseudo_up_to": (0, _MANY),
+}
+"""Key -> least and greatest value: no machine is served by more, and some numbers would take all of its memory."""
 LEAST_CROP = 1.0
 """Shortest stretch of the raw signals that a network gets, s: a wave of the slow rhythms takes about as long."""
 
@@ -61,11 +76,14 @@ class Stage:
     def __post_init__(self) -> None:
         """Check every value."""
         check_types(self)
-        expect_least(self, {"epochs": 1, "min_votes": 1, "steps": 0})
-        expect(self, "rates", bool(self.rates) and min(self.rates) > 0, "positive numbers")
+        expect_within(self, {"epochs": (1, _MANY), "min_votes": (1, _MANY), "steps": (0, 100 * _MANY)})
+        expect_within(self, {"peak": (0, _FASTEST)})
+        rates = bool(self.rates) and min(self.rates) > 0 and max(self.rates) <= _FASTEST
+        expect(self, "rates", rates, f"positive numbers of at most {_FASTEST:g}")
         expect(self, "warmup", 0 <= self.warmup <= self.epochs, f"0 to the {self.epochs} epochs")
         expect(self, "floor", self.peak > 0 and 0 <= self.floor <= self.peak, "0 <= floor <= peak, peak > 0")
         expect(self, "start", 0 <= self.start <= self.peak, "0 <= start <= peak")
+        check_finite(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,18 +159,17 @@ class Recipe(InputSpec):
         if isinstance(self.downsample, int):
             object.__setattr__(self, "downsample", (self.downsample,))
         check_types(self)
-        expect(self, "name", bool(self.name), "a name")
+        expect(self, "name", is_plain_name(self.name), PLAIN_NAME)
         expect(self, "stages", bool(self.stages), "at least one stage")
-        expect_least(self, {"batch": 1, "folds": 2, "threads": 1, "weight_decay": 0, "batch_norm_batches": 0})
-        expect_least(self, {"label_smoothing_votes": 0, "label_smoothing_up_to": 0})
+        expect_within(self, _BOUNDS)
         for key in ("label_smoothing", "dropout", "ema"):
             expect(self, key, 0 <= getattr(self, key) < 1, "0 <= value < 1")
         expect(self, "batch_norm_momentum", 0 < self.batch_norm_momentum < 1, "0 < value < 1")
         expect(self, "pseudo_weight", 0 <= self.pseudo_weight <= 1, "0 to 1")
-        one_or_two = len(self.downsample) in (1, 2) and min(self.downsample) >= 1
-        expect(self, "downsample", one_or_two, "one or two numbers of at least 1")
+        one_or_two = len(self.downsample) in (1, 2) and min(self.downsample) >= 1 and max(self.downsample) <= EEG_WINDOW
+        expect(self, "downsample", one_or_two, f"one or two numbers of at least 1 (and at most {EEG_WINDOW:,})")
         different = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds) and min(self.seeds) >= 0
-        expect(self, "seeds", different, "different numbers, 0 or more")
+        expect(self, "seeds", different and max(self.seeds) <= GREATEST_SEED, f"different numbers, 0 or more, {_SEEDS}")
         expect(
             self,
             "batch_norm_batches",
@@ -160,6 +177,7 @@ class Recipe(InputSpec):
             "at least 1 with ema, because the averaged weights have no batch-norm statistics of their own",
         )
         self._check_signals()
+        check_finite(self)
         check_augmentation(self.augmentation, _AUGMENTED[self.layout])
         slow = sorted(set(self.augmentation) - set(ALBUMENTATIONS))
         if slow and self.augment_with == "albumentations":
@@ -308,20 +326,6 @@ def look_up(values: Any, key: str) -> Any:
     return values
 
 
-def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Content of a TOML file; ``what`` it is, for messages.
-
-    Raises:
-        ConfigError: the file cannot be read, or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {what} cannot be read ({error.strerror})") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise ConfigError(f"{path}: not TOML ({error})") from error
-
-
 def recipe_names() -> tuple[str, ...]:
     """Names of the recipes that ship with the library."""
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
@@ -337,6 +341,7 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
 
     Raises:
         ConfigError: no such recipe, an unknown key, or a value that is not allowed.
+        ArtefactError: the file lies in a finished training run, and is not the one that was trained.
     """
     path, source = Path(name_or_path), str(name_or_path)
     if path.suffix != ".toml" and not path.is_file():
@@ -345,6 +350,8 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
         path = _SHIPPED / f"{source}.toml"
     recipe = Recipe.from_dict(read_toml(path, "recipe"), source)
     folder = path.resolve().parent
+    if manifest := manifest_of(folder):  # a finished run's own recipe
+        verify_files(folder, manifest, [path.name])
 
     def whole(place: str) -> str:
         return str(folder / place) if place and (folder / place).exists() else place

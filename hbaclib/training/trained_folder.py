@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import Manifest, check_kind
+from hbaclib.artefacts import MANIFEST, Manifest, check_kind
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
 from hbaclib.dataset.folds import audit_folds
+from hbaclib.digests import verify_files
 from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.models.soundness import weight_faults
+from hbaclib.schema import shown
 from hbaclib.stages.names import FIRST_ROUND, TRAINED
 from hbaclib.training.recipe import Recipe
 
@@ -43,10 +46,19 @@ class TrainedFolder:
         """Open a folder that `hbaclib.training.cross_validate.train` wrote.
 
         Raises:
-            ArtefactError: the folder does not hold a finished training run.
+            ArtefactError: the folder does not hold a finished training run, or its manifest names no folds.
+            ConfigError: the manifest's recipe is none.
         """
         manifest = check_kind(path, TRAINED, FIRST_ROUND)
-        return cls(Path(path), manifest, Recipe.from_dict(manifest.parameters["recipe"], str(path)))
+        recipe = Recipe.from_dict(manifest.parameters.get("recipe", {}), str(path))
+        folds = manifest.facts.get("folds")
+        known = isinstance(folds, list) and all(type(fold) is int and fold in range(recipe.folds) for fold in folds)
+        if not known or not folds or len(set(folds)) < len(folds):
+            raise ArtefactError(
+                f"{Path(path) / MANIFEST}: key 'facts.folds' is {shown(folds)}, expected different folds from 0 to "
+                f"{recipe.folds - 1}, at least one; train again"
+            )
+        return cls(Path(path), manifest, recipe)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -54,21 +66,35 @@ class TrainedFolder:
         return tuple(self.manifest.facts["folds"])
 
     def weights(self, fold: int) -> list[Path]:
-        """Weight files of a fold's networks, one for each of the recipe's seeds.
+        """Weight files of a fold's networks, one for each of the recipe's seeds, as they were trained.
 
         Raises:
-            ArtefactError: a file is missing.
+            ArtefactError: a file is missing, or is not what the manifest says.
         """
         files = [self.path / f"{fit_name(self.recipe, fold, seed)}.weights.h5" for seed in self.recipe.seeds]
         for path in files:
             if not path.is_file():
                 raise ArtefactError(f"{path}: missing; train fold {fold} again")
+        verify_files(self.path, self.manifest, (path.name for path in files))
         return files
 
     def network(self, weights: Path) -> Any:
-        """The uncompiled network with one of its `weights`."""
+        """The uncompiled network with one of its `weights`.
+
+        Raises:
+            ArtefactError: the file is another network's, or holds no weights that a training can have ended with.
+        """
         network = self.recipe.build_network()
-        network.load_weights(weights)
+        try:
+            network.load_weights(weights)
+        except MemoryError:
+            raise
+        # Keras raises what HDF5 and its own parts do: of a damaged file KeyError and RuntimeError, too.
+        except Exception as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ArtefactError(f"{weights}: weights cannot be loaded ({reason})") from error
+        if fault := weight_faults(network):
+            raise ArtefactError(f"{weights}: {fault}; train again")
         return network
 
     def oof(self, folds: Iterable[int] | None = None) -> pd.DataFrame:
@@ -78,19 +104,26 @@ class TrainedFolder:
             folds: which ones; None takes all that are trained.
 
         Raises:
-            ArtefactError: a table is missing.
+            ArtefactError: a table is missing, or is not what the manifest says.
         """
-        return read_oof(self.path, self.recipe, self.folds if folds is None else folds)
+        chosen = self.folds if folds is None else tuple(folds)
+        self._verify_oof(chosen)
+        return read_oof(self.path, self.recipe, chosen)
+
+    def _verify_oof(self, folds: Iterable[int]) -> None:
+        names = [f"{fit_name(self.recipe, fold, seed)}.oof.parquet" for fold in folds for seed in self.recipe.seeds]
+        verify_files(self.path, self.manifest, names)
 
     def held_out(self, fold: int) -> np.ndarray:
         """Patients that no network of a fold has seen, sorted, from the fold's own out-of-fold tables.
 
         Raises:
-            ArtefactError: a table is missing.
+            ArtefactError: a table is missing, or is not what the manifest says.
             ConfigError: the fold was not trained there.
         """
         if fold not in self.folds:
             raise ConfigError(f"{self.path}: fold {fold} was not trained there; it has {list(self.folds)}")
+        self._verify_oof([fold])
         patients = [table["patient_id"].to_numpy() for table in _seed_tables(self.path, self.recipe, fold)]
         return reduce(np.intersect1d, patients, patients[0])
 
@@ -133,5 +166,5 @@ def _seed_tables(folder: Path, recipe: Recipe, fold: int) -> list[pd.DataFrame]:
     """A fold's out-of-fold tables, one for each seed."""
     try:
         return [pd.read_parquet(folder / f"{fit_name(recipe, fold, seed)}.oof.parquet") for seed in recipe.seeds]
-    except OSError as error:
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise ArtefactError(f"{folder}: fold {fold} cannot be read ({error}); train it again") from error

@@ -295,7 +295,7 @@ def test_unreadable_ensembles(tmp_path):
         with pytest.raises(ArtefactError, match=part):
             load_ensemble(tmp_path)
     path.write_text(json.dumps({"schema": 1, "members": []}))
-    with pytest.raises(ArtefactError, match="incomplete, KeyError 'weights'"):
+    with pytest.raises(ArtefactError, match="key 'kind' is missing; fit the ensemble again"):
         load_ensemble(tmp_path)
 
 

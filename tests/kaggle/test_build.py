@@ -264,7 +264,7 @@ def test_plan_of_another_version_or_none(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(
         json.dumps({"suite": "a", "user": "b", "competition": "", "datasets": [], "kernels": [], "schema": 9})
     )
-    with pytest.raises(ArtefactError, match="schema 9, expected 1"):
+    with pytest.raises(ArtefactError, match="schema version 9, this hbaclib reads version 1"):
         read_plan(tmp_path)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hbaclib.dataset.synthetic.files import write_patient
 from hbaclib.dataset.synthetic.plan import plan_dataset
 from hbaclib.dataset.synthetic.summary import summarise
 from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.schema import read_json
 
 GENERATOR = 1
 """Version of the recipe: raised whenever the same arguments would give other files."""
@@ -62,10 +63,16 @@ def remove_set(folder: str | Path) -> None:
 def _arguments_of(folder: Path) -> dict[str, Any] | None:
     """Arguments that the set of a folder was made with, None where its summary is missing or not readable."""
     try:
-        found = json.loads(summary_path(folder).read_text(encoding="utf-8"))["arguments"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(summary_path(folder), _Summary, "summary", "make the set again").arguments
+    except ArtefactError:
         return None
-    return found if isinstance(found, dict) else None
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """The part of a set's summary that tells it from others."""
+
+    arguments: dict[str, Any]
 
 
 def make_synthetic_dataset(
