@@ -25,8 +25,8 @@ from hbaclib.artefacts import digest_bytes, digest_json
 
 PACKAGE = Path(__file__).parent
 NAME = "hbaclib"
-_GROUND = ("artefacts", "compat.joblib", "digests", "errors", "locks", "platform", "processes", "source")
-APPARATUS = frozenset(f"{NAME}.{name}" for name in (*_GROUND, "training.progress"))
+_FILES = ("artefacts", "digests", "errors", "locks", "outputs", "platform", "processes", "secrecy", "source")
+APPARATUS = frozenset(f"{NAME}.{name}" for name in (*_FILES, "compat.joblib", "training.progress"))
 """Modules that find, protect, name and show results, and change none."""
 _OF_A_CLASS = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")
 _FOREIGN = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -16,7 +16,6 @@ from hbaclib.artefacts import (
     MANIFEST,
     check_kind,
     is_current,
-    stage_lock,
     write_json,
     write_manifest,
     write_table,
@@ -26,6 +25,7 @@ from hbaclib.ensemble.fit import Ensemble, EnsembleFit, fit_ensemble
 from hbaclib.ensemble.pooling import Pool
 from hbaclib.errors import ArtefactError, list_some
 from hbaclib.evaluation.oof import OOF_FILE, load_oof, oof_table
+from hbaclib.outputs import stage_folder
 from hbaclib.source import code_digest
 from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, TRAINED
 from hbaclib.stages.places import trained_folders
@@ -85,7 +85,7 @@ def ensemble_stage(
         ``folder``. If it is current already, nothing is computed.
     """
     folder, places = Path(folder).resolve(), [Path(member).resolve() for member in members]
-    with stage_lock(folder):
+    with stage_folder(folder, ENSEMBLE):
         made_from: dict[str, Any] = {
             "inputs": {place.name: check_kind(place, TRAINED).digest for place in places},
             "parameters": {"weights": dict(weights) if weights else None},

@@ -25,7 +25,6 @@ from hbaclib.artefacts import (
     digest_json,
     is_current,
     read_manifest,
-    stage_lock,
     write_manifest,
     write_table,
 )
@@ -35,6 +34,7 @@ from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.inputs.store import InputArrays
+from hbaclib.outputs import stage_folder
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
@@ -120,7 +120,7 @@ def train(
         for seed in recipe.seeds
     ]
     fits = [fit for fit in every if fit.fold in chosen]
-    with stage_lock(folder):
+    with stage_folder(folder, kind):
         if not current:
             # Until the new run ends the folder is not a trained one: its files may come from two recipes.
             (folder / MANIFEST).unlink(missing_ok=True)
