@@ -247,7 +247,7 @@ def refuse_foreign_folder(folder: str | Path, kinds: Iterable[str], own: Iterabl
     Args:
         folder: the stage's folder.
         kinds: stages that may be there already.
-        own: names of files by which a folder without a manifest is known, besides the lock that lies beside it.
+        own: patterns of files by which a folder without a manifest is known, besides the lock that lies beside it.
 
     Raises:
         ArtefactError: naming the folder and what it holds.
@@ -259,7 +259,7 @@ def refuse_foreign_folder(folder: str | Path, kinds: Iterable[str], own: Iterabl
     if not folder.is_dir():
         raise ArtefactError(f"{folder}: is no folder; expected a new one, or one of stage {' or '.join(kinds)}")
     stage = stage_of(folder)
-    if stage in kinds or (stage is None and (is_begun(folder) or any((folder / name).is_file() for name in own))):
+    if stage in kinds or (stage is None and (is_begun(folder) or any(any(folder.glob(name)) for name in own))):
         return
     with contextlib.suppress(OSError):
         if not any(folder.iterdir()):

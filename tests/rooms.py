@@ -31,8 +31,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("dataset",),
     ("recordings",),
     ("signal",),
-    ("source", "artefacts", "compat", "digests", "locks", "outputs", "platform", "processes"),
-    ("conventions", "errors", "secrecy"),
+    ("source", "artefacts", "compat", "digests", "errors", "locks", "outputs", "platform", "processes"),
+    ("conventions", "secrecy"),
 )
 """From the top: a room may import from rooms further down. Those of the last two lines are files, but for compat."""
 BEGIN, END = "<!-- rooms: written by python -m tests.rooms -->\n", "<!-- end of the rooms -->\n"

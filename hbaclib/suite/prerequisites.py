@@ -22,6 +22,7 @@ from hbaclib.stages.images import store_kaggle_images
 from hbaclib.stages.names import EEG, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
 from hbaclib.stages.places import find_stage, find_trained, mounted_stages
 from hbaclib.stages.port import port_data
+from hbaclib.training.trained_folder import FITS
 
 DEFAULT_PATIENTS = 40
 
@@ -110,7 +111,7 @@ def adopt_fits(stage: str, out: str | Path) -> None:
     target = Path(out).resolve() / stage
     if not (folders := mounted_stages(stage)):
         return
-    with stage_folder(target, TRAINED, FIRST_ROUND):
+    with stage_folder(target, TRAINED, FIRST_ROUND, own=FITS):
         for folder in folders:
             for file in sorted(folder.glob("fold-*")):
                 if not (target / file.name).exists():

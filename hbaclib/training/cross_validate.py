@@ -42,7 +42,7 @@ from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
-from hbaclib.training.trained_folder import TrainedFolder, fit_name, read_oof
+from hbaclib.training.trained_folder import FITS, TrainedFolder, fit_name, read_oof
 from hbaclib.training.warm_start import start_folders
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def train(
         for seed in recipe.seeds
     ]
     fits = [fit for fit in every if fit.fold in chosen]
-    with stage_folder(folder, kind):
+    with stage_folder(folder, kind, own=FITS):
         if not current:
             # Until the new run ends the folder is not a trained one: its files may come from two recipes.
             (folder / MANIFEST).unlink(missing_ok=True)
