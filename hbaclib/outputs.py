@@ -28,7 +28,7 @@ from hbaclib.errors import ArtefactError
 from hbaclib.locks import hold
 
 WHOLE = ("train.csv", "test.csv", MANIFEST, "ensemble.json")
-"""A folder with one of these is one thing, a data set or a stage: nothing else is written into it."""
+"""A folder with one of these is one thing, a data set or a stage, unless it is a run's: nothing else goes into it."""
 STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 """Where what the process has open is found by name: written to, as it is."""
 REPORT = "report"
@@ -60,7 +60,7 @@ def refuse_inputs(out: str | Path, inputs: Iterable[str | Path]) -> None:
             raise ArtefactError(f"{out}: is an input, which no output replaces; name another place")
         if not source.is_dir() or not any(_same(parent, source) for parent in place.parents):
             continue
-        if any((source / name).exists() for name in WHOLE):
+        if stage_of(source) != REPORT and any((source / name).exists() for name in WHOLE):
             raise ArtefactError(f"{out}: lies inside the input {given}, which stays as it is; name a place outside it")
         if place.suffix.lower() == ".parquet":
             raise ArtefactError(f"{out}: would count as a recording of the input {given}; name another file")

@@ -61,6 +61,15 @@ class Plan:
     schema: int = field(default=1)
 
 
+def is_plan(path: Path) -> bool:
+    """Whether a file is a plan, of whatever version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return isinstance(content["kernels"], list) and isinstance(content["datasets"], list)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def read_plan(folder: str | Path) -> Plan:
     """Read what a build made.
 

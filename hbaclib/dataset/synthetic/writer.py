@@ -155,8 +155,8 @@ def _make(folder: Path, partial: Path, arguments: dict[str, Any], n_jobs: int | 
     spectrograms = [split for split in ("train", "test") if arguments[f"{split}_spectrograms"]]
     for name in ("train_eegs", "test_eegs", *(f"{split}_spectrograms" for split in spectrograms)):
         (partial / name).mkdir()
-    counts = (arguments[name] for name in ("n_patients", "n_test", "recordings_per_patient", "eegs_per_recording"))
-    patients = plan_dataset(*counts, arguments["seed"])
+    drawn = ("n_patients", "n_test", "recordings_per_patient", "eegs_per_recording", "seed")
+    patients = plan_dataset(**{name: arguments[name] for name in drawn})
     made = Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as="generator")(
         delayed(write_patient)(patient, partial, arguments["difficulty"], spectrograms) for patient in patients
     )
