@@ -250,11 +250,16 @@ class Kaggle:
                 return found
             request.page_token = answer.next_page_token
 
-    def download(self, address: str, path: Path) -> None:
+    def download(self, address: str, path: Path, *, limit: int) -> None:
         """Download one file, in pieces (the client would hold it whole in memory); it appears when it is whole.
 
+        Args:
+            address: of the file.
+            path: where it goes.
+            limit: bytes that it may have.
+
         Raises:
-            PlatformError: it failed.
+            PlatformError: it failed, or is larger.
             ArtefactError: the file cannot be written.
         """
 
@@ -263,6 +268,10 @@ class Kaggle:
                 response.raise_for_status()
                 for piece in response.iter_content(1 << 20):
                     file.write(piece)
+                    if file.tell() > limit:
+                        raise PlatformError(
+                            f"download of {path.name}: more than {limit:,} bytes, which no kernel keeps"
+                        )
 
         with atomic_path(path) as partial:
             self._call(f"download of {path.name}", fetch)

@@ -20,6 +20,7 @@ from hbaclib.errors import ConfigError, PlatformError, list_some
 from hbaclib.kaggle import client
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
+from hbaclib.outputs import claim
 
 STATE = "push-state.json"
 GPU_SESSIONS = 2
@@ -245,4 +246,5 @@ def push(folder: str | Path, *, poll: float = POLL) -> None:
     """
     folder = Path(folder).expanduser().resolve()
     plan = read_plan(folder)  # before the client logs in
-    Push(folder, plan, poll, Kaggle()).run()
+    with claim(folder, folder=True):
+        Push(folder, plan, poll, Kaggle()).run()
