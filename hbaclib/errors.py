@@ -6,9 +6,17 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+from hbaclib.secrecy import hide
+
 
 class HbacError(Exception):
-    """A mistake in what hbac was asked or fed; the command line prints its message without a traceback."""
+    """A mistake in what hbac was asked or fed; the command line prints its message without a traceback.
+
+    Credentials that reach a message, in addresses mostly, are cut from it.
+    """
+
+    def __str__(self) -> str:
+        return hide(super().__str__())
 
 
 class DataError(HbacError, ValueError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,28 +92,61 @@ def _acquire(path: Path, wait: bool, busy: str) -> _SystemLock:
     return _take(path, wait=True)
 
 
+def _acquire_named(path: Path, wait: bool, busy: str) -> _SystemLock:
+    """Take the lock on the file that bears the name: a holder may remove its file when it ends (see `hold`)."""
+    while True:
+        before = _identity(path)
+        lock = _acquire(path, wait, busy)
+        # Who has opened a file keeps its number from being given to another.
+        if before in (None, _identity(path)):
+            return lock
+        lock.release()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of the lock file, made where it is not; None where it cannot be.
+
+    Raises:
+        ArtefactError: a link or a file with content is there: taking the lock would empty it.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    if stat.S_ISDIR(facts.st_mode):
+        return None  # told by who opens it
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size:
+        raise ArtefactError(f"{path}: is not an empty file, so no lock of hbac; move it away, or name another folder")
+    return facts.st_dev, facts.st_ino
+
+
 @contextmanager
-def hold(path: str | Path, *, wait: bool = True, busy: str = "") -> Iterator[None]:
+def hold(path: str | Path, *, wait: bool = True, busy: str = "", keep: bool = True) -> Iterator[None]:
     """Hold a lock file against other processes, and against a second holder in this one.
 
-    The file is made where it is not, with its folder, and may stay behind: only who holds it counts. A file system
-    without locks is told of once in the log, and the block runs unprotected.
+    The file is made where it is not, with its folder, and may stay behind: only who holds it counts. A link, or a file
+    that is not empty, is no lock and is left as it is. A file system without locks is told of once in the log, and the
+    block runs unprotected.
 
     Args:
         path: the lock file; nothing is to be kept in it.
         wait: wait for another holder, without end.
         busy: what to say where another process holds it, with ``wait=False``.
+        keep: leave the file behind; else it is removed at the end.
 
     Raises:
-        ArtefactError: the folder cannot be written.
+        ArtefactError: the folder cannot be written, or something else than a lock bears the name.
         BusyError: another process holds it, with ``wait=False``.
     """
     path = Path(path)
     lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(path, wait, busy)
+        lock = _acquire_named(path, wait, busy)
     except _NoLocksError:
+        _remove(path)  # nothing for a later process to take for a lock
         file_system = path.parent.stat().st_dev
         if file_system not in _said:
             _said.add(file_system)
@@ -126,4 +161,13 @@ def hold(path: str | Path, *, wait: bool = True, busy: str = "") -> Iterator[Non
         yield
     finally:
         if lock is not None:
+            if not keep:  # while it is held, so that nobody else's is removed; Windows allows it afterwards alone
+                _remove(path)
             lock.release()
+            if not keep and os.name == "nt":
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

@@ -213,15 +213,6 @@ def _tracks(process: psutil.Process) -> bool:
         return False
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what killed writers left below a folder: files and folders under the temporary names of `artefacts`.
-
-    Only for a folder that nobody writes to. What a stage continues from after a kill bears other names and stays.
-    """
-    for path in [*folder.rglob(".*.partial"), *folder.rglob(".*.partial.*")]:
-        remove_path(path)
-
-
 def replace_path(source: Path, target: Path) -> None:
     """Move a file or a folder to a place, whatever is there now."""
     remove_path(target)

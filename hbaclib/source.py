@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parent
 NAME = "hbaclib"
 _GROUND = (
     "artefacts", "compat.joblib", "compat.keras_settings", "compat.tensorflow", "digests", "errors", "files", "locks",
-    "platform", "processes", "source",
+    "outputs", "platform", "processes", "secrecy", "source",
 )  # fmt: skip
 APPARATUS = frozenset(f"{NAME}.{name}" for name in (*_GROUND, "training.progress"))
 """Modules that find, protect, name and show results, and change none."""

@@ -31,9 +31,21 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("dataset",),
     ("recordings",),
     ("signal",),
-    ("source", "artefacts", "compat", "digests", "files", "locks", "platform", "processes", "schema"),
-    ("conventions", "errors"),
-)
+    (
+        "source",
+        "artefacts",
+        "compat",
+        "digests",
+        "errors",
+        "files",
+        "locks",
+        "outputs",
+        "platform",
+        "processes",
+        "schema",
+    ),
+    ("conventions", "secrecy"),
+)  # fmt: skip
 """From the top: a room may import from rooms further down. Those of the last two lines are files, but for compat."""
 BEGIN, END = "<!-- rooms: written by python -m tests.rooms -->\n", "<!-- end of the rooms -->\n"
 

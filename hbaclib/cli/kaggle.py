@@ -22,7 +22,9 @@ def kaggle() -> None:
 @kaggle.command()
 @click.argument("suite", default="full")
 @click.option("--user", required=True, help="Kaggle user name that will own the kernels, as in kaggle.com/USER.")
-@click.option("--out", type=FOLDER, required=True, help="Folder to make the build in.")
+@click.option("--out", type=FOLDER, required=True,
+              help="Folder to make the build in; what an earlier build made in it is replaced, "
+                   "all else stays.")  # fmt: skip
 @click.option("--dataset", type=click.Choice(["arrays"]), default=None,
               help="Publish finished stages 01-03 as a data set, read in place of those kernels.")  # fmt: skip
 @click.option("--from", "source", type=FOLDER, default=None, help="With --dataset: the run that holds the stages.")
@@ -82,9 +84,15 @@ def status(folder: Path) -> None:
 @kaggle.command()
 @click.argument("folder", type=BUILD)
 @click.argument("stages", nargs=-1)
-@click.option("--to", type=FOLDER, required=True, help="Folder to put the stages in, as a run here leaves them.")
+@click.option("--to", type=FOLDER, required=True,
+              help="Folder to put the stages in, as a run here leaves them; what an earlier download put there is "
+                   "replaced, nothing else.")  # fmt: skip
 def output(folder: Path, stages: tuple[str, ...], to: Path) -> None:
-    """Download what the kernels of FOLDER wrote (all, or the named STAGES) and check it against the manifests."""
+    """Download the stages that the kernels of FOLDER wrote (all, or the named STAGES), checked by their manifests.
+
+    Of what a kernel wrote, the files that its stage's manifest names are taken, the submission, the truth of a
+    synthetic set, and the notebook.
+    """
     from hbaclib.kaggle.results import output as fetch
 
     fetch(folder, to, stages)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import DataError, HbacError, printable
+from hbaclib.outputs import table_file
 from hbaclib.processes import without_remarks
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FILE_COLUMNS = ("file", "start_second")
 REASON = "reason"
 """Last column of the table: why a window was not evaluated; its shares are empty then."""
+HEADERS = ((*FILE_COLUMNS, *VOTE_COLUMNS, REASON), ("eeg_id", *VOTE_COLUMNS, REASON))
+"""Columns of the tables that this command writes, and may write anew."""
 _CHUNK = 64
 _STEP = 10
 
@@ -48,7 +50,8 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
 @click.argument("artefacts", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
-              help="CSV file to write; standard output without it.")  # fmt: skip
+              help="CSV file to write, over an earlier table of this command but nothing else; standard output "
+                   "without it.")  # fmt: skip
 @click.option("--window", default="centre", show_default=True, callback=_window, metavar="centre|START|sliding",
               help="Which 50 s: the middle, from second START on, or one after the other.")  # fmt: skip
 @click.option("--step", type=click.IntRange(min=1), default=None, help="Seconds between sliding windows; 10 without.")
@@ -95,7 +98,8 @@ def predict(
     faults: list[str] = []
     try:
         import_modules(modules)
-        silent = _write_table(artefacts, recordings, out, spectrogram != NONE, cut, faults)
+        read: list[str | Path] = [artefacts, *inputs, *modules, *([spectrogram] if files and spectrogram else [])]
+        silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults)
     except KeyboardInterrupt:
         if out:
             _tell(f"{out} was not written")
@@ -112,6 +116,7 @@ def _write_table(
     artefacts: Path,
     recordings: list[Recording],
     out: Path | None,
+    read: list[str | Path],
     with_spectrograms: bool,
     cut: Callable[[Recording, bool], Iterator[Window]],
     faults: list[str],
@@ -125,18 +130,17 @@ def _write_table(
     import pandas as pd
     from tqdm import tqdm
 
-    from hbaclib.artefacts import atomic_path
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 
-    # Opened before the networks are loaded: a folder that cannot be written shows at once.
-    with atomic_path(out) if out else nullcontext() as file:
+    # Opened before the networks are loaded: a place that cannot be written shows at once.
+    with table_file(out, read, HEADERS) as file:
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
         wanted = predictor.sees_spectrograms
         if wanted and any(recording.spectrogram is None for recording in recordings):
             _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
 
         def windows() -> Iterator[Window]:
-            bar = tqdm(recordings, "predicting", unit="recording", disable=None if out else True)
+            bar = tqdm(recordings, "predicting", unit="recording", disable=None if file else True)
             for recording in bar:
                 try:
                     yield from cut(recording, wanted)

@@ -13,6 +13,7 @@ from hbaclib.ensemble.fit import EnsembleFit
 from hbaclib.errors import ConfigError
 from hbaclib.evaluation.oof import load_oof
 from hbaclib.evaluation.tiers import score_by_tier
+from hbaclib.outputs import stage_folder
 from hbaclib.source import code_digest
 from hbaclib.stages.names import COMPARISON
 
@@ -68,15 +69,16 @@ def store_comparison(
     oof = load_oof([Path(member) for member in folders])
     shares = dict(zip(oof.names, oof.predictions, strict=True)) | {name: fit.oof for name, fit in fits.items()}
     table = compare_predictions(shares, oof.targets, oof.n_votes, oof.patients)
-    with atomic_path(folder / TABLE) as partial:
-        table.to_csv(partial)
-    write_manifest(
-        folder,
-        COMPARISON,
-        inputs={Path(path).name: read_manifest(path).digest for path in folders},
-        parameters={},
-        code=code_digest(__name__),
-        outputs=[TABLE],
-        facts={name: {"kind": fit.kind, "weights": fit.weights} for name, fit in fits.items()},
-    )
+    with stage_folder(folder, COMPARISON):
+        with atomic_path(folder / TABLE) as partial:
+            table.to_csv(partial)
+        write_manifest(
+            folder,
+            COMPARISON,
+            inputs={Path(path).name: read_manifest(path).digest for path in folders},
+            parameters={},
+            code=code_digest(__name__),
+            outputs=[TABLE],
+            facts={name: {"kind": fit.kind, "weights": fit.weights} for name, fit in fits.items()},
+        )
     return table

@@ -18,7 +18,6 @@ from hbaclib.artefacts import (
     check_kind_kept,
     is_current,
     read_manifest,
-    stage_lock,
     write_json,
     write_manifest,
     write_table,
@@ -32,6 +31,7 @@ from hbaclib.ensemble.selection import FIXED
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.evaluation.metric import share_faults
 from hbaclib.evaluation.oof import OOF_FILE, load_oof, oof_table
+from hbaclib.outputs import stage_folder
 from hbaclib.schema import PLAIN_NAME, closed, is_plain_name, read_json, shown
 from hbaclib.source import code_digest
 from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, TRAINED
@@ -144,7 +144,7 @@ def ensemble_stage(
         ``folder``. If it is current already, nothing is computed.
     """
     folder, places = Path(folder).resolve(), [Path(member).resolve() for member in members]
-    with stage_lock(folder):
+    with stage_folder(folder, ENSEMBLE):
         made_from: dict[str, Any] = {
             "inputs": {place.name: check_kind(place, TRAINED).digest for place in places},
             "parameters": {"weights": dict(weights) if weights else None},

@@ -10,19 +10,29 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import digest_folder, write_json
 from hbaclib.errors import ArtefactError, ConfigError, list_some
-from hbaclib.files import whole_path
-from hbaclib.kaggle.datasets import ARRAY_STAGES, arrays_dataset, check_title, weights_dataset, wheels_dataset
-from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel
-from hbaclib.processes import replace_path
+from hbaclib.files import expanded, whole_path
+from hbaclib.kaggle.datasets import (
+    ARRAY_STAGES,
+    DATASET_METADATA,
+    arrays_dataset,
+    check_title,
+    weights_dataset,
+    wheels_dataset,
+)
+from hbaclib.kaggle.ledger import LEDGER, Ledger
+from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel, is_plan, read_plan
+from hbaclib.outputs import claim, refuse_inputs, refuse_inside_stage, without_new_folders, working_folder
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values, check_parameters, fill_parameters, known_parameters
@@ -191,7 +201,7 @@ def build(
     Args:
         suite_name: a suite of ``kaggle/suite.toml``.
         user: Kaggle user name that will own everything.
-        out: folder to make it in; what an earlier build made there is replaced, what is known of pushes stays.
+        out: folder to make it in; what an earlier build made there is replaced, all else in it stays.
         arrays: output folder of a run whose stages 01-03 are published as a data set and read in place of the kernels.
         weights: folder of published weights (``*_notop.h5``) that becomes a data set; without it the kernels that need
             them get internet.
@@ -204,7 +214,8 @@ def build(
 
     Raises:
         ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid; nothing is changed then.
-        ArtefactError: the stages in ``arrays`` are not finished, or the output folder cannot be written.
+        ArtefactError: the stages in ``arrays`` are not finished; or the output folder is an input, cannot be written,
+            holds files in the way that no build made, or is being written by another process.
     """
     table = SuiteTable(root)
     suite = table.suite(suite_name)
@@ -223,10 +234,21 @@ def build(
     check_parameters(suite, parameters)
     size = _sizes(suite, first, data)
     out = whole_path(out)
-    new = out / ".new"
-    try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+    refuse_inputs(out, [expanded(each) for each in (arrays, weights, data) if each])
+    refuse_inside_stage(out / PLAN)
+    if os.path.lexists(out / PLAN) and not is_plan(out / PLAN):
+        raise ArtefactError(f"{out / PLAN}: exists and is no plan of a build; choose another folder, or move it away")
+    names = [f"kernels/{each.name}/{file}" for each in kept for file in (f"{each.name}.ipynb", KERNEL_METADATA)]
+    sets_made = {"wheels": True, "arrays": arrays, "weights": weights}
+    names += [f"datasets/{name}/{DATASET_METADATA}" for name, wanted in sets_made.items() if wanted]
+    with (
+        _writing(out),
+        without_new_folders(out),
+        claim(out, folder=True),
+        working_folder(out / "build") as new,
+    ):
+        ledger = _ledger(out)
+        ledger.refuse_foreign(names)  # before the wheels are built, which takes a while
         sets = new / "datasets"
         datasets = [wheels_dataset(sets / "wheels", table.root, table.wheels(), user)]
         if arrays:
@@ -254,11 +276,30 @@ def build(
                 )
             )
         plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))
-        for name in ("datasets", "kernels"):
-            replace_path(new / name, out / name)
+        ledger.publish("build", new)
         write_json(out / PLAN, asdict(plan))
+    return plan
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ArtefactError(f"{out}: cannot write there ({error.strerror}); expected a writable folder") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return plan
+
+
+def _ledger(out: Path) -> Ledger:
+    """What earlier builds wrote; those of a version without ledger are known where they are as their plan says."""
+    ledger = Ledger(out)
+    if (out / LEDGER).exists() or not (out / PLAN).exists():
+        return ledger
+    with contextlib.suppress(ArtefactError):
+        plan = read_plan(out)
+        planned = [(out / "datasets" / each.name, each.digest) for each in plan.datasets]
+        planned += [(out / "kernels" / each.name, each.digest) for each in plan.kernels]
+        for folder, digest in planned:
+            if folder.is_dir() and not folder.is_symlink() and digest_folder(folder) == digest:
+                files = (path for path in folder.rglob("*") if path.is_file())
+                ledger.adopt("build", [path.relative_to(out).as_posix() for path in files])
+    return ledger

@@ -6,12 +6,10 @@ with a value or a `PlatformError` of one sentence.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import importlib
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 from hbaclib.artefacts import atomic_path
 from hbaclib.compat.kaggle import bounded_requests, seconds_to_wait, strict_client
 from hbaclib.errors import PlatformError
+from hbaclib.secrecy import hide, remember
 
 INSTALL = "Kaggle's client is not installed: pip install 'hbaclib[kaggle]'"
 CREDENTIALS = (
@@ -62,7 +61,6 @@ class Kaggle:
 
     def __init__(self) -> None:
         self._module, self._requests = _modules()
-        self._secrets: list[str] = []
         self._api = strict_client(self._module)
         with self._quiet():
             try:
@@ -70,22 +68,19 @@ class Kaggle:
             except SystemExit:
                 raise PlatformError(CREDENTIALS) from None
             except self._requests.RequestException as error:
+                self._remember_secrets()
                 raise PlatformError(f"Kaggle cannot be reached to log in: {self._words(error)}") from None
+        self._remember_secrets()
         values = self._api.config_values
         self.user = str(values.get("username", ""))
-        self._secrets = [str(values[name]) for name in ("key", "token") if values.get(name)]
-        self._secrets += [os.environ[name] for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN") if os.environ.get(name)]
-        self._secrets += [base64.b64encode(f"{self.user}:{key}".encode()).decode() for key in list(self._secrets)]
 
-    def clean(self, text: str) -> str:
-        """The text without any credential in it."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+    def _remember_secrets(self) -> None:
+        values = self._api.config_values
+        remember(*(str(value) for name, value in values.items() if "key" in name or "token" in name))
 
     def _words(self, error: Exception) -> str:
         status = _status(error)
-        return self.clean((f"HTTP {status}: " if status else "") + (str(error) or type(error).__name__))
+        return hide((f"HTTP {status}: " if status else "") + (str(error) or type(error).__name__))
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[io.StringIO]:
@@ -180,7 +175,7 @@ class Kaggle:
 
         answer = self._call(f"upload of data set {folder.name}", send, twice_is_safe=False)
         if answer.error or str(answer.status).lower() == "error":
-            raise PlatformError(f"upload of data set {folder.name}: {self.clean(answer.error or 'refused')}")
+            raise PlatformError(f"upload of data set {folder.name}: {hide(answer.error or 'refused')}")
 
     def kernel_version(self, ref: str) -> int:
         """Newest version of a kernel, 0 where there is none."""
@@ -209,7 +204,7 @@ class Kaggle:
         if isinstance(answer, int):
             return answer
         if answer.error:
-            raise PlatformError(f"{what}: {self.clean(answer.error)}")
+            raise PlatformError(f"{what}: {hide(answer.error)}")
         kinds = ("dataset", "competition", "kernel", "model")
         ignored = [source for kind in kinds for source in getattr(answer, f"invalid_{kind}_sources") or []]
         if ignored:
@@ -222,16 +217,16 @@ class Kaggle:
     def kernel_status(self, ref: str) -> tuple[str, str]:
         """Status of a kernel's newest session as the service names it ("RUNNING", "COMPLETE", ...), and its message."""
         answer = self._call(f"status of kernel {ref}", lambda: self._api.kernels_status(ref))
-        return answer.status.name, self.clean(answer.failure_message)
+        return answer.status.name, hide(answer.failure_message)
 
     def kernel_log(self, ref: str) -> str:
         """What a kernel printed; the service keeps it as a JSON list of pieces."""
         text = self._call(f"log of kernel {ref}", lambda: self._api.kernels_logs(ref))
         try:
             pieces = json.loads(text)
-            return self.clean("".join(piece.get("data", "") for piece in pieces))
+            return hide("".join(piece.get("data", "") for piece in pieces))
         except (ValueError, AttributeError):
-            return self.clean(text)
+            return hide(text)
 
     def gpu_hours_left(self) -> float | None:
         """GPU hours left this week, None where the service does not say."""
@@ -255,11 +250,16 @@ class Kaggle:
                 return found
             request.page_token = answer.next_page_token
 
-    def download(self, address: str, path: Path) -> None:
+    def download(self, address: str, path: Path, *, limit: int) -> None:
         """Download one file, in pieces (the client would hold it whole in memory); it appears when it is whole.
 
+        Args:
+            address: of the file.
+            path: where it goes.
+            limit: bytes that it may have.
+
         Raises:
-            PlatformError: it failed.
+            PlatformError: it failed, or is larger.
             ArtefactError: the file cannot be written.
         """
 
@@ -268,6 +268,10 @@ class Kaggle:
                 response.raise_for_status()
                 for piece in response.iter_content(1 << 20):
                     file.write(piece)
+                    if file.tell() > limit:
+                        raise PlatformError(
+                            f"download of {path.name}: more than {limit:,} bytes, which no kernel keeps"
+                        )
 
         with atomic_path(path) as partial:
             self._call(f"download of {path.name}", fetch)
@@ -284,7 +288,7 @@ class Kaggle:
             twice_is_safe=False,
         )
         if not answer.ref:
-            raise PlatformError(f"submission to {competition}: {self.clean(answer.message or 'not accepted')}")
+            raise PlatformError(f"submission to {competition}: {hide(answer.message or 'not accepted')}")
         return int(answer.ref)
 
     def submission(self, competition: str, number: int) -> tuple[str, str, str, str]:
@@ -292,5 +296,5 @@ class Kaggle:
         rows = self._call(f"submissions to {competition}", lambda: self._api.competition_submissions(competition))
         for row in rows or []:
             if row.ref == number:
-                return row.status.name, row.public_score, row.private_score, self.clean(row.error_description)
+                return row.status.name, row.public_score, row.private_score, hide(row.error_description)
         return "PENDING", "", "", ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,15 @@ class Plan:
             if unknown := set(kernel.after) - known:
                 raise ValueError(f"kernel {kernel.name} reads {shown(sorted(unknown))}, expected kernels before it")
             known.add(kernel.name)
+
+
+def is_plan(path: Path) -> bool:
+    """Whether a file is a plan, of whatever version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return isinstance(content["kernels"], list) and isinstance(content["datasets"], list)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def read_plan(folder: str | Path) -> Plan:

@@ -20,6 +20,7 @@ from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
+from hbaclib.outputs import claim
 from hbaclib.schema import closed, read_json
 
 STATE = "push-state.json"
@@ -255,4 +256,5 @@ def push(folder: str | Path, *, poll: float = POLL) -> None:
     """
     folder = whole_path(folder)
     plan = read_plan(folder)  # before the client logs in
-    Push(folder, plan, poll, Kaggle()).run()
+    with claim(folder, folder=True):
+        Push(folder, plan, poll, Kaggle()).run()

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import click
 
-from hbaclib.artefacts import MANIFEST, read_manifest, verify
+from hbaclib.artefacts import MANIFEST
 from hbaclib.errors import ArtefactError, ConfigError, PlatformError
 from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
 from hbaclib.kaggle.client import Kaggle
+from hbaclib.kaggle.download import TRUTH, Download
+from hbaclib.kaggle.ledger import Ledger
 from hbaclib.kaggle.plan import PlannedKernel, read_plan
-from hbaclib.platform import SYNTHETIC
-from hbaclib.processes import replace_path
+from hbaclib.outputs import claim, refuse_inputs, refuse_inside_stage, without_new_folders
 from hbaclib.report.page import write_report
 from hbaclib.stages.names import SUBMIT
 from hbaclib.stages.places import trained_folders
-from hbaclib.suite.freshness import NOTEBOOKS
 from hbaclib.suite.table import unknown
 
-TRUTH = f"{SYNTHETIC}-truth.parquet"
-BESIDE = ("submission.csv", TRUTH)
-"""Files that a run has in its output folder itself; others of a kernel go to its notebook."""
 SCORE_HOURS = 10.0
 """A code submission runs the notebook anew on the hidden test set, for at most 9 hours."""
 
@@ -60,76 +55,43 @@ def _chosen(kernels: Iterable[PlannedKernel], stages: Iterable[str]) -> list[Pla
     return [known[name] for name in wanted]
 
 
-def _safe(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise PlatformError(f"output file {name!r}: leads out of its folder; not downloaded")
-    return path
-
-
 def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> None:
-    """Download what kernels wrote, check every stage's files against its manifest, and write the report of all.
+    """Download the stages that kernels wrote, check them against their manifests, and write the report of all.
 
     Args:
         folder: what `build` made.
-        to: where stages go, side by side as a run here leaves them.
+        to: where stages go, side by side as a run here leaves them. What an earlier download put there is replaced by
+            what has changed; nothing else is.
         stages: names of kernels; all that make a whole stage without.
 
     Raises:
-        PlatformError: a kernel is not complete, or a download failed.
-        ArtefactError: files are missing or differ from the manifest that came with them; the stage is not kept.
+        PlatformError: a kernel is not complete, a download failed, or a kernel names files that lead elsewhere.
+        ArtefactError: files are missing or differ from the manifest that came with them, and the stage is not kept; or
+            files in the way were not put there by a download; or another process writes there.
     """
     plan = read_plan(folder)
     to = whole_path(to)
+    refuse_inputs(to, [Path(folder)])
+    refuse_inside_stage(to / MANIFEST)
     kaggle = Kaggle()
-    for kernel in _chosen(plan.kernels, stages):
-        state, message = kaggle.kernel_status(kernel.ref)
-        if state != "COMPLETE":
-            raise PlatformError(f"kernel {kernel.ref}: {state.lower()} {message}".strip() + ", expected complete")
-        if (to / kernel.stage / MANIFEST).is_file() and _same(kaggle, kernel, to):
-            click.echo(f"{kernel.name}: unchanged")
-            continue
-        new = to / f".{kernel.name}.new"
-        shutil.rmtree(new, ignore_errors=True)
-        try:
-            files = kaggle.output_files(kernel.ref)
-            with click.progressbar(files, label=kernel.name, item_show_func=lambda row: row[0] if row else "") as bar:
-                for name, address in bar:
-                    kaggle.download(address, new / _safe(name))
-            found = [manifest.parent for manifest in sorted(new.glob(f"*/{MANIFEST}"))]
-            if not found:
+    with without_new_folders(to), claim(to, folder=True):
+        ledger = Ledger(to)
+        others = {kernel.stage for kernel in plan.kernels}
+        for kernel in _chosen(plan.kernels, stages):
+            state, message = kaggle.kernel_status(kernel.ref)
+            if state != "COMPLETE":
+                raise PlatformError(f"kernel {kernel.ref}: {state.lower()} {message}".strip() + ", expected complete")
+            try:
+                count = Download(kaggle, kernel, ledger, others).run()
+            except OSError as error:
                 raise ArtefactError(
-                    f"kernel {kernel.ref}: no stage with a manifest among its {len(files)} output files"
-                )
-            for stage in found:
-                verify(stage)
-            for item in sorted(new.iterdir()):
-                if item.name.startswith("."):
-                    continue  # notes of the run about files of that machine
-                beside = item.is_dir() or item.name in BESIDE
-                replace_path(item, to / item.name if beside else to / NOTEBOOKS / f"{kernel.name}-{item.name}")
-        except OSError as error:
-            raise ArtefactError(f"{to}: cannot write there ({error.strerror}); expected a writable folder") from error
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-        click.echo(f"{kernel.name}: {len(files)} files, digests agree")
-    if trained_folders(to):
-        truth = to / TRUTH
-        page = write_report(to, truth=truth if truth.is_file() else None, title=f"Suite {plan.suite}, on Kaggle")
-        click.echo(f"report: {page}")
-
-
-def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:
-    """Whether the stage here is whole and is the one that Kaggle holds, by its manifest alone."""
-    address = dict(kaggle.output_files(kernel.ref)).get(f"{kernel.stage}/{MANIFEST}")
-    if address is None:
-        return False
-    with tempfile.TemporaryDirectory() as probe:
-        kaggle.download(address, Path(probe) / MANIFEST)
-        try:
-            return read_manifest(probe) == verify(to / kernel.stage)
-        except ArtefactError:
-            return False
+                    f"{to}: cannot write there ({error.strerror}); expected a writable folder"
+                ) from error
+            click.echo(f"{kernel.name}: {f'{count} files, digests agree' if count else 'unchanged'}")
+        if trained_folders(to):
+            truth = to / TRUTH
+            page = write_report(to, truth=truth if truth.is_file() else None, title=f"Suite {plan.suite}, on Kaggle")
+            click.echo(f"report: {page}")
 
 
 def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from hbaclib.artefacts import check_kind_kept, is_current, write_manifest, write
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
 from hbaclib.errors import ConfigError, DataError, list_some
 from hbaclib.inputs.store import InputArrays
+from hbaclib.outputs import stage_folder
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.source import code_digest
 from hbaclib.stages.names import PSEUDO_LABELS
@@ -68,15 +69,16 @@ def make_pseudo_labels(
         table[list(PREDICTION_COLUMNS)] = np.mean([_predict(member, fold, inputs, rows) for member in trained], axis=0)
         tables.append(table)
         held_out.append(pd.DataFrame({"fold": fold, "patient_id": reduce(np.intersect1d, unseen[fold])}))
-    for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
-        write_table(folder / name, pd.concat(parts, ignore_index=True))
-    write_manifest(
-        folder,
-        PSEUDO_LABELS,
-        **made_from,
-        outputs=[LABELS, HELD_OUT],
-        facts={"folds": numbers, "labels": int(sum(len(table) for table in tables))},
-    )
+    with stage_folder(folder, PSEUDO_LABELS):
+        for name, parts in {LABELS: tables, HELD_OUT: held_out}.items():
+            write_table(folder / name, pd.concat(parts, ignore_index=True))
+        write_manifest(
+            folder,
+            PSEUDO_LABELS,
+            **made_from,
+            outputs=[LABELS, HELD_OUT],
+            facts={"folds": numbers, "labels": int(sum(len(table) for table in tables))},
+        )
     return folder
 
 

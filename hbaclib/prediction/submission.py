@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest, write_table
+from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, write_manifest, write_table
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataFileError, HbacError, list_some
 from hbaclib.evaluation.metric import apply_floor
+from hbaclib.outputs import refuse_foreign_table, refuse_inputs, stage_folder
 from hbaclib.platform import peak_megabytes
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
 from hbaclib.prediction.submission_check import validate_submission
@@ -76,7 +77,7 @@ def make_submission(
     Args:
         source: folder in the competition's format.
         artefacts: folder of an ensemble or of one trained model.
-        out_path: file to write, atomically.
+        out_path: file to write, atomically; one that is there is replaced where it is a submission.
         time_budget_seconds: time for everything; where it is too short for all models, the least important ones are
             left out, at last all but the first. None: no limit.
         spectrograms: ``files``, or ``from_eeg`` to compute the ten-minute spectrograms.
@@ -88,9 +89,11 @@ def make_submission(
 
     Raises:
         DataFileError: there is no test table, it has no rows, or its spectrogram files are needed and absent.
-        ArtefactError: no trained model is found, or the file cannot be written.
+        ArtefactError: no trained model is found, or the file is an input, no submission, or cannot be written.
         ConfigError: ``spectrograms`` is none of the two.
     """
+    refuse_inputs(out_path, [source, artefacts])
+    refuse_foreign_table(out_path, [SUBMISSION_COLUMNS])
     if spectrograms not in SOURCES:
         raise ConfigError(f"spectrograms = {spectrograms!r}; expected one of {', '.join(SOURCES)}")
     recordings = competition_recordings(Path(source), FROM_EEG if spectrograms == FROM_EEG else None)
@@ -151,7 +154,10 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
         The rows of ``submission.csv``. If the stage is current already, nothing is computed.
     """
     folder, source = Path(folder).resolve(), Path(source).resolve()
-    with stage_lock(folder):
+    published = folder.parent / SUBMISSION_FILE
+    refuse_inputs(published, [source, artefacts])
+    refuse_foreign_table(published, [SUBMISSION_COLUMNS])
+    with stage_folder(folder, SUBMIT):
         test = data_digest(source, "test", folder.parent / STORE)
         made_from: dict[str, Any] = {
             "inputs": {"artefacts": read_manifest(artefacts).digest, "test": test},
@@ -176,7 +182,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
                     **({} if math.isnan(made.peak_megabytes) else {"peak_megabytes": round(made.peak_megabytes)}),
                 },
             )
-        with atomic_path(folder.parent / SUBMISSION_FILE) as partial:
+        with atomic_path(published) as partial:
             partial.write_bytes((folder / SUBMISSION_FILE).read_bytes())
     return read_typed_csv(folder / SUBMISSION_FILE, SUBMISSION_COLUMNS)
 

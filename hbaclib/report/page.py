@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from matplotlib.figure import Figure
 from hbaclib import plots
 from hbaclib.artefacts import write_text
 from hbaclib.conventions import EEG_WINDOW, VOTE_TIERS
-from hbaclib.errors import HbacError
+from hbaclib.errors import ArtefactError, HbacError, list_some
 from hbaclib.evaluation.tiers import tier_mask
+from hbaclib.outputs import REPORT, RUN_LOCK, stage_of
 from hbaclib.platform import find_data
 from hbaclib.recordings.parquet import read_eeg
 from hbaclib.report.results import Measured, measure
@@ -32,6 +34,8 @@ REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD = "report.html", "results.json"
 FILES = (REPORT_FILE, RESULTS_FILE, MODEL_CARD, DATA_CARD)
 """What `write_report` leaves."""
 _DPI = 110
+_LEAD = '<p class="lead">Classification of harmful brain activity in EEG: scores, curves and examples'
+"""How every page begins."""
 
 
 def write_report(
@@ -53,9 +57,12 @@ def write_report(
         The page.
 
     Raises:
-        ArtefactError: there is no such folder, or it cannot be written.
+        ArtefactError: there is no such folder, it holds files of these names that are no report, or it cannot be
+            written.
     """
     folder = Path(run_folder).resolve()
+    if foreign := foreign_files(folder):
+        raise ArtefactError(f"{folder}: {list_some(foreign)} exist and were not written by hbac; move them away")
     measured = measure(folder, truth, title or "")
     results = measured.results
     if data is None:
@@ -66,6 +73,25 @@ def write_report(
     for name in (MODEL_CARD, DATA_CARD):
         write_text(folder / name, fill(name, results))
     return write_text(folder / REPORT_FILE, page)
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Names of files where `write_report` writes that hbac has not written.
+
+    In a run's own folder all of them are the run's. Elsewhere what a report is tells its content.
+    """
+    if stage_of(folder) == REPORT or (folder / RUN_LOCK).is_file():
+        return []
+    found = {name: folder / name for name in FILES if os.path.lexists(folder / name)}
+    texts = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in found.items() if path.is_file()}
+    try:
+        ours = {"schema", "title", "versions", "stages"} <= set(json.loads(texts.get(RESULTS_FILE, "")))
+    except (ValueError, TypeError, RecursionError):
+        ours = False
+    begins = {MODEL_CARD: "# Model card: ", DATA_CARD: "# Data card: "}
+    own = {RESULTS_FILE: ours, REPORT_FILE: _LEAD in texts.get(REPORT_FILE, "")}
+    own |= {name: ours and texts.get(name, "").startswith(begin) for name, begin in begins.items()}
+    return [name for name in found if not own[name]]
 
 
 def render(results: dict[str, Any], pictures: dict[str, str]) -> str:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, read_manifest, stage_lock, write_table
+from hbaclib.artefacts import digest_json, read_manifest, write_table
 from hbaclib.compat.optuna import reopened
 from hbaclib.conventions import MANY_VOTES
 from hbaclib.errors import ArtefactError, ConfigError, MemoryShortage, PlatformError, TrainingError
 from hbaclib.inputs.store import InputArrays
+from hbaclib.outputs import stage_folder
 from hbaclib.platform import session_hours_left
 from hbaclib.search.score import counted_rows, nested_choice, row_losses, tier_scores
 from hbaclib.search.space import Choice, Space, change, corners, show_changes
@@ -135,7 +136,7 @@ def tune(
         raise ConfigError(f"folds {list(chosen)}: at least two are needed, one to judge what the others chose")
     count = min(trials or len(possible), len(possible)) if method == "grid" else trials or FEW_TRIALS
     folder = Path(out_folder).resolve()
-    with stage_lock(folder):
+    with stage_folder(folder, own=[STUDY]):
         folder.mkdir(parents=True, exist_ok=True)
         runner = _Runner(recipe, inputs, space, folder, method, seed, chosen, pseudo_labels, progress)
         return _finish(runner, runner.run(count))

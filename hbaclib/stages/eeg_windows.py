@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, is_current, stage_lock, verify, write_manifest
+from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
 from hbaclib.digests import STORE, digest_files
+from hbaclib.outputs import stage_folder
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
 from hbaclib.stages.names import PORT, SAMPLES
 from hbaclib.stages.windows import Products, eeg_block
@@ -51,7 +52,7 @@ def store_eeg_windows(
     port = verify(port_folder)
     samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["eeg_id", "eeg_start"])
     folder, root = Path(out).resolve() / stage, Path(source).resolve()
-    with stage_lock(folder):
+    with stage_folder(folder, stage):
         # The samples of one recording lie together.
         starts = samples.groupby("eeg_id", sort=False)["eeg_start"].agg(list)
         files = [root / "train_eegs" / f"{name}.parquet" for name in starts.index]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, is_current, stage_lock, verify, write_manifest
+from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
 from hbaclib.conventions import IMAGE_SHAPE, REGIONS
+from hbaclib.outputs import stage_folder
 from hbaclib.source import code_digest
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
 from hbaclib.stages.names import IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, SPECTROGRAM_INDEX, SPECTROGRAM_ROWS
@@ -34,7 +35,7 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
     """
     port = verify(port_folder)
     folder, inputs, code = Path(out).resolve() / IMAGES, {PORT: port.digest}, code_digest(__name__)
-    with stage_lock(folder):
+    with stage_folder(folder, IMAGES):
         if is_current(folder, inputs=inputs, parameters={}, code=code):
             return folder
         samples = pd.read_parquet(Path(port_folder) / SAMPLES, columns=["spectrogram_id", "spectrogram_row"])

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, is_current, stage_lock, write_manifest, write_table
+from hbaclib.artefacts import digest_json, is_current, write_manifest, write_table
 from hbaclib.conventions import SPECTROGRAM_COLUMNS
 from hbaclib.dataset.competition import Competition, open_competition
 from hbaclib.dataset.folds import patient_folds
@@ -18,6 +18,7 @@ from hbaclib.dataset.from_eeg import eeg_places, rows_from_eeg
 from hbaclib.dataset.samples import SAMPLINGS
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataFileError
+from hbaclib.outputs import refuse_inputs, stage_folder
 from hbaclib.recordings.parquet import load_spectrogram
 from hbaclib.source import code_digest
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
@@ -74,7 +75,8 @@ def port_data(
     # Whole paths: the processes that read and write need not have this working folder.
     source, folder, code = Path(source).resolve(), Path(out).resolve() / PORT, code_digest(__name__)
     competition = open_competition(source)
-    with stage_lock(folder):
+    refuse_inputs(folder, [source])
+    with stage_folder(folder, PORT):
         inputs = {"source": data_digest(source, "train", Path(out) / STORE)}
         parameters = {
             "sampling": sampling,

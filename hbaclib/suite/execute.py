@@ -6,6 +6,7 @@ import builtins
 import logging
 import os
 import re
+import secrets
 import sys
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 from hbaclib import errors
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.processes import end_processes, interrupt, messages_aside, processes_below
+from hbaclib.secrecy import hide
 from hbaclib.suite.parameters import literal
 from hbaclib.suite.table import Stage
 
@@ -40,7 +42,8 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
     from nbclient.exceptions import DeadKernelError
 
     messages = folder / f"{stage.name}.log"
-    running, failed = folder / f".{stage.name}.partial.ipynb", folder / f"{stage.name}-failed.ipynb"
+    running = folder / f".{secrets.token_hex(4)}.partial.{stage.name}.ipynb"
+    failed = folder / f"{stage.name}-failed.ipynb"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -157,7 +160,10 @@ def _join_streams(path: Path) -> None:
         for output in joined:
             if output.output_type == "stream":
                 # What a carriage return wrote over is gone.
-                output.text = re.sub(r".*\r(?=[^\n])", "", output.text)
+                output.text = hide(re.sub(r".*\r(?=[^\n])", "", output.text))
+            elif output.output_type == "error":
+                output.evalue = hide(output.evalue)
+                output.traceback = [hide(line) for line in output.traceback]
         if joined:
             cell.outputs = joined
     nbformat.write(notebook, path)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hbaclib.dataset.synthetic.writer import summary_path, truth_path
 from hbaclib.digests import STORE, data_digest, digest_files
 from hbaclib.errors import ArtefactError, ConfigError, HbacError
 from hbaclib.models.registry import own_networks
+from hbaclib.outputs import stage_of
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.processes import replace_path
 from hbaclib.schema import read_json
@@ -159,7 +162,10 @@ def set_aside(row: Row | None, files: Mapping[str, str], out: Path) -> list[str]
     names = sorted(before - {Path(name).parent.as_posix() for name in files})
     moved = [name for name in names if out / name in trained_folders(out)]
     for name in moved:
-        replace_path(out / name, out / EARLIER / name)
+        target = out / EARLIER / name
+        if os.path.lexists(target) and stage_of(target) is None:  # somebody else's
+            target = next(path for n in count(2) if not os.path.lexists(path := target.with_name(f"{name}-{n}")))
+        replace_path(out / name, target)
     return moved
 
 

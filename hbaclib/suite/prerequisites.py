@@ -15,12 +15,14 @@ from hbaclib.artefacts import stage_lock
 from hbaclib.dataset.synthetic.writer import is_set_of, make_synthetic_dataset, remove_set
 from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.errors import PlatformError
+from hbaclib.outputs import stage_folder
 from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount
 from hbaclib.stages.eeg_products import store_eeg_products
 from hbaclib.stages.images import store_kaggle_images
-from hbaclib.stages.names import EEG, ENSEMBLE, IMAGES, PORT
+from hbaclib.stages.names import EEG, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
 from hbaclib.stages.places import find_stage, find_trained, mounted_stages
 from hbaclib.stages.port import port_data
+from hbaclib.training.trained_folder import FITS
 
 DEFAULT_PATIENTS = 40
 
@@ -106,12 +108,15 @@ def adopt_fits(stage: str, out: str | Path) -> None:
         stage: name of the stage's folder.
         out: this run's output folder.
     """
-    target = Path(out) / stage
-    for folder in mounted_stages(stage):
-        for file in sorted(folder.glob("fold-*")):
-            if not (target / file.name).exists():
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target / file.name)
+    target = Path(out).resolve() / stage
+    if not (folders := mounted_stages(stage)):
+        return
+    with stage_folder(target, TRAINED, FIRST_ROUND, own=FITS):
+        for folder in folders:
+            for file in sorted(folder.glob("fold-*")):
+                if not (target / file.name).exists():
+                    target.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, target / file.name)
 
 
 def stage_name(backbone: str) -> str:

@@ -20,8 +20,8 @@ from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
 from hbaclib.files import whole_path
 from hbaclib.locks import hold
+from hbaclib.outputs import RUN_LOCK, claim, remove_left, remove_unfinished, remove_unfinished_files
 from hbaclib.platform import SYNTHETIC, find_data
-from hbaclib.processes import remove_partial, remove_path
 from hbaclib.report import page
 from hbaclib.report.page import FILES, write_report
 from hbaclib.source import code_digest
@@ -30,6 +30,7 @@ from hbaclib.stages.places import STAGES, stage_rows
 from hbaclib.suite.execute import StageFailedError, execute
 from hbaclib.suite.freshness import EARLIER, NOTEBOOKS, data_key, is_up_to_date, left_files, set_aside, stage_key
 from hbaclib.suite.parameters import check_parameters, fill_parameters
+from hbaclib.suite.place import check_place
 from hbaclib.suite.requirements import check_prerequisites
 from hbaclib.suite.table import Suite, SuiteTable
 
@@ -66,7 +67,8 @@ def run_suite(
         ConfigError: unknown suite or parameter, a value that a parameter does not take, or something that the suite
             needs is missing (all of it is named).
         StageFailedError: a cell raised; what was finished stays and is not computed again.
-        ArtefactError: the folder cannot be written, or another run writes there.
+        ArtefactError: the folder is an input, holds files that the run would replace and hbac did not write, cannot be
+            written, or another run writes there.
     """
     # Inherited by the notebooks: TensorFlow's notes on the processor do not belong between the stages' lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -78,8 +80,9 @@ def run_suite(
     folder = whole_path(out) if out else Path.cwd() / "runs" / name
     values = fill_parameters(suite, parameters or {}, folder, source)
     check_parameters(suite, values)
+    check_place(suite, folder, source)
     busy = f"{folder}: another run is writing there; wait for it, or choose another --out"
-    with hold(folder / ".lock", wait=False, busy=busy):
+    with claim(folder, folder=True), hold(folder / RUN_LOCK, wait=False, busy=busy):
         started = time.monotonic()
         _clean(suite, folder)  # what a run left that was killed
         try:
@@ -100,11 +103,10 @@ def _clean(suite: Suite, folder: Path) -> None:
     numbers = {stage.notebook.name.partition("_")[0] + "_" for stage in suite.stages}
     own = [path for number in sorted(numbers) for path in folder.glob(f"{number}*") if path.is_dir()]
     for path in [*own, folder / NOTEBOOKS, folder / SYNTHETIC]:
-        remove_partial(path)
-    remove_path(folder / f".{SYNTHETIC}.partial")
-    for name in {*FILES, *_OWN, *(name for stage in suite.stages for name in stage.notebook.publishes)}:
-        for path in folder.glob(f".*.partial.{name}"):
-            remove_path(path)
+        remove_unfinished(path)
+    remove_left(folder / SYNTHETIC)
+    names = {*FILES, *_OWN, *(name for stage in suite.stages for name in stage.notebook.publishes)}
+    remove_unfinished_files(folder, names)
 
 
 def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> int:

@@ -25,7 +25,6 @@ from hbaclib.artefacts import (
     digest_json,
     is_current,
     read_manifest,
-    stage_lock,
     write_manifest,
     write_table,
 )
@@ -36,6 +35,7 @@ from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import ArtefactError, ConfigError, DataError
 from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.inputs.store import InputArrays
+from hbaclib.outputs import stage_folder
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import FIRST_ROUND, TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
@@ -44,7 +44,7 @@ from hbaclib.training.history import HISTORY, read_history
 from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.targets import load_pseudo_labels
-from hbaclib.training.trained_folder import TrainedFolder, fit_name, read_oof
+from hbaclib.training.trained_folder import FITS, TrainedFolder, fit_name, read_oof
 from hbaclib.training.warm_start import start_folders
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def train(
         for seed in recipe.seeds
     ]
     fits = [fit for fit in every if fit.fold in chosen]
-    with stage_lock(folder):
+    with stage_folder(folder, kind, own=FITS):
         if not current:
             # Until the new run ends the folder is not a trained one: its files may come from two recipes.
             (folder / MANIFEST).unlink(missing_ok=True)

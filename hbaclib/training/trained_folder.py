@@ -21,6 +21,9 @@ from hbaclib.schema import shown
 from hbaclib.stages.names import FIRST_ROUND, TRAINED
 from hbaclib.training.recipe import Recipe
 
+FITS = ("fold-*.fit.json", "fold-*.checkpoint.npz")
+"""By these a folder is known in which networks are being trained."""
+
 
 def fit_name(recipe: Recipe, fold: int, seed: int) -> str:
     """``fold-K``, with the seed behind it where the recipe has several."""

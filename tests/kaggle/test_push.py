@@ -452,11 +452,19 @@ def test_output_ends_with_the_report(tiny: Path, service: Service, tmp_path: Pat
     give_output(service, FIRST, "11_first", tmp_path / "there")
     run, truth = make_fake_run(tmp_path / "run", n_models=2, n_patients=12, n_folds=2, recordings=False)
     truth.to_parquet(run / "synthetic-hms-truth.parquet")
-    files = [path for path in run.rglob("*") if path.is_file() and path.name != "stages.json"]
-    service.files[FIRST] |= {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
-    service.files[FIRST][".digests.json"] = b"{}"
-    result = hbac("output", tiny, "11_first", "--to", tmp_path / "here")
+    plan = json.loads((tiny / "plan.json").read_text())
+    for stage in (path.parent.name for path in sorted(run.glob("*/manifest.json"))):
+        # Each stage comes from its own kernel; what else a kernel has written is not taken.
+        ref = f"someone/kernel-{stage}"
+        plan["kernels"].append({**plan["kernels"][0], "name": stage, "stage": stage, "ref": ref, "after": []})
+        files = {path for path in [*run.rglob("*")] if path.is_file() and path.name != "stages.json"}
+        service.files[ref] = {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
+        service.files[ref] |= {".digests.json": b"{}", ".ssh/config": b"x", "report.html": b"x", "more/file": b"x"}
+    (tiny / "plan.json").write_text(json.dumps(plan))
+    names = [kernel["name"] for kernel in plan["kernels"] if kernel["name"] != "12_second"]
+    result = hbac("output", tiny, *names, "--to", tmp_path / "here")
     assert result.exit_code == 0, result.output
+    assert not (tmp_path / "here" / "more").exists()
     assert f"report: {tmp_path / 'here' / 'report.html'}" in result.output
     assert {path.name for path in (tmp_path / "here").glob(".*")} == set()
     results = json.loads((tmp_path / "here" / "results.json").read_text())

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
@@ -17,8 +19,9 @@ from hbaclib.artefacts import atomic_path, write_json
 from hbaclib.conventions import SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.synthetic.files import write_patient
 from hbaclib.dataset.synthetic.plan import plan_dataset
-from hbaclib.dataset.synthetic.summary import summarise
-from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.dataset.synthetic.summary import EXPECTED, summarise
+from hbaclib.errors import ArtefactError, ConfigError, list_some
+from hbaclib.outputs import claim, refuse_inside_stage, without_new_folders, working_folder
 from hbaclib.schema import read_json
 
 GENERATOR = 1
@@ -51,12 +54,19 @@ def is_set_of(folder: str | Path, **arguments: Any) -> bool:
 
 
 def remove_set(folder: str | Path) -> None:
-    """Remove a synthetic set with its truth and summary; what is none stays."""
+    """Remove a synthetic set with its truth and summary; what is none stays.
+
+    Raises:
+        ArtefactError: something else lies in the set's folder.
+    """
     folder = Path(folder)
     if _arguments_of(folder) is None:
         return
+    if folder.is_dir() and (foreign := _foreign_files(folder)):
+        raise ArtefactError(f"{folder}: holds {list_some(foreign)} besides the synthetic set; move that away")
     shutil.rmtree(folder, ignore_errors=True)
-    truth_path(folder).unlink(missing_ok=True)
+    if _is_truth(truth_path(folder)):
+        truth_path(folder).unlink()
     summary_path(folder).unlink(missing_ok=True)
 
 
@@ -114,7 +124,8 @@ def make_synthetic_dataset(
 
     Raises:
         ConfigError: an argument is out of range.
-        ArtefactError: the folder holds something else, or cannot be written.
+        ArtefactError: the folder, or what lies beside it under the names of truth and summary, is something else; or it
+            cannot be written; or another process makes a set there.
     """
     folder = Path(os.path.abspath(folder))
     arguments: dict[str, Any] = {
@@ -134,39 +145,50 @@ def make_synthetic_dataset(
             raise ConfigError(f"make_synthetic_dataset: {name} is {arguments[name]}, expected {expected}")
     if _is_finished(folder, arguments):
         return folder
-    partial = folder.with_name(f".{folder.name}.partial")
+    refuse_inside_stage(folder)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        spectrograms = ["train"] * bool(train_spectrograms) + ["test"] * bool(test_spectrograms)
-        for name in ("train_eegs", "test_eegs", *(f"{split}_spectrograms" for split in spectrograms)):
-            (partial / name).mkdir(parents=True)
-        patients = plan_dataset(n_patients, n_test, recordings_per_patient, eegs_per_recording, seed)
-        made = Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as="generator")(
-            delayed(write_patient)(patient, partial, float(difficulty), spectrograms) for patient in patients
-        )
-        rows = list(tqdm(made, total=len(patients), desc="synthetic patients", unit="patient", disable=not progress))
-        train, test, truth = (
-            pd.DataFrame([row for patient in rows for row in patient[name]]) for name in ("train", "test", "truth")
-        )
-        _write_tables(partial, train, test)
-        with atomic_path(truth_path(folder)) as path:
-            truth.to_parquet(path, index=False)
-        write_json(summary_path(folder), summarise(truth, arguments))
-        if folder.exists():
-            folder.rmdir()
-        os.replace(partial, folder)
+        with without_new_folders(folder.parent), claim(folder):
+            # Who held the place until now may have made this very set.
+            if not _is_finished(folder, arguments):
+                with working_folder(folder) as partial:
+                    _make(folder, partial, arguments, n_jobs, progress)
     except OSError as error:
         raise ArtefactError(f"{folder}: the synthetic set cannot be written there ({error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _make(folder: Path, partial: Path, arguments: dict[str, Any], n_jobs: int | None, progress: bool) -> None:
+    """Make a set in an empty folder beside its place, then put truth, summary and folder in theirs."""
+    spectrograms = [split for split in ("train", "test") if arguments[f"{split}_spectrograms"]]
+    for name in ("train_eegs", "test_eegs", *(f"{split}_spectrograms" for split in spectrograms)):
+        (partial / name).mkdir()
+    drawn = ("n_patients", "n_test", "recordings_per_patient", "eegs_per_recording", "seed")
+    patients = plan_dataset(**{name: arguments[name] for name in drawn})
+    made = Parallel(n_jobs=-1 if n_jobs is None else n_jobs, return_as="generator")(
+        delayed(write_patient)(patient, partial, arguments["difficulty"], spectrograms) for patient in patients
+    )
+    rows = list(tqdm(made, total=len(patients), desc="synthetic patients", unit="patient", disable=not progress))
+    train, test, truth = (
+        pd.DataFrame([row for patient in rows for row in patient[name]]) for name in ("train", "test", "truth")
+    )
+    _write_tables(partial, train, test)
+    _refuse_foreign(folder)  # what has come into being meanwhile
+    with atomic_path(truth_path(folder)) as path:
+        truth.to_parquet(path, index=False)
+    write_json(summary_path(folder), summarise(truth, arguments))
+    if folder.exists():
+        folder.rmdir()
+    os.replace(partial, folder)
 
 
 def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:
     """Whether the folder already holds this very set; raises if it holds anything else."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not folder.is_dir():
         raise ArtefactError(f"{folder}: is a file; expected a new or empty folder for the synthetic set")
     if not folder.exists() or not any(folder.iterdir()):
+        if folder.is_symlink():
+            raise ArtefactError(f"{folder}: is a link; expected a new or empty folder for the synthetic set")
+        _refuse_foreign(folder)
         return False
     if is_set_of(folder, **arguments):
         return True
@@ -174,6 +196,35 @@ def _is_finished(folder: Path, arguments: dict[str, Any]) -> bool:
     raise ArtefactError(
         f"{folder}: not empty, it holds {what}; expected a new or empty folder. Name another or empty it"
     )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to replace files beside the folder that bear the names of its truth and summary and are none."""
+    truth, summary = truth_path(folder), summary_path(folder)
+    found = [summary] if os.path.lexists(summary) and _arguments_of(folder) is None else []
+    found += [truth] if os.path.lexists(truth) and not _is_truth(truth) else []
+    if found:
+        raise ArtefactError(
+            f"{list_some(found)}: the set writes there, and what exists is of no synthetic set; move it away, or name "
+            f"another folder than {folder}"
+        )
+
+
+def _is_truth(path: Path) -> bool:
+    try:
+        return path.is_file() and {"split", "eeg_id", *EXPECTED} <= set(pq.read_schema(path).names)
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+
+
+def _foreign_files(folder: Path) -> list[str]:
+    """What is in a set's folder and of no set."""
+    parts = [f"{split}_{kind}" for split in ("train", "test") for kind in ("eegs", "spectrograms")]
+    tables = ("train.csv", "test.csv", "sample_submission.csv")
+    inside = [path for part in parts if (folder / part).is_dir() for path in (folder / part).iterdir()]
+    found = [path for path in folder.iterdir() if path.name not in (*tables, *parts)]
+    found += [path for path in inside if not (path.suffix == ".parquet" and path.stem.isdigit())]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def _write_tables(folder: Path, train: pd.DataFrame, test: pd.DataFrame) -> None:
