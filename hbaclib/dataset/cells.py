@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.errors import list_some
+from hbaclib.errors import DataError, list_some
 
 INT64 = 2**63 - 1
 EXACT = 2**53
@@ -80,7 +80,7 @@ def whole_numbers(values: Any, name: str, kind: Whole = COUNTS, first: int = 0) 
     Returns:
         (n,) int64 and no faults, or None and the faults.
     """
-    column = pd.Series(values)
+    column = _column(values, name)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
         found = column.to_numpy()
         outside = (found < 0) | (found > np.uint64(kind.most) if found.dtype.kind == "u" else found > kind.most)
@@ -93,7 +93,7 @@ def whole_numbers(values: Any, name: str, kind: Whole = COUNTS, first: int = 0) 
 
 def seconds(values: Any, name: str, first: int = 0) -> tuple[np.ndarray | None, list[str]]:
     """Turn a column into seconds from 0 to LONGEST; arguments and answer as of `whole_numbers`, (n,) float64."""
-    column = pd.Series(values)
+    column = _column(values, name)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
         found = column.to_numpy(np.float64)
         if ((found >= 0) & (found <= LONGEST)).all():
@@ -123,6 +123,13 @@ def shares(values: pd.DataFrame, what: str) -> tuple[np.ndarray, list[str]]:
             faults.append(f"{what}: column {name} holds {list_some(kinds, 3)}; expected numbers")
         found[:, place] = [_number(cell) for cell in cells]
     return found, faults
+
+
+def _column(values: Any, name: str) -> pd.Series:
+    try:
+        return pd.Series(values)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: {error}; expected one value for every row") from error
 
 
 def _converted(

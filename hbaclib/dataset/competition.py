@@ -73,11 +73,26 @@ def table_faults(competition: Competition) -> pd.DataFrame:
     Returns:
         One row per faulty file: ``file`` (relative to the folder), ``problem``. Empty where all is well.
     """
-    path, rows = competition.root / SAMPLE, []
-    if competition.test is not None and os.path.lexists(path):
+    found: dict[str, list[str]] = {"test.csv": [], SAMPLE: []}
+    if competition.test is not None:
+        found["test.csv"] = _moved(competition.train, competition.test)
+        path = competition.root / SAMPLE
         try:
-            problem = "; ".join(id_faults(read_submission_ids(path).tolist(), competition.test["eeg_id"].tolist()))
+            if os.path.lexists(path):
+                found[SAMPLE] = id_faults(read_submission_ids(path).tolist(), competition.test["eeg_id"].tolist())
         except DataFileError as error:
-            problem = str(error).removeprefix(f"{path}: ")
-        rows = [(SAMPLE, problem)] if problem else []
+            found[SAMPLE] = [str(error).removeprefix(f"{path}: ")]
+    rows = [(name, "; ".join(problems)) for name, problems in found.items() if problems]
     return pd.DataFrame(rows, columns=["file", "problem"], dtype="str")
+
+
+def _moved(train: pd.DataFrame, test: pd.DataFrame) -> list[str]:
+    """Recordings and spectrograms that the two tables give to different patients."""
+    problems = []
+    for name in ("eeg_id", "spectrogram_id"):
+        both = test.merge(train[[name, "patient_id"]].drop_duplicates(), on=name, suffixes=("", "_train"))
+        both = both[both["patient_id"] != both["patient_id_train"]]
+        named = zip(both[name], both["patient_id"], both["patient_id_train"], strict=True)
+        if told := [f"{each} of patient {here}, in train.csv of {there}" for each, here, there in named]:
+            problems.append(f"{name}: {list_some(told, 3)}; expected the same patient")
+    return problems

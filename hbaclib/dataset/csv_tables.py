@@ -1,7 +1,7 @@
 """The one reader of CSV files: what is not a table of as many fields in every row is refused, by name and row.
 
 Readers that guess take a field too many for the rows' names and shift all columns, or drop what they cannot place.
-Here every cell is read as text; who knows what a column must hold turns it into numbers (`hbaclib.dataset.numbers`),
+Here every cell is read as text; who knows what a column must hold turns it into numbers (`hbaclib.dataset.cells`),
 with the spelling at hand for the message.
 """
 

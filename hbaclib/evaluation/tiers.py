@@ -99,6 +99,8 @@ def score_by_class(targets: Shares, predictions: Shares, n_votes: np.ndarray, ti
     """Score the rows of each plurality class: class, n, kl, and the class's share in targets and predictions."""
     true, predicted = check_shares(targets, "targets"), check_shares(predictions, "predictions")
     losses, chosen = kl_per_sample(true, predicted), tier_mask(n_votes, tier)
+    if chosen.shape != losses.shape:
+        raise DataError(f"n_votes: shape {chosen.shape}; expected {losses.shape}")
     plurality, classes = true.argmax(axis=1), range(len(CLASSES))
     masks = [chosen & (plurality == index) for index in classes]
     return pd.DataFrame(

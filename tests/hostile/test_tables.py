@@ -318,6 +318,10 @@ TABLES = [
          1, (r"predictions: values outside \[0, 1\]",)),
     Case("out of fold: text shares", 7, loaded(lambda rows: rows.assign(lpd_prediction="much")),
          1, (r"column lpd_prediction holds text \('much'\)",)),
+    Case("test.csv: a spectrogram of a patient of train.csv under another one", 7,
+         checked("test.csv", cells(1, spectrogram_id=500)),
+         1, ("test.csv: spectrogram_id: 500 of patient 71, in train.csv of 10; expected the same patient",)),
+    Case("score: votes of two columns", 7, scored(n_votes=np.full((6, 2), 12)), 1, (r"n_votes: shape \(6, 2\)",)),
     Case("sample_submission.csv: of other recordings", 7, checked("sample_submission.csv", cells(0, eeg_id=999)),
          1, ("sample_submission.csv: 1 eeg_id of the test table have no row: 80", "not in the test table: 999")),
 ]  # fmt: skip
