@@ -56,7 +56,8 @@ class Predictor:
             folds: take only the networks that left these folds out; None takes all.
 
         Raises:
-            ArtefactError: the folder holds no finished training run, or weights are missing or cannot be loaded.
+            ArtefactError: the folder holds no finished training run, or weights are missing, changed, not to be loaded,
+                or none that predict shares.
             ConfigError: nobody has registered its network.
         """
         trained = TrainedFolder.open(folder)
@@ -74,7 +75,9 @@ class Predictor:
             reason = (str(error) or "no reason told").splitlines()[0]
             raise ArtefactError(f"{folder}: weights cannot be loaded ({reason})") from error
         # The first prediction traces the networks; done here, it does not count as a recording's time.
-        predictor.predict({kind: np.zeros((1, *SHAPES[kind]), np.float32) for kind in predictor.kinds})
+        shares = predictor.predict({kind: np.zeros((1, *SHAPES[kind]), np.float32) for kind in predictor.kinds})
+        if not np.isfinite(shares).all():
+            raise ArtefactError(f"{folder}: its networks predict no shares (NaN) from zeros; train again")
         return predictor
 
     @property
