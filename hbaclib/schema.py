@@ -32,6 +32,18 @@ _LARGEST = 2**28  # bytes of a file
 _DEEPEST = 64
 _MOST_DIGITS = 20
 _SHOWN = 80
+_WORDS = {
+    "string": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a table",
+    "dataclass": "a table",
+}
+"""Kind of a fault, to its first underscore -> what was expected."""
 
 
 def is_plain_name(name: object) -> bool:
@@ -150,7 +162,7 @@ def as_form(content: Any, form: Any, refuse: Callable[[str], Exception]) -> Any:
     Args:
         content: the values.
         form: as for `read_json`.
-        refuse: makes the error from what is wrong, as ``key 'members.0.name' is 3, expected a string``.
+        refuse: makes the error from what is wrong, as ``key 'members.0.name' is 3, expected a text``.
     """
     from pydantic import ValidationError
 
@@ -181,7 +193,7 @@ def _told(fault: ErrorDetails, fields: list[str]) -> str:
     words = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
         return f"{key}: {words}" if key else words
-    words = "a table" if kind.startswith("dataclass") else words
+    words = _WORDS.get(kind.partition("_")[0], words)
     where = f"key {shown(key)} is" if key else "it holds"
     return f"{where} {shown(found)}, expected {words}"
 

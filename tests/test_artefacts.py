@@ -13,8 +13,10 @@ from hbaclib.artefacts import (
     MANIFEST,
     atomic_path,
     changed_outputs,
+    check_kind_kept,
     digest_file,
     digest_json,
+    finished_stages,
     is_current,
     read_manifest,
     verify,
@@ -153,3 +155,36 @@ def test_every_piece_of_a_large_file_counts(tmp_path: Path) -> None:
         seen.add(digest_file(path))
     path.write_bytes(content[:-1])
     assert len(seen | {digest_file(path)}) == 5
+
+
+@pytest.mark.parametrize("key", ["stage", "inputs", "parameters", "outputs", "code", "facts", "seal"])
+def test_a_manifest_that_was_edited_is_told_by_its_seal(stage: Path, key: str) -> None:
+    content = json.loads((stage / MANIFEST).read_text())
+    content[key] = content[key] | {"more": "x"} if isinstance(content[key], dict) else "other"
+    (stage / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(ArtefactError, match="changed since it was written: it is not what its seal says"):
+        read_manifest(stage)
+
+
+def test_numbers_that_json_has_not_are_kept_as_text(stage: Path) -> None:
+    made = {"inputs": {}, "parameters": {"hours": float("inf")}}
+    write_manifest(stage, "stage", **made, outputs=[], facts={"megabytes": float("nan")})
+    assert read_manifest(stage).facts == {"megabytes": "NaN"}
+    assert is_current(stage, **made) and not is_current(stage, inputs={}, parameters={"hours": 8.0})
+
+
+def test_a_stage_is_not_written_over_another_kind(stage: Path) -> None:
+    check_kind_kept(stage / "new", "train")
+    check_kind_kept(stage, "other", "stage")
+    with pytest.raises(ArtefactError, match="holds stage 'stage', which 'train' would replace; name another folder"):
+        check_kind_kept(stage, "train", "other")
+    (stage / MANIFEST).write_text("{")
+    check_kind_kept(stage, "train")
+
+
+def test_manifests_that_cannot_be_used_are_passed_over_and_told(stage: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("one", "two"):
+        write_manifest(stage / name, name, inputs={}, parameters={}, outputs=[])
+    (stage / "two" / MANIFEST).write_text("[]")
+    assert list(finished_stages(stage)) == [stage / "one"]
+    assert "passed over" in caplog.text and "two" in caplog.text

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from hbaclib import digests
-from hbaclib.digests import data_digest, digest_files
+from hbaclib.artefacts import write_manifest
+from hbaclib.digests import data_digest, digest_files, verify_files
+from hbaclib.errors import ArtefactError
 
 LONG_AGO = 1_500_000_000
 
@@ -109,3 +111,24 @@ def test_the_place_of_a_data_set_does_not_count(tmp_path: Path) -> None:
     assert one == two != data_digest(tmp_path / "one", "test")
     (tmp_path / "two" / "test.csv").write_text("b\n")
     assert data_digest(tmp_path / "two", "train") == two
+
+
+def test_files_of_a_stage_are_verified_once_a_content(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch)
+    folder = tmp_path / "set"
+    manifest = write_manifest(folder, "stage", inputs={}, parameters={}, outputs=files)
+    names, seen = [path.name for path in files], reads(monkeypatch)
+    for _ in range(3):
+        verify_files(folder, manifest, names)
+    assert sorted(seen) == names
+    content = bytearray(files[1].read_bytes())
+    content[500] ^= 1
+    files[1].write_bytes(content)
+    verify_files(folder, manifest, names[:1])
+    for _ in range(2):
+        with pytest.raises(ArtefactError, match=r"1\.parquet: changed since its manifest was written \(digest "):
+            verify_files(folder, manifest, names)
+    files[1].unlink()
+    verify_files(folder, manifest, [*names, "other.csv"])  # what is missing is told by who reads it

@@ -66,8 +66,8 @@ class Predictor:
             folds: take only the networks that left these folds out; None takes all.
 
         Raises:
-            ArtefactError: the folder holds no finished training run, or weights are missing, cannot be loaded or give
-                NaN.
+            ArtefactError: the folder holds no finished training run, or weights are missing, changed, not to be loaded,
+                or give NaN.
             ConfigError: nobody has registered its network.
             PlatformError: Keras is set up for other networks.
         """

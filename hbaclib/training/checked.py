@@ -142,7 +142,7 @@ def _check_value(value: Any, key: str) -> None:
     elif type(value) is str:
         _check(value.isprintable(), key, value, "text on one line, without control characters")
     else:
-        _check(value is None or isinstance(value, bool | Path), key, value, "a number, a text or true or false")
+        _check(isinstance(value, bool | Path), key, value, "a number, a text or true or false")
 
 
 def _frozen(value: Any, key: str) -> Any:
