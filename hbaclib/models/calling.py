@@ -28,6 +28,7 @@ class Own:
         self.function = function
 
     def __call__(self, *parts: Any) -> Any:
+        """Call the function."""
         return self.function(*parts)
 
 
