@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hbaclib.artefacts import MANIFEST
-from hbaclib.errors import ArtefactError, ConfigError, PlatformError
+from hbaclib.errors import ArtefactError, ConfigError, PlatformError, printable
 from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
@@ -91,7 +91,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
         if trained_folders(to):
             truth = to / TRUTH
             page = write_report(to, truth=truth if truth.is_file() else None, title=f"Suite {plan.suite}, on Kaggle")
-            click.echo(f"report: {page}")
+            click.echo(printable(f"report: {page}"))
 
 
 def submit(folder: str | Path, message: str, *, poll: float = pushing.POLL) -> tuple[str, str]:

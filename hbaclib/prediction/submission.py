@@ -19,7 +19,7 @@ from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, 
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import STORE, data_digest
-from hbaclib.errors import ConfigError, DataFileError, HbacError, list_some
+from hbaclib.errors import ConfigError, DataFileError, HbacError, list_some, printable
 from hbaclib.evaluation.metric import apply_floor
 from hbaclib.outputs import refuse_foreign_table, refuse_inputs, stage_folder
 from hbaclib.platform import peak_megabytes
@@ -130,7 +130,7 @@ def make_submission(
     with atomic_path(out_path) as partial:
         table.to_csv(partial, index=False)
     for eeg_id, message in log:
-        tqdm.write(f"{eeg_id}: {message}" if eeg_id >= 0 else message, file=sys.stderr)
+        tqdm.write(printable(f"{eeg_id}: {message}" if eeg_id >= 0 else message), file=sys.stderr)
     return Submission(
         table=table,
         log=pd.DataFrame(log, columns=["eeg_id", "message"]),
