@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 from hbaclib.conventions import EEG_COLUMNS
 from tests.dataset.tiny import random_eeg
 
+ROWS = np.arange(10_000)
+"""Numbers of the rows of a recording of 50 s."""
+
 
 def write(
     path: Path,

@@ -9,9 +9,8 @@ import pytest
 from hbaclib import open_recording
 from hbaclib.conventions import EEG_COLUMNS
 from hbaclib.errors import DataFileError
-from tests.recordings.files import write
+from tests.recordings.files import ROWS, write
 
-ROWS = np.arange(10_000)
 START = np.datetime64("2024-02-28T23:59:30", "us")
 
 
