@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording, Window
 
 FILE_COLUMNS = ("file", "start_second")
-HEADERS = ((*FILE_COLUMNS, *VOTE_COLUMNS), ("eeg_id", *VOTE_COLUMNS))
-"""Columns of the tables that this command writes, and may write anew."""
+HEADERS = tuple((*names, *VOTE_COLUMNS, *last) for names in (FILE_COLUMNS, ("eeg_id",)) for last in ((), ("reason",)))
+"""Columns of the tables that this command writes, now and in other versions, and may replace."""
 _CHUNK = 128
 _STEP = 10
 

@@ -19,7 +19,7 @@ from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_curr
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some
 from hbaclib.locks import hold
-from hbaclib.outputs import RUN_LOCK, claim, remove_left, remove_unfinished, remove_unfinished_files
+from hbaclib.outputs import RUN_LOCK, claim, remove_if_empty, remove_left, remove_unfinished, remove_unfinished_files
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.report import page
 from hbaclib.report.page import FILES, write_report
@@ -104,6 +104,7 @@ def _clean(suite: Suite, folder: Path) -> None:
     remove_left(folder / SYNTHETIC)
     names = {*FILES, *_OWN, *(name for stage in suite.stages for name in stage.notebook.publishes)}
     remove_unfinished_files(folder, names)
+    remove_if_empty(folder / f".{SYNTHETIC}.partial")  # where earlier versions made the set
 
 
 def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> int:
