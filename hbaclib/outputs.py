@@ -266,7 +266,7 @@ def refuse_foreign_folder(folder: str | Path, kinds: Iterable[str], own: Iterabl
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise ArtefactError(f"{folder}: is no folder; expected a new one, or one of stage {' or '.join(kinds)}")
+        raise ArtefactError(f"{folder}: is no folder; expected a new or empty one")
     stage = stage_of(folder)
     if stage in kinds or (stage is None and (is_begun(folder) or any(any(folder.glob(name)) for name in own))):
         return
