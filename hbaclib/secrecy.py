@@ -23,9 +23,9 @@ _QUERY = re.compile(
 )
 """From the question mark on, plain, percent-encoded or as JSON writes it, where a name and a value follow."""
 _ADDRESS_END = re.compile(
-    rf"(\b[a-z][a-z0-9+.-]*://[^{_STOP}?#]*)[?#](?:[^{_STOP})]|\)(?=[^{_STOP})]))*", re.IGNORECASE
+    rf"(\b[a-z][a-z0-9+.-]{{0,20}}://[^{_STOP}?#]*)[?#](?:[^{_STOP})]|\)(?=[^{_STOP})]))*", re.IGNORECASE
 )
-_USER = re.compile(rf"(\b[a-z][a-z0-9+.-]*:(?:/|\\/|%2f){{2}})[^{_STOP}/\\?#]*(?:@|%(?:25)*40)", re.IGNORECASE)
+_USER = re.compile(rf"(\b[a-z][a-z0-9+.-]{{0,20}}:(?:/|\\/|%2f){{2}})[^{_STOP}/\\?#]*(?:@|%(?:25)*40)", re.IGNORECASE)
 _HEADER = re.compile(
     rf"(\b(?:proxy-)?authorization\b[\"']?\s*[:=,]\s*[\"']?(?:[a-z]+\s+)?)[^{_STOP},;]{{6,}}", re.IGNORECASE
 )
