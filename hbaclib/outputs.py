@@ -227,6 +227,15 @@ def remove_unfinished_files(folder: Path, names: Iterable[str]) -> None:
             _remove_unfinished(path)
 
 
+def remove_if_empty(path: Path) -> None:
+    """Remove an empty file or folder; whatever holds something stays."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        elif not is_something(path):
+            path.unlink()
+
+
 def _remove_unfinished(path: Path) -> None:
     """Remove a temporary file or a marked working folder; an empty file holds nothing, whosever it is."""
     with contextlib.suppress(OSError):
@@ -257,13 +266,12 @@ def refuse_foreign_folder(folder: str | Path, kinds: Iterable[str], own: Iterabl
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise ArtefactError(f"{folder}: is no folder; expected a new one, or one of stage {' or '.join(kinds)}")
+        raise ArtefactError(f"{folder}: is no folder; expected a new or empty one")
     stage = stage_of(folder)
     if stage in kinds or (stage is None and (is_begun(folder) or any(any(folder.glob(name)) for name in own))):
         return
-    with contextlib.suppress(OSError):
-        if not any(folder.iterdir()):
-            return
+    if not has_content(folder):
+        return
     holds = f"a stage {stage!r}" if stage else "files that hbac did not write"
     raise ArtefactError(f"{folder}: holds {holds}; expected a new or empty folder: name another, or move it away")
 
@@ -296,6 +304,23 @@ def _lock_of(folder: Path) -> Path:
 def is_begun(folder: Path) -> bool:
     """Whether a stage was begun in a folder: its lock, which comes before all else, lies beside it."""
     return _lock_of(folder).is_file()
+
+
+def is_something(path: Path) -> bool:
+    """Whether there is anything to lose: an empty file is nothing, whosever it is."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return False
+    return bool(facts.st_size) or not stat.S_ISREG(facts.st_mode)
+
+
+def has_content(folder: Path) -> bool:
+    """Whether a folder holds anything but empty files and temporary ones of ours; one that cannot be read may."""
+    try:
+        return any(is_something(path) and not _TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+    except OSError:
+        return True
 
 
 def _real(path: str | Path) -> Path:

@@ -18,14 +18,17 @@ _SHORTEST = 6
 """A shorter word is no key, and hiding it would make a riddle of every sentence."""
 _STOP = r"\s\"'<>`"
 _QUERY = re.compile(
-    rf"(?:\?|%(?:25)*3f|\\u003f)(?=[\w.\[\]%~-]+(?:=|%(?:25)*3d|\\u003d))(?:[^{_STOP})]|\)(?=[^{_STOP})]))+",
+    rf"(?:\?|%(?:25){{0,5}}3f|\\u003f)(?=[\w.\[\]%~-]+(?:=|%(?:25){{0,5}}3d|\\u003d))(?:[^{_STOP})]|\)(?=[^{_STOP})]))+",
     re.IGNORECASE,
 )
 """From the question mark on, plain, percent-encoded or as JSON writes it, where a name and a value follow."""
-_ADDRESS_END = re.compile(
-    rf"(\b[a-z][a-z0-9+.-]*://[^{_STOP}?#]*)[?#](?:[^{_STOP})]|\)(?=[^{_STOP})]))*", re.IGNORECASE
+_ADDRESS = re.compile(
+    rf"(\b[a-z][a-z0-9+.-]{{0,20}}://[^{_STOP}?#]*)([?#](?:[^{_STOP})]|\)(?=[^{_STOP})]))*)?", re.IGNORECASE
 )
-_USER = re.compile(rf"(\b[a-z][a-z0-9+.-]*:(?:/|\\/|%2f){{2}})[^{_STOP}/\\?#]*(?:@|%(?:25)*40)", re.IGNORECASE)
+"""An address, with what follows its path where something does: it matches either way, so that none is read twice."""
+_USER = re.compile(
+    rf"(\b[a-z][a-z0-9+.-]{{0,20}}:(?:/|\\/|%2f){{2}})[^{_STOP}/\\?#]*(?:@|%(?:25){{0,5}}40)", re.IGNORECASE
+)
 _HEADER = re.compile(
     rf"(\b(?:proxy-)?authorization\b[\"']?\s*[:=,]\s*[\"']?(?:[a-z]+\s+)?)[^{_STOP},;]{{6,}}", re.IGNORECASE
 )
@@ -48,7 +51,7 @@ def hide(text: str) -> str:
         if len(secret) >= _SHORTEST:
             text = _pattern(secret).sub(HIDDEN, text)
     text = _USER.sub(rf"\1{HIDDEN}@", text)
-    text = _ADDRESS_END.sub(r"\1?...", text)
+    text = _ADDRESS.sub(lambda found: found[1] + ("?..." if found[2] else ""), text)
     text = _QUERY.sub("?...", text)
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
     return _SIGNATURE.sub(rf"\1{HIDDEN}", text)
@@ -71,10 +74,10 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 def _letter(letter: str) -> str:
     number = ord(letter)
-    percent = "".join(f"%(?:25)*{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
-    forms = [rf"\\*{re.escape(letter)}", percent, rf"&#x?0*(?:{number}|{number:x});"]
-    forms += [rf"\\+u{number:04x}"] if number < 0x10000 else []
-    forms += [rf"\\+x{number:02x}"] if number < 0x100 else []
+    percent = "".join(f"%(?:25){{0,5}}{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
+    forms = [rf"\\{{0,9}}{re.escape(letter)}", percent, rf"&#x?0*(?:{number}|{number:x});"]
+    forms += [rf"\\{{1,9}}u{number:04x}"] if number < 0x10000 else []
+    forms += [rf"\\{{1,9}}x{number:02x}"] if number < 0x100 else []
     if letter in "&<>\"'":
         forms += {"&": ["&amp;"], "<": ["&lt;"], ">": ["&gt;"], '"': ["&quot;"], "'": ["&apos;"]}[letter]
     if letter == " ":

@@ -93,7 +93,10 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
 def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | None) -> None:
-    """Make a synthetic data set in the competition's format, with known truth, at FOLDER."""
+    """Make a synthetic data set in the competition's format, with known truth, at FOLDER.
+
+    FOLDER is new or empty, or holds this very set. The truth and a summary go beside it.
+    """
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
     with messages_aside():

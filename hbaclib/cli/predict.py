@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 FILE_COLUMNS = ("file", "start_second")
 REASON = "reason"
 """Last column of the table: why a window was not evaluated; its shares are empty then."""
-HEADERS = ((*FILE_COLUMNS, *VOTE_COLUMNS, REASON), ("eeg_id", *VOTE_COLUMNS, REASON))
-"""Columns of the tables that this command writes, and may write anew."""
+HEADERS = tuple((*names, *VOTE_COLUMNS, *last) for names in (FILE_COLUMNS, ("eeg_id",)) for last in ((), (REASON,)))
+"""Columns of the tables that this command writes, now and in other versions, and may replace."""
 _CHUNK = 64
 _STEP = 10
 

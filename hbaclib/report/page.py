@@ -6,7 +6,6 @@ import base64
 import contextlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from hbaclib.artefacts import write_text
 from hbaclib.conventions import EEG_WINDOW, VOTE_TIERS
 from hbaclib.errors import ArtefactError, HbacError, list_some
 from hbaclib.evaluation.tiers import tier_mask
-from hbaclib.outputs import REPORT, RUN_LOCK, stage_of
+from hbaclib.outputs import REPORT, RUN_LOCK, is_something, stage_of
 from hbaclib.platform import find_data
 from hbaclib.recordings.parquet import read_eeg
 from hbaclib.report.results import Measured, measure
@@ -82,7 +81,7 @@ def foreign_files(folder: Path) -> list[str]:
     """
     if stage_of(folder) == REPORT or (folder / RUN_LOCK).is_file():
         return []
-    found = {name: folder / name for name in FILES if os.path.lexists(folder / name)}
+    found = {name: folder / name for name in FILES if is_something(folder / name)}
     texts = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in found.items() if path.is_file()}
     try:
         ours = {"schema", "title", "versions", "stages"} <= set(json.loads(texts.get(RESULTS_FILE, "")))

@@ -8,7 +8,16 @@ from pathlib import Path
 from hbaclib.artefacts import MANIFEST
 from hbaclib.conventions import SUBMISSION_COLUMNS
 from hbaclib.errors import ArtefactError, list_some
-from hbaclib.outputs import REPORT, RUN_LOCK, is_begun, is_table, refuse_inside_stage, stage_of
+from hbaclib.outputs import (
+    REPORT,
+    RUN_LOCK,
+    has_content,
+    is_begun,
+    is_something,
+    is_table,
+    refuse_inside_stage,
+    stage_of,
+)
 from hbaclib.report.page import foreign_files
 from hbaclib.stages.places import STAGES, stage_rows
 from hbaclib.suite.freshness import NOTEBOOKS
@@ -48,11 +57,11 @@ def _foreign(suite: Suite, folder: Path) -> list[str]:
     names = [f"{NOTEBOOKS}/{each.name}.ipynb" for each in suite.stages] + [STAGES]
     names += [MANIFEST] if stage_of(folder) is None else []
     names += [name for name in sorted(published) if not is_table(folder / name, [SUBMISSION_COLUMNS])]
-    found += [name for name in names if os.path.lexists(folder / name)]
+    found += [name for name in names if is_something(folder / name)]
     return found + [each.name for each in suite.stages if _is_foreign_stage(folder / each.name)]
 
 
 def _is_foreign_stage(folder: Path) -> bool:
     if not folder.is_dir():
         return os.path.lexists(folder)
-    return stage_of(folder) is None and not is_begun(folder) and any(folder.iterdir())
+    return stage_of(folder) is None and not is_begun(folder) and has_content(folder)

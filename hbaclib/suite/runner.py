@@ -20,7 +20,7 @@ from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some, printable
 from hbaclib.files import whole_path
 from hbaclib.locks import hold
-from hbaclib.outputs import RUN_LOCK, claim, remove_left, remove_unfinished, remove_unfinished_files
+from hbaclib.outputs import RUN_LOCK, claim, remove_if_empty, remove_left, remove_unfinished, remove_unfinished_files
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.report import page
 from hbaclib.report.page import FILES, write_report
@@ -107,6 +107,7 @@ def _clean(suite: Suite, folder: Path) -> None:
     remove_left(folder / SYNTHETIC)
     names = {*FILES, *_OWN, *(name for stage in suite.stages for name in stage.notebook.publishes)}
     remove_unfinished_files(folder, names)
+    remove_if_empty(folder / f".{SYNTHETIC}.partial")  # where earlier versions made the set
 
 
 def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> int:

@@ -20,8 +20,10 @@ from hbaclib.kaggle import results
 from hbaclib.kaggle.build import build
 from hbaclib.kaggle.plan import Plan, PlannedKernel
 from hbaclib.locks import hold
-from hbaclib.prediction.submission import make_submission
+from hbaclib.prediction.submission import make_submission, submit_stage
 from hbaclib.report.page import write_report
+from hbaclib.search.space import Choice
+from hbaclib.search.tune import tune
 from hbaclib.secrecy import hide, remember
 from hbaclib.stages.port import port_data
 from hbaclib.suite.runner import run_suite
@@ -101,6 +103,15 @@ def stage_at(place: str, kind: str) -> Callable[[Path], None]:
         write_manifest(folder / place, kind, inputs={}, parameters={}, outputs=["value.txt"])
 
     return prepare
+
+
+def searched(place: str, prepare: Callable[[Path], None]) -> Any:
+    def make(folder: Path) -> Callable[[], Any]:
+        prepare(folder)
+        space = {"batch": Choice((4, 8))}
+        return lambda: tune(tiny_recipe(), TinyArrays(), space, folder / place, progress=False)
+
+    return make
 
 
 class Service:
@@ -226,6 +237,13 @@ CASES = [
     Case("submission over a user's table", 9,
          lambda f: (given(f, {"mine.csv": "a,b\n"}), lambda: make_submission(f, f / "none", f / "mine.csv"))[1], 1,
          ("mine.csv: exists and was not written by hbac",)),
+    Case("stage 08 over a user's submission", 9,
+         lambda f: (given(f, {"out/submission.csv": "a,b\n"}), (data := stock.data(f)), (run := stock.run(f)),
+                    lambda: submit_stage(data, run / "eeg", f / "out" / "08_submit"))[3], 1,
+         ("submission.csv: exists and was not written by hbac",)),
+    Case("stage 08 into its data", 9,
+         lambda f: ((data := stock.data(f)), (run := stock.run(f)),
+                    lambda: submit_stage(data, run / "eeg", data / "08_submit"))[2], 1, ("lies inside the input",)),
     Case("stage 01 over a user's folder", 9,
          lambda f: (given(f, {"out/01_port_data/mine": "keep"}), (data := stock.data(f)),
                     lambda: port_data(data, f / "out"))[2], 1, ("01_port_data: holds files that hbac did not write",)),
@@ -240,6 +258,12 @@ CASES = [
     Case("training over a user's folder", 9,
          lambda f: (given(f, {"T/fold-0.csv": "keep"}), lambda: train(tiny_recipe(), TinyArrays(), f / "T"))[1], 1,
          ("T: holds files that hbac did not write",)),
+    *(Case(f"search {where}", 9, searched(place, prepare), 1, (words,)) for where, place, prepare, words in (
+        ("over a user's folder", "S", lambda f: given(f, {"S/notes": "x"}), "S: holds files that hbac did not write"),
+        ("over a trained folder", "T", stage_at("T", "train"), "T: holds a stage 'train'"),
+        ("below a trained folder", "T/S", stage_at("T", "train"), "T holds a finished stage"),
+        ("over a file", "S", lambda f: given(f, {"S": "x"}), "S: is no folder"),
+    )),
     Case("report over a user's page", 9,
          lambda f: (given(f, {"report.html": "mine"}), lambda: write_report(f))[1], 1, ("report.html exist",)),
     # synth
