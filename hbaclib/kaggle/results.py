@@ -42,7 +42,7 @@ def status(folder: str | Path) -> bool:
     width = max(len(ref) for ref, *_ in rows)
     for ref, version, state, message in rows:
         told = f"version {version}" if version else "-"
-        click.echo(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip())
+        click.echo(printable(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip()))
     return not any(state in ("failed", "deleted", *pushing.FAILED) for _, _, state, _ in rows)
 
 
