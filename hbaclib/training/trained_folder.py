@@ -78,7 +78,10 @@ class TrainedFolder:
         for path in files:
             if not path.is_file():
                 raise ArtefactError(f"{path}: missing; train fold {fold} again")
-        verify_files(self.path, self.manifest, (path.name for path in files))
+        try:
+            verify_files(self.path, self.manifest, (path.name for path in files))
+        except ArtefactError as error:
+            raise ArtefactError(f"weights cannot be loaded: {error}") from None
         return files
 
     def network(self, weights: Path) -> Any:
