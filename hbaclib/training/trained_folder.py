@@ -49,24 +49,27 @@ class TrainedFolder:
         """Open a folder that `hbaclib.training.cross_validate.train` wrote.
 
         Raises:
-            ArtefactError: the folder does not hold a finished training run, or its manifest names no folds.
+            ArtefactError: the folder does not hold a finished training run.
             ConfigError: the manifest's recipe is none.
         """
         manifest = check_kind(path, TRAINED, FIRST_ROUND)
-        recipe = Recipe.from_dict(manifest.parameters.get("recipe", {}), str(path))
-        folds = manifest.facts.get("folds")
-        known = isinstance(folds, list) and all(type(fold) is int and fold in range(recipe.folds) for fold in folds)
-        if not known or not folds or len(set(folds)) < len(folds):
-            raise ArtefactError(
-                f"{Path(path) / MANIFEST}: key 'facts.folds' is {shown(folds)}, expected different folds from 0 to "
-                f"{recipe.folds - 1}, at least one; train again"
-            )
-        return cls(Path(path), manifest, recipe)
+        return cls(Path(path), manifest, Recipe.from_dict(manifest.parameters.get("recipe", {}), str(path)))
 
     @property
     def folds(self) -> tuple[int, ...]:
-        """The folds that were left out in turn; not all of the recipe's where others are still to be trained."""
-        return tuple(self.manifest.facts["folds"])
+        """The folds that were left out in turn; not all of the recipe's where others are still to be trained.
+
+        Raises:
+            ArtefactError: the manifest names none, one twice, or others than the recipe has.
+        """
+        folds, number = self.manifest.facts.get("folds"), self.recipe.folds
+        known = isinstance(folds, list) and all(type(fold) is int and fold in range(number) for fold in folds)
+        if not known or not folds or len(set(folds)) < len(folds):
+            raise ArtefactError(
+                f"{self.path / MANIFEST}: key 'facts.folds' is {shown(folds)}, expected different folds from 0 to "
+                f"{number - 1}, at least one; train again"
+            )
+        return tuple(folds)
 
     def weights(self, fold: int) -> list[Path]:
         """Weight files of a fold's networks, one for each of the recipe's seeds, as they were trained.
@@ -78,7 +81,10 @@ class TrainedFolder:
         for path in files:
             if not path.is_file():
                 raise ArtefactError(f"{path}: missing; train fold {fold} again")
-        verify_files(self.path, self.manifest, (path.name for path in files))
+        try:
+            verify_files(self.path, self.manifest, (path.name for path in files))
+        except ArtefactError as error:
+            raise ArtefactError(f"weights cannot be loaded: {error}") from None
         return files
 
     def network(self, weights: Path) -> Any:
