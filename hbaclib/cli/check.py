@@ -9,12 +9,13 @@ import click
 
 from hbaclib.cli.form import form_options
 from hbaclib.cli.messages import tell
+from hbaclib.cli.paths import NamedPath
 from hbaclib.errors import printable
 from hbaclib.processes import messages_aside
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=NamedPath())
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
 @form_options
 def check(data: Path, jobs: int | None, columns: dict[str, str] | None, unit: str | None) -> None:
