@@ -68,8 +68,9 @@ source = data_folder(
 # %% [markdown]
 # ## Check and port
 #
-# Every file is opened. Faults are listed all at once, with what was found and what was expected; with
-# `on_bad_file="skip"` the run leaves out the faulty ones. A second run with the same files returns at once.
+# Every file is read. Faults are listed all at once, with what was found and what was expected: a file that is torn, and
+# one that makes no sense, without a signal or in volts. With `on_bad_file="skip"` the run leaves out the faulty ones. A
+# second run with the same files returns at once.
 
 # %%
 folder = port_data(

@@ -17,7 +17,8 @@
 # # 08 Submit
 #
 # Predicts the test recordings with every fold of every member of the ensemble and writes `submission.csv`. Needs no
-# internet. A recording that cannot be read gets the class means of the expert-labelled samples, and a line in the log.
+# internet. A recording that cannot be read, or makes no sense (no signal, volts for µV), gets the class means of the
+# expert-labelled samples, and a line in the log; a ten-minute spectrogram that is of no use is computed from the EEG.
 #
 # Reads: `test.csv` and its files, the trained networks, `07_ensemble/`. Writes: `submission.csv`.
 

@@ -49,7 +49,7 @@ def copy(tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
         ("plots/recordings.py", "def plot_input(", "def draw_input("),
         ("report/page.py", "_DPI = 110", "_DPI = 111"),
         ("suite/runner.py", "_run_stages(suite, values", "_run_all(suite, values"),
-        ("cli/main.py", "def check(", "def look("),
+        ("cli/check.py", "def check(", "def look("),
         ("kaggle/push.py", "def push(", "def send("),
         ("platform.py", "def describe(", "def describes("),
         ("compat/kaggle.py", "MAX_UPLOAD_RESUME_ATTEMPTS = 3", "MAX_UPLOAD_RESUME_ATTEMPTS = 4"),

@@ -41,13 +41,17 @@ def check(data: Path, jobs: int | None, columns: dict[str, str] | None, unit: st
 
 def _check_dataset(folder: Path, jobs: int | None) -> None:
     from hbaclib.dataset.competition import open_competition
-    from hbaclib.stages.examine import check_recordings
+    from hbaclib.stages.examine import examine, faults_table, needed_recordings, notes_table
 
     competition = open_competition(folder)
     with messages_aside():
-        faults = check_recordings(competition, n_jobs=jobs)
+        examined = examine(competition, needed_recordings(competition, test=True), n_jobs=jobs)
+    faults = faults_table(examined)
     for fault in faults.itertuples():
         click.echo(printable(f"{fault.file}: {fault.problem}"))
+    for note, files in notes_table(examined).groupby("note", sort=False)["file"]:
+        others = f" (and {len(files) - 1} more files)" if len(files) > 1 else ""
+        click.echo(printable(f"note: {files.iloc[0]}: {note}{others}"))
     rows = 0 if competition.test is None else len(competition.test)
     click.echo(
         f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "

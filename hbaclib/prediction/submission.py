@@ -258,6 +258,7 @@ def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Win
         log.append((-1 if recording.eeg_id is None else recording.eeg_id, message))
 
     fault = ""
+    fault = ""
     try:
         window = next(cut_windows(recording, wanted, tell))
     except HbacError as error:

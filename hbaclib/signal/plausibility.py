@@ -58,8 +58,29 @@ def eeg_doubt(eeg: np.ndarray) -> str:
         "" for what can be evaluated; else one reason: no or hardly any signal, an amplitude of the pairs outside
         AMPLITUDES with the unit that would explain it, a value above LARGEST_VALUE, more than MOST_CLIPPED clipped.
     """
+    return judge(eeg).doubt
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of one recording.
+
+    Attributes:
+        doubt: as `eeg_doubt` gives it.
+        silent: (n_seconds,) whether all pairs are flat or missing in a second.
+    """
+
+    doubt: str
+    silent: np.ndarray
+
+
+def judge(eeg: np.ndarray) -> Judgement:
+    """`eeg_doubt`, and in which seconds there is no signal."""
     found = _measure(eeg)
-    seconds = len(eeg) / EEG_RATE
+    return Judgement(_doubt_of(found, len(eeg) / EEG_RATE), found.silent)
+
+
+def _doubt_of(found: _Measured, seconds: float) -> str:
     least = min(LEAST_SECONDS, LEAST_SHARE * seconds)
     if found.missing == 1:
         return "no signal: every sample is missing"
@@ -104,8 +125,6 @@ def spectrogram_doubt(rows: np.ndarray) -> str:
         return f"power of {least:.2g} µV²/Hz, expected none below 0"
     if (most := float(known.max())) > LARGEST_POWER:
         return f"power of {most:.2g} µV²/Hz, expected at most {LARGEST_POWER:.0e} (beyond any amplifier)"
-    if most == least:
-        return f"no signal: every value is {most:.3g} µV²/Hz"
     low, high = np.quantile(known, [0.05, 0.95])
     if high <= POWERS[0] or low >= POWERS[1]:
         found, side = (high, "below") if high <= POWERS[0] else (low, "above")
@@ -151,7 +170,8 @@ class _Measured:
 
     Attributes:
         missing: share of NaN among the samples of the chains' electrodes.
-        live: seconds in which at least one pair is not flat.
+        silent: (n_seconds,) whether all pairs are flat or missing.
+        live: seconds in which one is not.
         amplitude: median over the pairs of their amplitude, NaN where all are flat.
         low: their lower quartile.
         high: their upper quartile.
@@ -161,6 +181,7 @@ class _Measured:
     """
 
     missing: float
+    silent: np.ndarray
     live: float
     amplitude: float
     low: float
@@ -176,7 +197,7 @@ def _measure(eeg: np.ndarray) -> _Measured:
     chained = eeg[:, _CHAINED]
     missing = float(np.isnan(chained).mean()) if chained.size else 1.0
     if missing == 1:
-        return _Measured(missing, 0.0, np.nan, np.nan, np.nan, 0.0, "", 0.0)
+        return _Measured(missing, np.ones(len(eeg) // EEG_RATE, bool), 0.0, np.nan, np.nan, np.nan, 0.0, "", 0.0)
     ranges = np.concatenate([_ranges(eeg[begin : begin + _BLOCK]) for begin in range(0, len(eeg), _BLOCK)], axis=1)
     flat = np.isnan(ranges)
     of_pair = np.array([np.median(row[~hole]) for row, hole in zip(ranges, flat, strict=True) if not hole.all()])
@@ -185,6 +206,7 @@ def _measure(eeg: np.ndarray) -> _Measured:
     sample, electrode = divmod(int(np.nanargmax(scalp)), len(_SCALP))
     return _Measured(
         missing=missing,
+        silent=flat.all(axis=0),
         live=float((~flat).any(axis=0).sum()) * min(1.0, len(eeg) / EEG_RATE),
         amplitude=float(amplitude),
         low=float(low),

@@ -13,6 +13,7 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_STEP, SPECTROG
 from hbaclib.dataset.competition import Competition
 from hbaclib.errors import DataFileError, HbacError
 from hbaclib.recordings.parquet import load_eeg, load_spectrogram
+from hbaclib.signal.plausibility import eeg_doubt, judge, spectrogram_doubt
 from hbaclib.signal.quality import recording_quality
 from hbaclib.stages.blocks import Block, run_blocks, spans
 
@@ -21,12 +22,21 @@ _PER_BLOCK = 32
 
 @dataclass(frozen=True)
 class Recording:
-    """One file that the tables need: its relative path, kind (``eeg`` or ``spectrogram``), id and fewest rows."""
+    """One file that the tables need.
+
+    Attributes:
+        file: its relative path.
+        kind: ``eeg`` or ``spectrogram``.
+        id: its number.
+        rows: fewest rows.
+        starts: first rows of the windows that the tables name.
+    """
 
     file: str
     kind: str
     id: int
     rows: int
+    starts: tuple[int, ...] = (0,)
 
 
 def needed_recordings(competition: Competition, *, spectrograms: bool = True, test: bool = False) -> list[Recording]:
@@ -41,14 +51,19 @@ def needed_recordings(competition: Competition, *, spectrograms: bool = True, te
 
     def add(kind: str, split: str, first_rows: pd.Series, window: int) -> None:
         path_of = competition.eeg_path if kind == "eeg" else competition.spectrogram_path
-        for name, row in zip(first_rows.index.tolist(), first_rows, strict=True):
+        windows: dict[int, set[int]] = {}
+        for name, row in zip(first_rows.index.tolist(), first_rows.tolist(), strict=True):
+            windows.setdefault(name, set()).add(int(row))
+        for name, rows in windows.items():
+            starts = tuple(sorted(rows))
             path = path_of(name, split).relative_to(competition.root)
-            files.append(Recording(path.as_posix(), kind, name, int(row) + window))
+            files.append(Recording(path.as_posix(), kind, name, starts[-1] + window, starts))
 
-    add("eeg", "train", train.groupby("eeg_id")["eeg_label_offset_seconds"].max() * EEG_RATE, EEG_WINDOW)
+    offsets = train.set_index("eeg_id")["eeg_label_offset_seconds"].sort_index()
+    add("eeg", "train", offsets * EEG_RATE, EEG_WINDOW)
     if spectrograms and competition.has_spectrograms():
-        rows = train.groupby("spectrogram_id")["spectrogram_label_offset_seconds"].max() // SPECTROGRAM_STEP
-        add("spectrogram", "train", rows, SPECTROGRAM_WINDOW)
+        offsets = train.set_index("spectrogram_id")["spectrogram_label_offset_seconds"].sort_index()
+        add("spectrogram", "train", offsets // SPECTROGRAM_STEP, SPECTROGRAM_WINDOW)
     if test and competition.test is not None:
         add("eeg", "test", pd.Series(0, competition.test["eeg_id"]), EEG_WINDOW)
         if spectrograms and competition.has_spectrograms("test"):
@@ -87,8 +102,9 @@ def examine(
         key: digest of the recordings, which the notes belong to.
 
     Returns:
-        Per file, in the same order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty, else ``rows``,
-        ``note`` (columns that were reordered) and, for EEGs, ``quality``.
+        Per file, in the same order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty or makes no sense (see
+        `hbaclib.signal.plausibility`), else ``rows``, ``note`` (columns that were reordered) and, for EEGs, ``quality``
+        and ``windows``, a note on those of its windows that make no sense.
     """
     root, size = competition.root, len(recordings)
     blocks = [Block(begin, end, (root, recordings[begin:end])) for begin, end in spans(size, _PER_BLOCK)]
@@ -100,6 +116,17 @@ def faults_table(examined: list[dict[str, Any]]) -> pd.DataFrame:
     """The faulty ones of examined files."""
     rows = [(row["file"], row["problem"]) for row in examined if "problem" in row]
     return pd.DataFrame(rows, columns=["file", "problem"], dtype="str")
+
+
+def notes_table(examined: list[dict[str, Any]]) -> pd.DataFrame:
+    """What is to be said of examined files that are not faulty: ``file``, ``note``."""
+    rows = [
+        (row["file"], row[kind].partition(f"{Path(row['file']).name}: ")[2] or row[kind])
+        for row in examined
+        for kind in ("note", "windows")
+        if row.get(kind)
+    ]
+    return pd.DataFrame(rows, columns=["file", "note"], dtype="str")
 
 
 def _examine_block(work: tuple[Path, list[Recording]]) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
@@ -116,6 +143,30 @@ def _examine_file(root: Path, recording: Recording) -> dict[str, Any]:
             raise DataFileError(f"{path}: {len(values)} rows; the offsets in the table need {recording.rows}")
     except HbacError as error:
         return row | {"problem": str(error).removeprefix(f"{path}: ")}
-    if recording.kind == "eeg":
-        row["quality"] = {name: float(value) for name, value in recording_quality(values).items()}
-    return row | {"rows": len(values), "note": note}
+    if recording.kind == "spectrogram":
+        doubt = spectrogram_doubt(values)
+        return row | ({"problem": doubt} if doubt else {"rows": len(values), "note": note})
+    verdict = judge(values)
+    if verdict.doubt:
+        return row | {"problem": verdict.doubt}
+    row["quality"] = {name: float(value) for name, value in recording_quality(values).items()}
+    return row | {
+        "rows": len(values),
+        "note": note,
+        "windows": _windows_note(path, values, verdict.silent, recording.starts),
+    }
+
+
+def _windows_note(path: Path, eeg: np.ndarray, silent: np.ndarray, starts: tuple[int, ...]) -> str | None:
+    """Which windows make no sense though their recording does."""
+    doubts = {}
+    for start in starts:
+        # Only silence can be of a window alone: the rest holds for the whole recording, or is an artefact.
+        if silent[start // EEG_RATE : (start + EEG_WINDOW) // EEG_RATE].any():
+            doubts[start] = eeg_doubt(eeg[start : start + EEG_WINDOW])
+    found = [(start, doubt) for start, doubt in doubts.items() if doubt]
+    if not found:
+        return None
+    start, doubt = found[0]
+    first = f"the first at second {start / EEG_RATE:g}: {doubt}"
+    return f"{path}: {len(found)} of {len(starts)} windows make no sense, {first}"

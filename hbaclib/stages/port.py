@@ -49,7 +49,8 @@ def port_data(
         spectrograms: ``files`` reads them; ``from_eeg`` computes them from the EEG, as is always done where the data
             set has none.
         on_bad_file: ``error`` raises after all files were checked; ``skip`` leaves out the samples that need a faulty
-            file. Either way ``faults.parquet`` lists them.
+            file. Faulty is also what makes no sense, a recording in volts or without a signal. Either way
+            ``faults.parquet`` lists them.
         n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
 
     Returns:
@@ -179,9 +180,10 @@ def _without(train: pd.DataFrame, examined: list[dict[str, Any]]) -> pd.DataFram
 
 
 def _warn_of_notes(examined: list[dict[str, Any]]) -> None:
-    notes = [row["note"] for row in examined if row.get("note")]
-    if notes:
-        warnings.warn(f"{notes[0]} ({len(notes)} such files in all)", stacklevel=3)
+    for kind in ("note", "windows"):
+        notes = [row[kind] for row in examined if row.get(kind)]
+        if notes:
+            warnings.warn(f"{notes[0]} ({len(notes)} such files in all)", stacklevel=3)
 
 
 def _list_faults(source: Path, faults: pd.DataFrame, ending: str = "") -> str:
