@@ -12,7 +12,7 @@ import getpass
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hbaclib.errors import ConfigError, PlatformError
@@ -113,6 +113,18 @@ def listed(folder: str | Path, ending: str) -> tuple[list[Path], list[str]]:
         else:
             notes.append(f"{name}: {kind}")
     return files, notes
+
+
+def no_files(folder: str, names: Iterable[str]) -> set[str]:
+    """Those names in a folder that are no part of it: companion files of macOS, and what is neither file nor folder.
+
+    Args:
+        folder: the folder.
+        names: what it holds; as `shutil.copytree` asks its ``ignore``.
+    """
+    return {
+        name for name in names if name.startswith("._") or kind_of(os.path.join(folder, name)) not in (FILE, FOLDER)
+    }
 
 
 def _entries(folder: str | Path, ending: str) -> Iterator[tuple[str, str]]:

@@ -192,20 +192,20 @@ def find_input(kind: str, name: str | Path) -> Path:
         name: path of a folder, or a slug with or without its owner.
 
     Raises:
-        PlatformError: there is neither; lists what is mounted.
+        PlatformError: there is neither (lists what is mounted), or the path is something else than a folder.
     """
     folder = expanded(name)
-    if folder.is_dir():
-        return folder.resolve()
+    lies_there = kind_of(folder)
+    if lies_there == FOLDER:
+        return whole_path(folder)
+    if lies_there != NOTHING:
+        raise PlatformError(f"{name}: is {lies_there}; expected a folder")
     found = None if folder.is_absolute() or ".." in folder.parts else find_mount(kind, folder.as_posix())
     if found:
         return found
     hint = ""
     if input_root().is_dir():
         hint = f", and no such input is mounted; below {input_root()} there are: {list_some(mounted(), 20) or 'none'}"
-    kind = kind_of(folder)
-    if kind not in (NOTHING, FOLDER):
-        raise PlatformError(f"{name}: is {kind}; expected a folder")
     raise PlatformError(f"{name}: no such folder{hint}")
 
 

@@ -6,7 +6,9 @@ A test that fails here names the private name that a new version has changed, an
 from __future__ import annotations
 
 import ast
+import os
 import random
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -57,6 +59,18 @@ def test_layers_are_seeded_from_the_generator_that_is_named() -> None:
         assert random.random() == random.Random(1).random()  # the global generator is not drawn from
         random.seed(2)
         np.testing.assert_array_equal(kernel(), first)
+
+
+def test_keras_reads_its_settings_where_they_are_looked_for(tmp_path: Path) -> None:
+    code = (
+        "from hbaclib.compat.keras_settings import settings_file\npath = str(settings_file())\n"
+        "from keras.src.backend import config\nprint(path == config._config_path)"
+    )
+    with leaning_on("keras", "keras.src.backend.config._config_path", "keras.json of another place is not refused"):
+        for variables in ({"KERAS_HOME": str(tmp_path)}, {"HOME": str(tmp_path)}):
+            environment = {**{k: v for k, v in os.environ.items() if k != "KERAS_HOME"}, **variables}
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+            assert done.stdout == "True\n", done.stderr
 
 
 def test_flat_layers_are_those_of_nested_models_too() -> None:

@@ -198,3 +198,15 @@ def test_memory_of_the_host_or_of_its_container(tmp_path: Path, monkeypatch: pyt
     assert platform.available_memory(groups) == 1000 * 1024
     (groups / "memory.max").write_text("500000\n")
     assert platform.available_memory(groups) == 101_000
+
+
+def test_gpus_of_a_driver_whose_program_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    devices, driver = tmp_path / "dev", tmp_path / "gpus"
+    devices.mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "null"):
+        (devices / name).touch()
+    assert platform.accelerators(devices, driver) == []  # the devices of nothing
+    driver.mkdir()
+    assert len(platform.accelerators(devices, driver)) == 2
+    assert platform.accelerators(tmp_path / "nothing", driver) == []  # a container that was given none

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-BUILD = click.Path(exists=True, file_okay=False, path_type=Path)
+from hbaclib.cli.paths import NamedPath
+from hbaclib.errors import printable
+
+FOLDER = NamedPath(file_okay=False)
+BUILD = NamedPath(exists=True, file_okay=False)
 POLL = click.option(
     "--poll", type=click.FloatRange(min=5), default=60.0, show_default=True, help="Seconds between two looks."
 )
@@ -55,7 +58,7 @@ def build(suite: str, out: Path, dataset: str | None, source: Path | None, check
     if check:
         validate(out)
         click.echo("checked: Kaggle's client accepts all of it")
-    click.echo(f"built in {out}; next: hbac kaggle push {out}")
+    click.echo(printable(f"built in {out}; next: hbac kaggle push {out}"))
 
 
 @kaggle.command()
@@ -66,7 +69,7 @@ def push(folder: Path, poll: float) -> None:
     from hbaclib.kaggle.push import push as send
 
     send(folder, poll=poll)
-    click.echo(f"all complete; next: hbac kaggle output {folder} --to FOLDER, hbac kaggle submit {folder}")
+    click.echo(printable(f"all complete; next: hbac kaggle output {folder} --to FOLDER, hbac kaggle submit {folder}"))
 
 
 @kaggle.command()

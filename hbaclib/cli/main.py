@@ -13,6 +13,7 @@ from hbaclib.cli.check import check
 from hbaclib.cli.kaggle import kaggle
 from hbaclib.cli.messages import give_up_output, plain_streams, sentence, tell
 from hbaclib.cli.modules import MODULES, import_modules
+from hbaclib.cli.paths import NamedPath
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
@@ -75,7 +76,7 @@ def _pairs(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
     return pairs
 
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = NamedPath(file_okay=False)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -96,7 +97,7 @@ def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | No
 
     with messages_aside():
         made = make_synthetic_dataset(folder, n_patients=patients, seed=seed, n_test=test_rows, n_jobs=jobs)
-    click.echo(made)
+    click.echo(printable(made))
 
 
 @main.command()

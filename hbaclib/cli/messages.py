@@ -107,8 +107,7 @@ def plain_streams() -> Iterator[None]:
     form, log, handler = warnings.formatwarning, logging.getLogger("hbaclib"), _Telling(logging.WARNING)
     # Their form alone: who records warnings still gets them.
     warnings.formatwarning = lambda message, *rest, **named: f"hbac: {printable(message)}\n"
-    if not log.handlers and not logging.getLogger().handlers:
-        log.addHandler(handler)
+    log.addHandler(handler)
     try:
         yield
     finally:

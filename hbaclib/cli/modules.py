@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 
@@ -21,6 +22,7 @@ def import_modules(modules: Iterable[str]) -> None:
 
     # Before TensorFlow starts, which the modules may start: its own messages would hide ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # what it says in Python
     for module in modules:
         import_user_module(module)
         names = dict.fromkeys([*named_modules(), whole_name(module)])

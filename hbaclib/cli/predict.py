@@ -17,6 +17,7 @@ from hbaclib.cli.form import form_options
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
+from hbaclib.cli.paths import NamedPath
 from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import DataError, HbacError, printable
@@ -45,9 +46,9 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
 
 
 @click.command()
-@click.argument("artefacts", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None,
+@click.argument("artefacts", type=NamedPath())
+@click.argument("inputs", nargs=-1, required=True, type=NamedPath(), metavar="INPUT...")
+@click.option("--out", type=NamedPath(dir_okay=False), default=None,
               help="CSV file to write; standard output without it.")  # fmt: skip
 @click.option("--window", default="centre", show_default=True, callback=_window, metavar="centre|START|sliding",
               help="Which 50 s: the middle, from second START on, or one after the other.")  # fmt: skip

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hbaclib.cli.modules import MODULES, import_modules
+from hbaclib.cli.paths import NamedPath
+from hbaclib.errors import printable
 
 if TYPE_CHECKING:
     from hbaclib.search.tune import Search
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = NamedPath(file_okay=False)
 
 
 def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -28,7 +30,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> t
 @click.option("--key", "keys", multiple=True, metavar="KEY=VALUES",
               help="What a recipe key may take: batch=16,32, dropout=0..0.5, stages.0.peak=log:1e-4..3e-3; one value "
               "fixes it. May be repeated.")  # fmt: skip
-@click.option("--space", type=click.Path(dir_okay=False, path_type=Path), default=None,
+@click.option("--space", type=NamedPath(dir_okay=False), default=None,
               help="The same as a TOML file: lists of values, or ranges as text.")  # fmt: skip
 @click.option("--method", type=click.Choice(["grid", "tpe"]), default=None,
               help="Every combination, or guided draws; grid where there is no range.")  # fmt: skip
@@ -88,4 +90,4 @@ def _show(found: Search) -> None:
     click.echo(found.nested.to_string(index=False, float_format="{:.4f}".format, na_rep="-"))
     click.echo(f"\nthe best trial on the rows that chose it (flatters): {found.score:.4f}")
     click.echo(f"nested, each fold judged by what the others chose:   {found.nested_score:.4f}")
-    click.echo(f"best recipe: {found.folder / 'best.toml'}; trained in {found.trained}")
+    click.echo(printable(f"best recipe: {found.folder / 'best.toml'}; trained in {found.trained}"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hbaclib.artefacts import digest_folder, verify, write_json
 from hbaclib.errors import ConfigError, list_some
-from hbaclib.files import listed
+from hbaclib.files import listed, no_files
 from hbaclib.kaggle.plan import PlannedDataset
 from hbaclib.kaggle.wheels import wheel_folder
 from hbaclib.platform import SYNTHETIC
@@ -90,9 +90,9 @@ def arrays_dataset(folder: Path, source: Path, user: str) -> PlannedDataset:
     folder.mkdir(parents=True)
     for name in ARRAY_STAGES:
         verify(source / name)
-        shutil.copytree(source / name, folder / name, copy_function=_link)
+        shutil.copytree(source / name, folder / name, copy_function=_link, ignore=no_files)
     if (source / SYNTHETIC).is_dir():
-        shutil.copytree(source / SYNTHETIC, folder / SYNTHETIC, copy_function=_link)
+        shutil.copytree(source / SYNTHETIC, folder / SYNTHETIC, copy_function=_link, ignore=no_files)
     return _dataset(folder, user)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from hbaclib.artefacts import MANIFEST, read_manifest, verify
-from hbaclib.errors import ArtefactError, ConfigError, PlatformError
+from hbaclib.errors import ArtefactError, ConfigError, PlatformError, printable
 from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
@@ -47,7 +47,7 @@ def status(folder: str | Path) -> bool:
     width = max(len(ref) for ref, *_ in rows)
     for ref, version, state, message in rows:
         told = f"version {version}" if version else "-"
-        click.echo(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip())
+        click.echo(printable(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip()))
     return not any(state in ("failed", "deleted", *pushing.FAILED) for _, _, state, _ in rows)
 
 
@@ -116,7 +116,7 @@ def output(folder: str | Path, to: str | Path, stages: Iterable[str] = ()) -> No
     if trained_folders(to):
         truth = to / TRUTH
         page = write_report(to, truth=truth if truth.is_file() else None, title=f"Suite {plan.suite}, on Kaggle")
-        click.echo(f"report: {page}")
+        click.echo(printable(f"report: {page}"))
 
 
 def _same(kaggle: Kaggle, kernel: PlannedKernel, to: Path) -> bool:

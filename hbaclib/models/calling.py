@@ -17,25 +17,29 @@ def as_input(parts: Any) -> Any:
     return wide[0] if len(wide) == 1 else wide
 
 
-class _Inference:
-    """A network's prediction as a function. Each is an object of its own, which `tf.function` counts calls by.
+class Own:
+    """A function as an object of its own, by which `tf.function` counts how often it is traced.
 
-    Functions that share their code count as one: of an ensemble's networks, each traced once, TensorFlow would say that
-    one function is traced over and over.
+    Functions that share their code count as one: of many networks, each traced once, TensorFlow would say that one
+    function is traced over and over.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
 
     def __call__(self, *parts: Any) -> Any:
-        return self.model(as_input(parts), training=False)
+        """Call the function."""
+        return self.function(*parts)
 
 
 def inference(model: Any) -> Callable[..., Any]:
     """What the network predicts from a batch's inputs, as one graph."""
     import tensorflow as tf
 
-    return tf.function(_Inference(model), jit_compile=False)
+    def predict(*parts: Any) -> Any:
+        return model(as_input(parts), training=False)
+
+    return tf.function(Own(predict), jit_compile=False)
 
 
 def note_on_gpus() -> str:

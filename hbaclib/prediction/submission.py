@@ -18,7 +18,7 @@ from tqdm import tqdm
 from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, stage_lock, write_manifest, write_table
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.digests import STORE, data_digest
-from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some
+from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, list_some, printable
 from hbaclib.evaluation.metric import apply_floor, share_faults
 from hbaclib.platform import peak_megabytes
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
@@ -168,7 +168,7 @@ def make_submission(
     with atomic_path(out_path) as partial:
         table.to_csv(partial, index=False)
     for eeg_id, message in log:
-        tqdm.write(f"{eeg_id}: {message}" if eeg_id >= 0 else message, file=sys.stderr)
+        tqdm.write(printable(f"{eeg_id}: {message}" if eeg_id >= 0 else message), file=sys.stderr)
     return Submission(
         table=table,
         log=pd.DataFrame(log, columns=["eeg_id", "message"]),

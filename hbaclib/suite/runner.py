@@ -17,7 +17,7 @@ import click
 
 from hbaclib.artefacts import digest_file, digest_json, finished_stages, is_current, write_json, write_manifest
 from hbaclib.digests import STORE, data_digest
-from hbaclib.errors import list_some
+from hbaclib.errors import list_some, printable
 from hbaclib.files import whole_path
 from hbaclib.locks import hold
 from hbaclib.platform import SYNTHETIC, find_data
@@ -89,7 +89,7 @@ def run_suite(
         click.echo(f"{computed} of {len(suite.stages)} stages computed in {time.monotonic() - started:.0f} s")
         for title, file in (("submission: ", "submission.csv"), ("report:     ", "report.html")):
             if (folder / file).is_file():
-                click.echo(f"{title}{folder / file}")
+                click.echo(printable(f"{title}{folder / file}"))
     return folder
 
 
@@ -147,14 +147,14 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
         computed += 1
         click.echo(f" done in {time.monotonic() - begin:.1f} s")
         if aside:
-            click.echo(f"    {list_some(aside)}: trained with other parameters; now in {folder / EARLIER}")
+            click.echo(printable(f"    {list_some(aside)}: trained with other parameters; now in {folder / EARLIER}"))
     return computed
 
 
 def _check(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> None:
     note = check_prerequisites(suite, values, folder, source, cpu=cpu)
     if note:
-        click.echo(f"hbac: {note}; the CPU is used", err=True)
+        click.echo(printable(f"hbac: {note}; the CPU is used"), err=True)
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 

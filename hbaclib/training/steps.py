@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from hbaclib.models.calling import as_input
+from hbaclib.models.calling import Own, as_input
 from hbaclib.training.devices import current_precision
 from hbaclib.training.losses import kl_loss
 from hbaclib.training.recipe import Recipe
@@ -54,7 +54,7 @@ def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
     def look(*parts: Any) -> Any:
         return model(as_input(parts), training=True)
 
-    return tf.function(replicas.whole(look), jit_compile=False)
+    return tf.function(Own(replicas.whole(look)), jit_compile=False)
 
 
 def uses_xla(strategy: tf.distribute.Strategy) -> bool:
@@ -76,14 +76,14 @@ def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., An
     Returns:
         The compiled function.
     """
-    plain = tf.function(function, jit_compile=False)
+    plain = tf.function(Own(function), jit_compile=False)
     if not xla:
         return plain
     chosen: list[Callable[..., Any]] = []
 
     def step(*tensors: Any) -> Any:
         if not chosen:
-            fused = tf.function(function, jit_compile=True)
+            fused = tf.function(Own(function), jit_compile=True)
             try:
                 # XLA writes the variables when all else is done: a step that fails has changed nothing.
                 result = fused(*tensors)
