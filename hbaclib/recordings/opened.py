@@ -174,8 +174,9 @@ class OpenedRecording:
     def _advance(self) -> tuple[int, np.ndarray]:
         """Decode the next batch: its first sample, and (20, n) float32."""
         with parquet_errors(self.path, f"{self.n_samples} rows"):
-            batch = next(self._batches, None)
-            if batch is None or not batch.num_rows:
+            # An empty row group may give an empty batch.
+            batch = next((batch for batch in self._batches if batch.num_rows), None)
+            if batch is None:
                 raise DataFileError(f"{self.path}: ends after {self._next} rows; its footer says {self.n_samples}")
             values = np.empty((len(EEG_COLUMNS), batch.num_rows), np.float32)
             values[[EEG_COLUMNS.index(name) for name in self.missing]] = np.nan
@@ -205,6 +206,8 @@ class OpenedRecording:
         return "; ".join(filter(None, said))
 
     def _check_length(self) -> None:
+        if self.n_samples != self._begins[-1] or (np.diff(self._begins) < 0).any():
+            raise DataFileError(f"{self.path}: not a whole Parquet file (its footer contradicts itself on the rows)")
         if not self.n_samples:
             raise DataFileError(f"{self.path}: no rows; expected at least one")
         days = self.seconds / 86_400
@@ -227,6 +230,8 @@ class OpenedRecording:
     def _check_pages(self, found: Electrodes) -> None:
         """Refuse a file whose columns each are one huge page: a page is decoded as a whole."""
         footer, needed = self._file.metadata, 0
+        if 8 * self.n_samples * len(found.sources) <= _SMALL:
+            return
         for k in range(footer.num_row_groups):
             chunks = [footer.row_group(k).column(i) for i in range(footer.num_columns)]
             whole = [chunk for chunk in chunks if chunk.path_in_schema in found.sources.values()]
