@@ -16,6 +16,7 @@ from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.paths import NamedPath
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
+from hbaclib.errors import printable
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
 
 
