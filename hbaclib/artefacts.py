@@ -216,19 +216,6 @@ def check_kind(folder: str | Path, *kinds: str) -> Manifest:
     return manifest
 
 
-def check_kind_kept(folder: str | Path, *kinds: str) -> None:
-    """Refuse a folder that holds a finished stage of another kind than the one that is about to be written there.
-
-    Raises:
-        ArtefactError: it does.
-    """
-    manifest = manifest_of(folder)
-    if manifest and manifest.stage not in kinds:
-        raise ArtefactError(
-            f"{folder}: holds stage {manifest.stage!r}, which {kinds[0]!r} would replace; name another folder"
-        )
-
-
 def finished_stages(root: str | Path) -> dict[Path, Manifest]:
     """Folders of the finished stages in a run's output folder, sorted by name, with their manifests.
 

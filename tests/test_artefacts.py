@@ -13,7 +13,6 @@ from hbaclib.artefacts import (
     MANIFEST,
     atomic_path,
     changed_outputs,
-    check_kind_kept,
     digest_file,
     digest_json,
     finished_stages,
@@ -171,15 +170,6 @@ def test_numbers_that_json_has_not_are_kept_as_text(stage: Path) -> None:
     write_manifest(stage, "stage", **made, outputs=[], facts={"megabytes": float("nan")})
     assert read_manifest(stage).facts == {"megabytes": "NaN"}
     assert is_current(stage, **made) and not is_current(stage, inputs={}, parameters={"hours": 8.0})
-
-
-def test_a_stage_is_not_written_over_another_kind(stage: Path) -> None:
-    check_kind_kept(stage / "new", "train")
-    check_kind_kept(stage, "other", "stage")
-    with pytest.raises(ArtefactError, match="holds stage 'stage', which 'train' would replace; name another folder"):
-        check_kind_kept(stage, "train", "other")
-    (stage / MANIFEST).write_text("{")
-    check_kind_kept(stage, "train")
 
 
 def test_manifests_that_cannot_be_used_are_passed_over_and_told(stage: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import atomic_path, check_kind_kept, read_manifest, write_manifest
+from hbaclib.artefacts import atomic_path, read_manifest, write_manifest
 from hbaclib.ensemble.fit import EnsembleFit
 from hbaclib.errors import ConfigError
 from hbaclib.evaluation.oof import load_oof
@@ -65,7 +65,6 @@ def store_comparison(
     if not folders:
         raise ConfigError("no trained networks to compare")
     fits, folder = dict(ensembles or {}), Path(folder).resolve()
-    check_kind_kept(folder, COMPARISON)
     oof = load_oof([Path(member) for member in folders])
     shares = dict(zip(oof.names, oof.predictions, strict=True)) | {name: fit.oof for name, fit in fits.items()}
     table = compare_predictions(shares, oof.targets, oof.n_votes, oof.patients)

@@ -15,7 +15,6 @@ import pandas as pd
 from hbaclib.artefacts import (
     MANIFEST,
     check_kind,
-    check_kind_kept,
     is_current,
     read_manifest,
     write_json,
@@ -150,7 +149,6 @@ def ensemble_stage(
             "parameters": {"weights": dict(weights) if weights else None},
             "code": code_digest(__name__),
         }
-        check_kind_kept(folder, ENSEMBLE)
         if is_current(folder, **made_from):
             return folder
         oof = load_oof(places)

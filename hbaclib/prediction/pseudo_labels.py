@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import check_kind_kept, is_current, write_manifest, write_table
+from hbaclib.artefacts import is_current, write_manifest, write_table
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
 from hbaclib.errors import ConfigError, DataError, list_some
 from hbaclib.inputs.store import InputArrays
-from hbaclib.outputs import stage_folder
+from hbaclib.outputs import refuse_foreign_folder, stage_folder
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.source import code_digest
 from hbaclib.stages.names import PSEUDO_LABELS
@@ -57,7 +57,7 @@ def make_pseudo_labels(
     unseen = {fold: [member.audit(fold, samples, inputs.folds) for member in trained] for fold in numbers}
     needed = {"arrays": inputs.digest} | {f"member {k}": member.manifest.digest for k, member in enumerate(trained)}
     made_from: dict[str, Any] = {"inputs": needed, "parameters": {"up_to": up_to}, "code": code_digest(__name__)}
-    check_kind_kept(folder, PSEUDO_LABELS)
+    refuse_foreign_folder(folder, [PSEUDO_LABELS])
     if is_current(folder, **made_from):
         return folder
     fold_of = samples["patient_id"].map(inputs.folds).to_numpy()

@@ -18,7 +18,6 @@ import pandas as pd
 
 from hbaclib.artefacts import (
     MANIFEST,
-    check_kind_kept,
     digest_bytes,
     digest_file,
     digest_folder,
@@ -37,7 +36,7 @@ from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.inputs.store import InputArrays
 from hbaclib.outputs import stage_folder
 from hbaclib.source import callable_digest, code_digest
-from hbaclib.stages.names import FIRST_ROUND, TRAINED
+from hbaclib.stages.names import TRAINED
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.history import HISTORY, read_history
@@ -109,7 +108,6 @@ def train(
         needed["pseudo_labels"] = read_manifest(labels).digest
     if weights := recipe.find_weights():
         needed["weights"] = digest_file(weights) if weights.is_file() else digest_folder(weights)
-    check_kind_kept(folder, TRAINED, FIRST_ROUND)
     current = is_current(folder, inputs=needed, parameters={"recipe": recipe.to_dict()}, code=code_digest(__name__))
     if current and set(chosen) <= set(read_manifest(folder).facts["folds"]):
         return folder

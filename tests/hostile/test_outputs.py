@@ -254,7 +254,7 @@ CASES = [
          lambda f: ((data := stock.data(f)), lambda: port_data(data, data))[1], 1, ("lies inside the input",)),
     Case("training over another stage", 9,
          lambda f: (stage_at("T", "01_port_data")(f), lambda: train(tiny_recipe(), TinyArrays(), f / "T"))[1], 1,
-         ("T: holds stage '01_port_data'",)),
+         ("T: holds a stage '01_port_data'",)),
     Case("training over a user's folder", 9,
          lambda f: (given(f, {"T/fold-0.csv": "keep"}), lambda: train(tiny_recipe(), TinyArrays(), f / "T"))[1], 1,
          ("T: holds files that hbac did not write",)),
