@@ -175,7 +175,10 @@ def read_manifest(folder: str | Path) -> Manifest:
     mend = "run the stage again"
     if not path.parent.is_dir():
         found = "is a file" if path.parent.exists() else "no such folder"
-        raise ArtefactError(f"{folder}: {found}; expected the folder of a finished stage ({MANIFEST})")
+        raise ArtefactError(
+            f"{folder}: {found}; expected the folder of a finished stage, with a {MANIFEST}; {path.parent.name} "
+            "has not finished"
+        )
     missing = f"missing; the stage that writes {Path(folder).name} has not finished"
     manifest = read_json(path, Manifest, "manifest", mend, missing=missing, schema=SCHEMA)
     for name in manifest.outputs:
