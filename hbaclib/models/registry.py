@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hbaclib.compat.keras import flat_layers
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, unknown_name
+from hbaclib.models.fused_norm import fuse_batch_norm
 from hbaclib.models.user_modules import import_all
 
 if TYPE_CHECKING:
@@ -282,7 +283,9 @@ def build_model(
         vector = keras.layers.Dropout(dropout, name="head_dropout")(vector)
     # The head stays in float32 whatever the policy: a float16 softmax loses the small probabilities.
     shares = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")(vector)
-    return keras.Model([first, *signal] if signal else first, shares, name=name)
+    network = keras.Model([first, *signal] if signal else first, shares, name=name)
+    fuse_batch_norm(network)
+    return network
 
 
 def batch_norm_layers(model: Any) -> list[Any]:
