@@ -17,7 +17,7 @@ from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import AUGMENTATIONS, MIXING, augment_parts
 from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.spec import InputSpec
-from hbaclib.inputs.store import InputArrays
+from hbaclib.inputs.store import InputArrays, kind_of
 from hbaclib.signal.images import tile_layout
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def epoch_order(rows: np.ndarray, steps: int, batch: int, key: tuple[int, ...]) 
 
 def image_kind(spec: InputSpec) -> str:
     """Which array of `InputArrays.gather` holds the recipe's images; empty for a network without images."""
-    return "starter" if spec.layout == "starter" else "" if spec.inputs == "raw" else spec.inputs
+    if spec.layout == "starter" or spec.inputs == "raw":
+        return "starter" if spec.layout == "starter" else ""
+    return kind_of(spec.inputs, spec.image)
 
 
 def signal_kind(spec: InputSpec) -> str:

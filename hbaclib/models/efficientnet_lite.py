@@ -8,7 +8,7 @@ from __future__ import annotations
 import string
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,12 +51,12 @@ def lite_features(
 
     layers = keras.layers
 
-    def convolution(name: str, x: object, count: int, side: int = 1, stride: int = 1) -> object:
+    def convolution(name: str, x: Any, count: int, side: int = 1, stride: int = 1) -> Any:
         return layers.Conv2D(
             count, side, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}conv"
         )(x)
 
-    def norm(name: str, x: object, active: bool = True) -> object:
+    def norm(name: str, x: Any, active: bool = True) -> Any:
         x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}bn")(x)
         return layers.ReLU(6.0, name=f"{name}activation")(x) if active else x
 
