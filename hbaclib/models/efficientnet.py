@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
+from hbaclib.models.heads import frequency_head, is_head
 from hbaclib.models.lite_weights import LITE, VARIANT_OF, find_lite, load_lite, published_lite
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
@@ -59,7 +60,12 @@ def quiet_import(name: str) -> Any:
 
 
 def efficientnet_features(
-    shape: tuple[int, ...], *, variant: str, drop_connect: float = 0.2, zero_residual: bool = True
+    shape: tuple[int, ...],
+    *,
+    variant: str,
+    drop_connect: float = 0.2,
+    zero_residual: bool = True,
+    keep_frequency: bool = False,
 ) -> keras.Model:
     """The convolutional part with global average pooling.
 
@@ -71,17 +77,23 @@ def efficientnet_features(
         zero_residual: start every block that has a shortcut as the shortcut alone: the scale of its last batch norm is
             0 (Goyal et al. 2017). From random weights such a network learns in hundreds of steps instead of thousands.
             Pretrained weights replace these scales.
+        keep_frequency: in place of the average, `hbaclib.models.heads.frequency_head`.
 
     Returns:
-        An uncompiled model (n, height, width, planes) -> (n, 1280 or more).
+        An uncompiled model (n, height, width, planes) -> (n, 1280 or more), or (n, 64) with ``keep_frequency``.
     """
     with warnings.catch_warnings():
         # keras_applications warns of any number of channels other than 1 and 3.
         warnings.filterwarnings("ignore", message=".*input channels.*")
         builder = getattr(quiet_import("efficientnet.tfkeras"), f"EfficientNet{variant}")
+        pooling = None if keep_frequency else "avg"
         features = builder(
-            include_top=False, weights=None, input_shape=shape, pooling="avg", drop_connect_rate=drop_connect
+            include_top=False, weights=None, input_shape=shape, pooling=pooling, drop_connect_rate=drop_connect
         )
+    if keep_frequency:
+        import keras
+
+        features = keras.Model(features.input, frequency_head(features.output), name=features.name)
     if zero_residual:
         # The last batch norm of every block whose output is added to its input.
         for name in [layer.name for layer in features.layers if layer.name.endswith("add")]:
@@ -126,7 +138,7 @@ def load_published_weights(features: keras.Model, weights: str | Path) -> None:
             for name in map(_text, root.attrs["layer_names"])
         }
     stored = {name: arrays for name, arrays in stored.items() if arrays}
-    layers = {layer.name: layer for layer in features.layers if layer.weights}
+    layers = {layer.name: layer for layer in features.layers if layer.weights and not is_head(layer)}
     if set(stored) != set(layers):
         raise _other_layers(path, features.name, set(stored), set(layers))
     for name, layer in layers.items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbaclib.errors import ConfigError
+from hbaclib.models.heads import frequency_head
 from hbaclib.models.lite_weights import HEAD, LITE, REPEATS, find_lite, load_lite, published_lite
 from hbaclib.models.registry import Published, register_model
 
@@ -33,7 +34,12 @@ def _maps(count: int, width: float) -> int:
 
 
 def lite_features(
-    shape: tuple[int, ...], *, variant: str, drop_connect: float = 0.2, zero_residual: bool = True
+    shape: tuple[int, ...],
+    *,
+    variant: str,
+    drop_connect: float = 0.2,
+    zero_residual: bool = True,
+    keep_frequency: bool = False,
 ) -> keras.Model:
     """The convolutional part with global average pooling; layers are named as in package efficientnet.
 
@@ -43,9 +49,10 @@ def lite_features(
         drop_connect: rate at which the deepest block is left out in training; shallower ones less often.
         zero_residual: start every block that has a shortcut as the shortcut alone; see
             `hbaclib.models.efficientnet.efficientnet_features`.
+        keep_frequency: in place of the average, `hbaclib.models.heads.frequency_head`.
 
     Returns:
-        An uncompiled model (n, height, width, planes) -> (n, 1280).
+        An uncompiled model (n, height, width, planes) -> (n, 1280), or (n, 64) with ``keep_frequency``.
     """
     import keras
 
@@ -81,7 +88,8 @@ def lite_features(
                 x = layers.Add(name=f"{name}add")([x, given])
             number += 1
     x = norm("top_", convolution("top_", x, HEAD))
-    features = keras.Model(image, layers.GlobalAveragePooling2D(name="avg_pool")(x), name=f"efficientnet-{variant}")
+    pooled = frequency_head(x) if keep_frequency else layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    features = keras.Model(image, pooled, name=f"efficientnet-{variant}")
     if zero_residual:
         for layer in features.layers:
             if layer.name.endswith("_add"):

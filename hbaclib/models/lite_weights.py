@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
+from hbaclib.models.heads import is_head
 from hbaclib.models.registry import Published
 from hbaclib.models.torch_file import read_state_dict
 
@@ -154,7 +155,7 @@ def load_lite(features: keras.Model, path: Path) -> None:
 
     layers = lite_layers(path)
     layers.pop("predictions", None)
-    known = {layer.name: layer for layer in features.layers if layer.weights}
+    known = {layer.name: layer for layer in features.layers if layer.weights and not is_head(layer)}
     lite = features.name not in VARIANT_OF
     if unknown := sorted(set(layers) - set(known)):
         raise ConfigError(f"{path}: not the weights of {features.name}; layers unknown here: {list_some(unknown)}")
