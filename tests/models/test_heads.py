@@ -10,10 +10,6 @@ from hbaclib.models.heads import is_head
 
 KEEP = {"keep_frequency": True}
 NETWORKS: dict[str, dict] = {"convnet_frequency": {}, "efficientnet_b0": KEEP, "efficientnet_lite0": KEEP}
-    "convnet_frequency": {},
-    "efficientnet_b0": {"keep_frequency": True},
-    "efficientnet_lite0": {"keep_frequency": True},
-}
 
 
 def features_of(network):
