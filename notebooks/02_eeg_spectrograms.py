@@ -19,6 +19,9 @@
 # Each fifty-second EEG becomes a picture of 128 frequencies x 256 times for each of the four chains of electrodes
 # (mel spectrograms), and eight bipolar signals for the raw-EEG networks. Each file is read once for both.
 #
+# Two pictures can be stored. `pair` is the field's: decibels relative to each pair's own loudest moment. `absolute` has
+# one scale for all pairs, so that it shows which side is louder; recipes say which one their network sees.
+#
 # Reads: `01_port_data/` and the EEG files. Writes: `02_eeg_spectrograms/`.
 
 # %% tags=["bootstrap"]
@@ -33,6 +36,7 @@ print(describe())
 # %% tags=["parameters"]
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
+images = ["pair", "absolute"]  # which images of the EEG are stored, as recipes ask for them (image = "...")
 
 # %%
 import importlib.util
@@ -66,9 +70,10 @@ competition = open_competition(source)
 # Recordings are handled in parallel and written block by block; a run that was killed continues with the next block.
 
 # %%
-folder = store_eeg_products(source, port, out)
-spectrograms = np.load(folder / "eeg_spectrograms.npy", mmap_mode="r")
-print(f"{folder.name}: eeg_spectrograms {spectrograms.shape} {spectrograms.dtype}, {spectrograms.nbytes / 1e6:,.0f} MB")
+folder = store_eeg_products(source, port, out, images=images)
+for file in sorted(folder.glob("*.npy")):
+    array = np.load(file, mmap_mode="r")
+    print(f"{folder.name}: {file.stem} {array.shape} {array.dtype}, {array.nbytes / 1e6:,.0f} MB")
 
 # %% [markdown]
 # ## Every class, as signal and as picture

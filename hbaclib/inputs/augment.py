@@ -19,6 +19,7 @@ import numpy as np
 from hbaclib.conventions import REGION_SWAP
 from hbaclib.errors import ConfigError
 from hbaclib.inputs import albumentations_path
+from hbaclib.inputs.loudness import LOUDNESS, chosen
 from hbaclib.signal.images import swap_left_right, swap_left_right_raw
 
 Augmentation = Callable[..., np.ndarray]
@@ -32,18 +33,13 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     return function.__kwdefaults__ or {}
 
 
-def _chosen(n: int, p: float, rng: np.random.Generator) -> np.ndarray:
-    # One draw a sample whatever p is, so that changing p does not move the other augmentations' draws.
-    return np.flatnonzero(rng.random(n) < p)
-
-
 def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
     """Exchange the hemispheres: LL with RL and LP with RP, in each half of the channels.
 
     Raises:
         DataError: the batch holds neither images of 4 or 8 planes nor 8 raw signals.
     """
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     if batch.shape[1:] == _STARTER:
         # The starter's image has the four regions one above the other, in place of channels.
         regions = batch[rows].reshape(len(rows), len(REGION_SWAP), -1, *_STARTER[1:])
@@ -55,7 +51,7 @@ def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0
 
 def time_flip(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5) -> np.ndarray:
     """Run the sample backwards in time; the hemispheres stay where they are."""
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     moments = _moments(batch)
     for row in rows:  # one sample fits a processor's cache
         moments[row] = np.flip(moments[row], axis=TIME)
@@ -105,7 +101,7 @@ def xy_masking(
 
     Source: SpecAugment (Park et al., 2019), without time warping.
     """
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     _stripes(batch, rows, rng, TIME, (0, time_masks), time_width)
     if batch.ndim == 4:
         _stripes(batch, rows, rng, FREQUENCY, (0, frequency_masks), frequency_width)
@@ -119,7 +115,7 @@ def time_masking(
 
     Source: SpecAugment (Park et al., 2019).
     """
-    _stripes(batch, _chosen(len(batch), p, rng), rng, TIME, (masks, masks), width)
+    _stripes(batch, chosen(len(batch), p, rng), rng, TIME, (masks, masks), width)
     return batch
 
 
@@ -130,7 +126,7 @@ def frequency_masking(
 
     Source: SpecAugment (Park et al., 2019).
     """
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     if batch.ndim == 4:
         _stripes(batch, rows, rng, FREQUENCY, (masks, masks), width)
     return batch
@@ -150,13 +146,13 @@ def _shift(batch: np.ndarray, rows: np.ndarray, rng: np.random.Generator, axis: 
 
 def time_shift(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5, most: int = 16) -> np.ndarray:
     """Move a sample along time by up to ``most`` steps either way; what comes in is 0."""
-    _shift(batch, _chosen(len(batch), p, rng), rng, TIME, most)
+    _shift(batch, chosen(len(batch), p, rng), rng, TIME, most)
     return batch
 
 
 def band_shift(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0.5, most: int = 4) -> np.ndarray:
     """Move an image along frequency by up to ``most`` pixels either way; what comes in is 0."""
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     if batch.ndim == 4:
         _shift(batch, rows, rng, FREQUENCY, most)
     return batch
@@ -172,7 +168,7 @@ def coarse_dropout(
 
     Source: DeVries and Taylor, Cutout (2017), in the form of albumentations' CoarseDropout.
     """
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     if batch.ndim != 4:
         return batch
     _check_holes(batch.shape[1:3], {"height": height, "width": width})
@@ -210,7 +206,7 @@ def random_cutout(
 
     Source: DeVries and Taylor, Cutout (2017), in the form of keras-cv 0.9.0.
     """
-    rows = _chosen(len(batch), p, rng)
+    rows = chosen(len(batch), p, rng)
     if batch.ndim != 4:
         return batch
     shape = np.array(batch.shape[1:3])
@@ -273,6 +269,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         time_masking,
         coarse_dropout,
         random_cutout,
+        *LOUDNESS,
     )
 }
 """Name -> function; a batch passes through the chosen ones in this order, whatever the recipe's own order is."""

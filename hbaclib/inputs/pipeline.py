@@ -15,9 +15,10 @@ import numpy as np
 
 from hbaclib.conventions import CLASSES, EEG_RATE
 from hbaclib.inputs.augment import AUGMENTATIONS, MIXING, augment_parts
+from hbaclib.inputs.loudness import LOUDNESS
 from hbaclib.inputs.signals import view_signals
 from hbaclib.inputs.spec import InputSpec
-from hbaclib.inputs.store import InputArrays
+from hbaclib.inputs.store import InputArrays, kind_of
 from hbaclib.signal.images import tile_layout
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def epoch_order(rows: np.ndarray, steps: int, batch: int, key: tuple[int, ...]) 
 
 def image_kind(spec: InputSpec) -> str:
     """Which array of `InputArrays.gather` holds the recipe's images; empty for a network without images."""
-    return "starter" if spec.layout == "starter" else "" if spec.inputs == "raw" else spec.inputs
+    if spec.layout == "starter" or spec.inputs == "raw":
+        return "starter" if spec.layout == "starter" else ""
+    return kind_of(spec.inputs, spec.image)
 
 
 def signal_kind(spec: InputSpec) -> str:
@@ -69,10 +72,12 @@ def image_type(spec: InputSpec) -> type[np.floating]:
     """The dtype in which a recipe's images travel to the device, where they become float32.
 
     Swapping, flipping, shifting and masking move numbers and change none, so stored float16 stays what it is: half the
-    bytes to copy. Blending computes, albumentations knows no float16, and the starter's image is made as it is read.
+    bytes to copy. Blending and changes of loudness compute, albumentations knows no float16, and the starter's image is
+    made as it is read.
     """
     computes = spec.layout == "starter" or spec.augment_with == "albumentations"
-    return np.float32 if computes or any(name in spec.augmentation for name in MIXING) else np.float16
+    computing = {*MIXING, *(function.__name__ for function in LOUDNESS)}
+    return np.float32 if computes or not computing.isdisjoint(spec.augmentation) else np.float16
 
 
 def gather_parts(

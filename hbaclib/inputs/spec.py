@@ -21,6 +21,7 @@ class InputSpec:
 
     layout: Literal["stem", "tiled", "starter", "raw"] = "stem"
     inputs: Literal["both", "kaggle", "eeg", "raw"] = "both"
+    image: Literal["pair", "absolute"] = "pair"
     batch: int = 32
     augmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     augment_with: Literal["batched", "albumentations"] = "batched"

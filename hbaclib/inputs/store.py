@@ -14,11 +14,14 @@ import pandas as pd
 from hbaclib.artefacts import digest_file, digest_json, read_manifest, verify
 from hbaclib.conventions import SAMPLE_COLUMNS, SPECTROGRAM_WINDOW
 from hbaclib.errors import ArtefactError, ConfigError
-from hbaclib.signal.images import starter_layout
+from hbaclib.signal.images import on_common_scale, starter_layout
 from hbaclib.stages.names import (
-    EEG_SPECTROGRAMS,
+    EEG,
+    EEG_IMAGES,
     FOLDS,
+    IMAGES,
     KAGGLE_IMAGES,
+    KAGGLE_SCALES,
     PORT,
     RAW_SIGNALS,
     SAMPLES,
@@ -27,7 +30,15 @@ from hbaclib.stages.names import (
     SPECTROGRAM_ROWS,
 )
 
-KINDS = ("both", "kaggle", "eeg", "raw", "starter", "signals_200hz")
+_ABSOLUTE = "_absolute"
+IMAGE_KINDS = {f"{half}{image}": (half, bool(image)) for image in ("", _ABSOLUTE) for half in ("both", "kaggle", "eeg")}
+"""Kind of images -> which half they are of, and whether they keep amplitudes."""
+KINDS = (*IMAGE_KINDS, "raw", "starter", "signals_200hz")
+
+
+def kind_of(half: str, image: str) -> str:
+    """Kind of the images of a half (``both``, ``kaggle``, ``eeg``) as a recipe's ``image`` asks for them."""
+    return half + _ABSOLUTE if image == "absolute" else half
 
 
 class _Memory:
@@ -78,7 +89,9 @@ class InputArrays:
         folds: fold of every patient, indexed by ``patient_id``.
         digest: digest of everything that was opened.
         kaggle: (n, 128, 256, 4) float16, memory-mapped.
-        eeg: (n, 128, 256, 4) float16, memory-mapped.
+        kaggle_scales: (n, 4, 2) float32, memory-mapped: puts the regions of ``kaggle`` on one scale.
+        eeg: (n, 128, 256, 4) float16 relative to each pair's maximum, memory-mapped; None where it is not stored.
+        eeg_absolute: (n, 128, 256, 4) float16 on one scale, memory-mapped; None where it is not stored.
         raw: (n, 2000, 8) float16, memory-mapped.
         signals_200hz: (n, 10000, 8) float16, memory-mapped, where that stage has run.
         spectrogram_rows: (all rows, 400) float16 logarithm of the power, memory-mapped.
@@ -91,8 +104,10 @@ class InputArrays:
     folds: pd.Series
     digest: str
     kaggle: np.ndarray
-    eeg: np.ndarray
+    eeg: np.ndarray | None
     raw: np.ndarray
+    kaggle_scales: np.ndarray | None = None
+    eeg_absolute: np.ndarray | None = None
     signals_200hz: np.ndarray | None = None
     spectrogram_rows: np.ndarray | None = None
     spectrogram_starts: np.ndarray | None = None
@@ -123,21 +138,28 @@ class InputArrays:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def gather(self, rows: np.ndarray, inputs: str = "both", dtype: Any = np.float32) -> np.ndarray:
+    @property
+    def image(self) -> str:
+        """Which image of the EEG is stored, as recipes name it; ``pair`` where both are."""
+        return "absolute" if self.eeg is None else "pair"
+
+    def gather(self, rows: np.ndarray, inputs: str = "", dtype: Any = np.float32) -> np.ndarray:
         """Copy the inputs of some samples into memory.
 
         Args:
             rows: (b,) row numbers, in any order.
-            inputs: ``both`` halves of the image, ``kaggle`` or ``eeg`` alone, the ``starter`` image, the ``raw``
-                signals at 40 Hz or the ``signals_200hz``.
+            inputs: ``both`` halves of the image, ``kaggle`` or ``eeg`` alone, each as it is or with ``_absolute``
+                behind it (`kind_of`); the ``starter`` image, the ``raw`` signals at 40 Hz or the ``signals_200hz``;
+                empty for both halves of the image that is stored.
             dtype: float32, or float16 as they are stored (which the starter image is not).
 
         Returns:
             (b, 128, 256, 8), (b, 128, 256, 4), (b, 400, 300, 3), (b, 2000, 8) or (b, 10000, 8) of that dtype.
 
         Raises:
-            ConfigError: there is no such kind of input.
+            ConfigError: there is no such kind of input, or it is not stored.
         """
+        inputs = inputs or kind_of("both", self.image)
         if inputs not in KINDS:
             raise ConfigError(f"inputs is {inputs!r}, expected one of {', '.join(KINDS)}")
         rows = np.asarray(rows)
@@ -145,12 +167,32 @@ class InputArrays:
             return self._starter(rows)
         if inputs == "signals_200hz" and self.signals_200hz is None:
             raise ConfigError("the signals at 200 Hz are not stored; run `store_signals_200hz` and open its folder too")
-        return np.asarray(self._both(rows) if inputs == "both" else getattr(self, inputs)[rows], dtype)
+        if inputs not in IMAGE_KINDS:
+            return np.asarray(getattr(self, inputs)[rows], dtype)
+        half, absolute = IMAGE_KINDS[inputs]
+        if half == "kaggle":
+            found = self.kaggle[rows]
+        else:
+            eeg = self.eeg_absolute if absolute else self.eeg
+            if eeg is None:
+                raise ConfigError(
+                    f"image {'absolute' if absolute else 'pair'!r} of the EEG is not stored; run {EEG} with it among "
+                    "its images"
+                )
+            found = eeg[rows] if half == "eeg" else self._both(rows, eeg)
+        if absolute and half != "eeg":
+            found[..., :4] = on_common_scale(found[..., :4], self._scales(rows))
+        return np.asarray(found, dtype)
 
-    def _both(self, rows: np.ndarray) -> np.ndarray:
+    def _scales(self, rows: np.ndarray) -> np.ndarray:
+        if self.kaggle_scales is None:
+            raise ConfigError(f"the scales of the ten-minute images are not stored; run {IMAGES} again")
+        return self.kaggle_scales[rows]
+
+    def _both(self, rows: np.ndarray, eeg: np.ndarray) -> np.ndarray:
         # A pixel's four float16 of one half are moved as one number of eight bytes.
         joined = _MEMORY.take((len(rows), *self.kaggle.shape[1:3], 2))
-        for half, stored in enumerate((self.kaggle, self.eeg)):
+        for half, stored in enumerate((self.kaggle, eeg)):
             pixels = np.asarray(stored).view(np.uint64)[..., 0]
             for sample, row in zip(joined, rows, strict=True):
                 sample[..., half] = pixels[row]
@@ -215,13 +257,18 @@ def open_inputs(
     def stored(stage: int, name: str) -> np.ndarray:
         return _open(folders[stage] / name, manifests[stage].stage, len(samples))
 
+    def of_eeg(image: str) -> np.ndarray | None:
+        return stored(1, EEG_IMAGES[image]) if EEG_IMAGES[image] in manifests[1].outputs else None
+
     return InputArrays(
         samples=samples,
         folds=folds,
         digest=digest_json([manifest.digest for manifest in manifests]),
         kaggle=stored(2, KAGGLE_IMAGES),
-        eeg=stored(1, EEG_SPECTROGRAMS),
+        eeg=of_eeg("pair"),
         raw=stored(1, RAW_SIGNALS),
+        kaggle_scales=stored(2, KAGGLE_SCALES),
+        eeg_absolute=of_eeg("absolute"),
         signals_200hz=stored(3, SIGNALS_200HZ_FILE) if len(folders) > 3 else None,
         spectrogram_rows=spectrogram_rows,
         sampling=str(port.parameters.get("sampling", "")),

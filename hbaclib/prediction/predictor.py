@@ -19,6 +19,7 @@ from hbaclib.compat.keras_settings import check_keras
 from hbaclib.conventions import EEG_WINDOW, RAW_PAIRS
 from hbaclib.errors import ArtefactError, ConfigError, DataError, HbacError, list_some, unknown_name
 from hbaclib.inputs.pipeline import input_kinds, mean_prediction
+from hbaclib.inputs.store import IMAGE_KINDS
 from hbaclib.models.calling import inference, note_on_gpus
 from hbaclib.models.registry import INPUT_SHAPES, model_names
 from hbaclib.training.recipe import Recipe
@@ -27,7 +28,7 @@ from hbaclib.training.trained_folder import TrainedFolder
 log = logging.getLogger(__name__)
 
 SHAPES = {
-    **{kind: INPUT_SHAPES["stem", kind] for kind in ("both", "kaggle", "eeg")},
+    **{kind: INPUT_SHAPES["stem", half] for kind, (half, _) in IMAGE_KINDS.items()},
     "starter": INPUT_SHAPES["starter", "kaggle"],
     "raw": INPUT_SHAPES["raw", "raw"],
     "signals_200hz": (EEG_WINDOW, len(RAW_PAIRS)),
@@ -37,7 +38,7 @@ SHAPES = {
 
 def sees_spectrograms(recipe: Recipe) -> bool:
     """Whether one of a network's inputs is made of the ten-minute spectrogram."""
-    return not {"both", "kaggle", "starter"}.isdisjoint(input_kinds(recipe))
+    return any(kind == "starter" or IMAGE_KINDS.get(kind, ("eeg",))[0] != "eeg" for kind in input_kinds(recipe))
 
 
 @cache

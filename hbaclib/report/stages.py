@@ -10,7 +10,8 @@ import pandas as pd
 from hbaclib.artefacts import finished_stages
 from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError
-from hbaclib.stages.names import EEG, EEG_SPECTROGRAMS, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES
+from hbaclib.stages.eeg_products import stored_images
+from hbaclib.stages.names import EEG, EEG_IMAGES, IMAGES, KAGGLE_IMAGES, PORT, SAMPLES
 from hbaclib.stages.places import stage_rows
 
 
@@ -51,7 +52,8 @@ class RunFolder:
         eeg, images = self.stage(EEG), self.stage(IMAGES)
         if eeg is None or images is None:
             return None
-        halves = [images / KAGGLE_IMAGES, eeg / EEG_SPECTROGRAMS]
+        own = next((eeg / EEG_IMAGES[name] for name in stored_images(eeg)), eeg)
+        halves = [images / KAGGLE_IMAGES, own]
         if not all(half.is_file() for half in halves):
             return None
         planes = [np.load(half, mmap_mode="r")[row] for half in halves]

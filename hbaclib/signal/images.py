@@ -13,6 +13,8 @@ _LOWEST, _HIGHEST = np.float32(np.exp(-4)), np.float32(np.exp(8))
 _EDGE = 22
 """Rows (of 2 s) cut off at both ends, so that the image shows the central 512 s."""
 _FLOOR = np.float32(1e-6)
+_MARGIN = (IMAGE_SHAPE[0] - _BINS) // 2
+"""Empty rows of the image above and below the frequencies."""
 
 
 def spectrogram_image(rows: np.ndarray) -> np.ndarray:
@@ -34,11 +36,52 @@ def spectrogram_image(rows: np.ndarray) -> np.ndarray:
     """
     logs = _log_power(rows)
     image = np.zeros((*IMAGE_SHAPE, len(REGIONS)), np.float32)
-    margin = (IMAGE_SHAPE[0] - _BINS) // 2
     for channel in range(len(REGIONS)):
         plane = _standardise(logs[:, channel * _BINS : (channel + 1) * _BINS])
-        image[margin:-margin, :, channel] = plane[_EDGE:-_EDGE].T / 2
+        image[_MARGIN:-_MARGIN, :, channel] = plane[_EDGE:-_EDGE].T / 2
     return image
+
+
+def region_scales(rows: np.ndarray) -> np.ndarray:
+    """What turns the planes of `spectrogram_image` into those of one common scale (see `on_common_scale`).
+
+    Args:
+        rows: (300, 400) power density in µV²/Hz. NaN allowed.
+
+    Returns:
+        (4, 2) float32, regions LL, RL, LP, RP: factor and offset. A region without data has (0, 0).
+    """
+    logs = _log_power(rows)
+    known = logs[np.isfinite(logs)].astype(np.float64)
+    scales = np.zeros((len(REGIONS), 2), np.float32)
+    if known.size == 0 or known.max() - known.min() < _FLOOR:
+        return scales
+    mean, spread = known.mean(), known.std() + _FLOOR
+    for region, scale in enumerate(scales):
+        own = logs[:, region * _BINS : (region + 1) * _BINS]
+        own = own[np.isfinite(own)].astype(np.float64)
+        if own.size:
+            scale[:] = (own.std() + _FLOOR) / spread, (own.mean() - mean) / spread / 2
+    return scales
+
+
+def on_common_scale(images: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Put the four regions of `spectrogram_image` on one scale: standardised together, not each for itself.
+
+    So the louder side stays the brighter one. A value that was missing counts as its region's mean.
+
+    Args:
+        images: (..., 128, 256, 4).
+        scales: (..., 4, 2), as `region_scales` gives them.
+
+    Returns:
+        Images of the same shape and type.
+    """
+    common = np.zeros_like(images)
+    inside = slice(_MARGIN, -_MARGIN)
+    scales = np.asarray(scales)[..., None, None, :, :]
+    common[..., inside, :, :] = images[..., inside, :, :] * scales[..., 0] + scales[..., 1]
+    return common
 
 
 def assemble_input(rows: np.ndarray, eeg: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +28,7 @@ def store_eeg_windows(
     out: str | Path,
     *,
     code: str,
+    parameters: Mapping[str, Any] | None = None,
     n_jobs: int | None,
     description: str,
 ) -> Path:
@@ -38,6 +41,7 @@ def store_eeg_windows(
         port_folder: the folder of stage 01.
         out: the run's output folder.
         code: digest of the code that computes the products.
+        parameters: of the stage, beside its inputs.
         n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
         description: of the progress bar.
 
@@ -57,7 +61,7 @@ def store_eeg_windows(
         starts = samples.groupby("eeg_id", sort=False)["eeg_start"].agg(list)
         files = [root / "train_eegs" / f"{name}.parquet" for name in starts.index]
         inputs = {PORT: port.digest, "eegs": digest_files(root, files, Path(out) / STORE)}
-        if is_current(folder, inputs=inputs, parameters={}, code=code):
+        if is_current(folder, inputs=inputs, parameters=parameters or {}, code=code):
             return folder
         work = list(zip(map(str, files), starts, strict=True))
         bounds = np.cumsum([0, *map(len, starts)]).tolist()
@@ -66,10 +70,11 @@ def store_eeg_windows(
             [Block(bounds[begin], bounds[end], work[begin:end]) for begin, end in spans(len(work), _PER_BLOCK)],
             arrays=[StoredArray(name, (len(samples), *shape), "float16") for name, (shape, _) in products.items()],
             folder=folder,
-            key=digest_json(inputs),
+            key=digest_json([inputs, list(products)]),
             n_jobs=n_jobs,
             description=description,
         )
         facts = {"samples": len(samples), "recordings": len(files)}
-        write_manifest(folder, stage, inputs=inputs, parameters={}, code=code, outputs=products, facts=facts)
+        about: dict[str, Any] = {"inputs": inputs, "parameters": parameters or {}, "code": code}
+        write_manifest(folder, stage, outputs=products, facts=facts, **about)
         return folder

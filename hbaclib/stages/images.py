@@ -11,7 +11,15 @@ from hbaclib.conventions import IMAGE_SHAPE, REGIONS
 from hbaclib.outputs import stage_folder
 from hbaclib.source import code_digest
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
-from hbaclib.stages.names import IMAGES, KAGGLE_IMAGES, PORT, SAMPLES, SPECTROGRAM_INDEX, SPECTROGRAM_ROWS
+from hbaclib.stages.names import (
+    IMAGES,
+    KAGGLE_IMAGES,
+    KAGGLE_SCALES,
+    PORT,
+    SAMPLES,
+    SPECTROGRAM_INDEX,
+    SPECTROGRAM_ROWS,
+)
 from hbaclib.stages.windows import image_block
 
 _PER_BLOCK = 128
@@ -26,9 +34,9 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
         n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
 
     Returns:
-        The stage's folder: ``kaggle_images.npy`` (n, 128, 256, 4) float16, row i for row i of the samples table. The
-        EEG half of the 8-channel input lies in stage 02; the reader joins them. A folder that is already made from this
-        is returned at once.
+        The stage's folder: ``kaggle_images.npy`` (n, 128, 256, 4) float16 and ``kaggle_scales.npy`` (n, 4, 2) float32,
+        which puts an image's regions on one scale; row i for row i of the samples table. The EEG half of the 8-channel
+        input lies in stage 02; the reader joins them. A folder that is already made from this is returned at once.
 
     Raises:
         ArtefactError: stage 01 is missing, incomplete or changed, or the folder cannot be written.
@@ -45,16 +53,20 @@ def store_kaggle_images(port_folder: str | Path, out: str | Path, *, n_jobs: int
         blocks = [
             Block(begin, end, (path, starts[begin:end].tolist())) for begin, end in spans(len(samples), _PER_BLOCK)
         ]
-        array = StoredArray(KAGGLE_IMAGES, (len(samples), *IMAGE_SHAPE, len(REGIONS)), "float16")
+        arrays = [
+            StoredArray(KAGGLE_IMAGES, (len(samples), *IMAGE_SHAPE, len(REGIONS)), "float16"),
+            StoredArray(KAGGLE_SCALES, (len(samples), len(REGIONS), 2), "float32"),
+        ]
         run_blocks(
             image_block,
             blocks,
-            arrays=[array],
+            arrays=arrays,
             folder=folder,
             key=digest_json(inputs),
             n_jobs=n_jobs,
             description="Kaggle images",
         )
         facts = {"samples": len(samples)}
-        write_manifest(folder, IMAGES, inputs=inputs, parameters={}, code=code, outputs=[KAGGLE_IMAGES], facts=facts)
+        outputs = [array.name for array in arrays]
+        write_manifest(folder, IMAGES, inputs=inputs, parameters={}, code=code, outputs=outputs, facts=facts)
         return folder

@@ -19,3 +19,6 @@ SAMPLES, FOLDS, QUALITY, FAULTS = "samples.parquet", "folds.parquet", "quality.p
 SPECTROGRAM_ROWS, SPECTROGRAM_INDEX = "spectrogram_rows.npy", "spectrogram_index.parquet"
 EEG_SPECTROGRAMS, RAW_SIGNALS, KAGGLE_IMAGES = "eeg_spectrograms.npy", "raw_signals.npy", "kaggle_images.npy"
 SIGNALS_200HZ_FILE = "signals_200hz.npy"
+EEG_ABSOLUTE, KAGGLE_SCALES = "eeg_absolute.npy", "kaggle_scales.npy"
+EEG_IMAGES = {"pair": EEG_SPECTROGRAMS, "absolute": EEG_ABSOLUTE}
+"""Which image of the EEG a recipe asks for (``image``) -> its file in stage 02."""

@@ -9,8 +9,8 @@ import numpy as np
 from hbaclib.conventions import EEG_WINDOW, SPECTROGRAM_WINDOW
 from hbaclib.errors import DataFileError
 from hbaclib.recordings.parquet import load_eeg
-from hbaclib.signal.images import spectrogram_image
-from hbaclib.stages.names import KAGGLE_IMAGES
+from hbaclib.signal.images import region_scales, spectrogram_image
+from hbaclib.stages.names import KAGGLE_IMAGES, KAGGLE_SCALES
 
 Products = Mapping[str, tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]]
 """File name -> shape of one row, and the function that makes it of a window (10000, 20)."""
@@ -34,10 +34,13 @@ def eeg_block(products: Products, work: list[tuple[str, list[int]]]) -> tuple[di
 
 
 def image_block(work: tuple[str, list[int]]) -> tuple[dict[str, np.ndarray], None]:
-    """Images of some samples: path of the stored spectrogram rows and the first row of each window."""
+    """Images of some samples, and the scales of their regions.
+
+    Args:
+        work: path of the stored spectrogram rows, and the first row of each sample's window.
+    """
     path, starts = work
     rows = np.load(path, mmap_mode="r")
-    images = [
-        spectrogram_image(np.exp(rows[start : start + SPECTROGRAM_WINDOW].astype(np.float32))) for start in starts
-    ]
-    return {KAGGLE_IMAGES: np.stack(images)}, None
+    windows = [np.exp(rows[start : start + SPECTROGRAM_WINDOW].astype(np.float32)) for start in starts]
+    images, scales = map(spectrogram_image, windows), map(region_scales, windows)
+    return {KAGGLE_IMAGES: np.stack(list(images)), KAGGLE_SCALES: np.stack(list(scales))}, None

@@ -12,6 +12,7 @@ import pandas as pd
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
 from hbaclib.evaluation.oof import OOF_FILE, load_oof
+from hbaclib.inputs.pipeline import image_kind
 from hbaclib.inputs.store import InputArrays, open_inputs
 from hbaclib.platform import output_root
 from hbaclib.prediction.rounds import round_folders, train_in_rounds
@@ -170,7 +171,8 @@ def open_family(
     port = ported(out, data)
     crops = any(recipe.crop_seconds for recipe in plans.recipes.values())
     signals_200hz = store_signals_200hz(source_of(data, out), port, out) if crops else None
-    inputs = open_inputs(port, eeg_products(out, data), images(out, data), signals_200hz)
+    seen = {recipe.image for recipe in plans.recipes.values() if image_kind(recipe) not in ("", "starter")}
+    inputs = open_inputs(port, eeg_products(out, data, seen), images(out, data), signals_200hz)
     recipes = {name: on_folds_of(recipe, inputs) for name, recipe in plans.recipes.items()}
     chosen = tuple(folds)
     for recipe in recipes.values():  # all of them before the first one trains

@@ -7,7 +7,7 @@ has none: then the missing ones are computed by the same library calls with thei
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.errors import PlatformError
 from hbaclib.outputs import stage_folder
 from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount
-from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.eeg_products import store_eeg_products, stored_images
 from hbaclib.stages.images import store_kaggle_images
 from hbaclib.stages.names import EEG, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
 from hbaclib.stages.places import find_stage, find_trained, mounted_stages
@@ -87,10 +87,25 @@ def ported(out: str | Path, data: str = "") -> Path:
     return _found_or_made(PORT, out, lambda: port_data(data_folder(data, out), out))
 
 
-def eeg_products(out: str | Path, data: str = "") -> Path:
-    """Folder of stage 02."""
+def eeg_products(out: str | Path, data: str = "", images: Collection[str] = ()) -> Path:
+    """Folder of stage 02.
+
+    Args:
+        out: the run's output folder.
+        data: folder in the competition's format; empty for the usual one.
+        images: which images of the EEG are needed; one that is found without them is made again, with them.
+    """
     port = ported(out, data)
-    return _found_or_made(EEG, out, lambda: store_eeg_products(source_of(data, out), port, out))
+    found = find_stage(EEG, out)
+    stored = stored_images(found) if found else ()
+    if found and set(images) <= set(stored):
+        return found
+    if found:
+        print(f"{found}: holds the images {', '.join(stored) or 'none'}; computing {', '.join(images)} as well")
+    else:
+        _announce(EEG)
+    wanted = {*stored, *images} or {"pair"}
+    return store_eeg_products(source_of(data, out), port, out, images=wanted)
 
 
 def images(out: str | Path, data: str = "") -> Path:

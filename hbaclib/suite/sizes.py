@@ -18,7 +18,7 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
 )
 from hbaclib.errors import ConfigError
-from hbaclib.stages.names import EEG, IMAGES, PORT, TRAINING_PREFIXES
+from hbaclib.stages.names import EEG, EEG_IMAGES, IMAGES, PORT, TRAINING_PREFIXES
 from hbaclib.suite.table import Stage, Suite
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ RAW_SHAPE = (2000, 8)
 PARAMETERS = {
     "efficientnet_b0": 5_330_564, "efficientnet_b1": 7_856_232, "efficientnet_b2": 9_177_562,
     "efficientnet_b3": 12_320_528, "efficientnet_b4": 19_466_816,
+    "efficientnet_lite0": 4_700_000, "efficientnet_lite1": 5_500_000, "efficientnet_lite2": 6_200_000,
     "efficientnet_v2_b0": 6_000_000, "efficientnet_v2_b1": 7_000_000, "efficientnet_v2_b2": 8_900_000,
     "efficientnet_v2_b3": 13_000_000, "efficientnet_v2_s": 20_400_000, "resnet50_v2": 23_700_000,
-    "mobilenet_v3_large": 3_100_000, "densenet201": 18_400_000, "convnet_small": 120_000,
+    "mobilenet_v3_large": 3_100_000, "densenet201": 18_400_000, "convnet_small": 120_000, "convnet_frequency": 200_000,
     "wavenet": 330_000, "resnet1d_gru": 200_000,
 }  # fmt: skip
 """Network -> at most so many weights (an EfficientNet's with its 1000-class top; ours are smaller)."""
@@ -183,7 +184,8 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
     if name == PORT:
         return SMALL + counts.synthetic_bytes + counts.spectrogram_rows * len(SPECTROGRAM_COLUMNS) * 2
     if name == EEG:
-        return SMALL + image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
+        images = len(stage.parameters.get("images", EEG_IMAGES))
+        return SMALL + images * image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
     if name == IMAGES:
         return SMALL + image
     if not name.startswith(TRAINING_PREFIXES):

@@ -12,6 +12,7 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW
 from hbaclib.dataset.samples import SAMPLINGS
 from hbaclib.errors import ConfigError
 from hbaclib.schema import PLAIN_NAME, is_plain_name, shown
+from hbaclib.stages.names import EEG_IMAGES
 from hbaclib.training.recipe import GREATEST_SEED
 
 
@@ -81,6 +82,7 @@ DOMAINS: Mapping[str, Domain] = {
     "synthetic_patients": whole(1, 1_000_000),
     "synthetic_recordings": number(1, 1000),
     "synthetic_seed": whole(0, GREATEST_SEED),
+    "images": list_of(one_of(*EEG_IMAGES), f"a list of {' and '.join(EEG_IMAGES)}", 1),
     "recipe": PLACE,
     "backbone": TEXT,
     "backbones": list_of(TEXT, "a list of names of networks"),

@@ -95,6 +95,8 @@ class Recipe(InputSpec):
         backbone: a name of the model registry.
         layout: how the planes are laid out for the network.
         inputs: which data the network sees.
+        image: ``pair``, the field's way (decibels relative to each pair's own maximum, each region of the ten minutes
+            standardised for itself), or ``absolute`` (one scale for all, so that the louder side is seen).
         downsample: image pixels averaged into one before the network: one number for all axes, or one for frequency
             and one for time. (Rhythms show along time: averaging there costs more than along frequency.) For networks
             that read the raw signals alone, samples averaged into one.

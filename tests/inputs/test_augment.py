@@ -60,7 +60,7 @@ def test_every_augmentation_is_seeded_rare_or_certain_as_asked(name, shape):
     assert first.shape == given.shape and first.dtype == np.float32 and np.isfinite(first).all()
     np.testing.assert_array_equal(first, function(given.copy(), rng(), p=0.5))
     np.testing.assert_array_equal(function(given.copy(), rng(), p=0.0), given)
-    images_only = {"band_shift", "coarse_dropout", "frequency_masking", "random_cutout"}
+    images_only = {"band_gain", "band_shift", "coarse_dropout", "frequency_masking", "random_cutout"}
     if len(shape) == 2 and name in images_only:
         np.testing.assert_array_equal(first, given)
     else:

