@@ -100,7 +100,8 @@ class Recipe(InputSpec):
         downsample: image pixels averaged into one before the network: one number for all axes, or one for frequency
             and one for time. (Rhythms show along time: averaging there costs more than along frequency.) For networks
             that read the raw signals alone, samples averaged into one.
-        weights: pretrained weights: a file, a folder to search, ``imagenet`` or ``noisy-student``; empty for none.
+        weights: pretrained weights: a file, a folder to search, ``imagenet``, ``noisy-student`` or ``lite``; empty for
+            none.
         sampling: how ``train.csv`` must have been aggregated; ``any`` accepts both ways.
         stages: the stages of a fit, in order.
         batch: rows of one step, over all devices together.

@@ -396,7 +396,7 @@ CASES = [
     Case("model name above", 13, lambda folder: lambda: register_model("../x", lambda shape: None), 1,
          ("a model is called '../x', expected a file's name",)),
     Case("training over another stage", 13, over_another_stage, 1,
-         ("holds stage '07_ensemble'", "name another folder")),
+         ("holds a stage '07_ensemble'", "name another")),
     Case("peak infinite", 13, recipe_file(stages=stages(peak=float("inf"))), 1,
          ("peak is inf", "expected at most 1,000")),
     Case("rate NaN", 13, recipe_file(stages=[{"epochs": 1, "rates": [float("nan")]}]), 1, (r"rates is \(nan,\)",)),
