@@ -10,6 +10,7 @@ import click
 from hbaclib.cli.form import form_options
 from hbaclib.cli.messages import tell
 from hbaclib.cli.paths import NamedPath
+from hbaclib.conventions import EEG_RATE
 from hbaclib.errors import printable
 from hbaclib.processes import messages_aside
 
@@ -55,6 +56,7 @@ def _check_dataset(folder: Path, jobs: int | None) -> None:
     for note, files in notes_table(examined).groupby("note", sort=False)["file"]:
         others = f" (and {len(files) - 1} more files)" if len(files) > 1 else ""
         click.echo(printable(f"note: {files.iloc[0]}: {note}{others}"))
+    click.echo(f"note: EEG files that state no sampling rate are taken as {EEG_RATE} Hz")
     rows = 0 if competition.test is None else len(competition.test)
     click.echo(
         f"{len(competition.train)} rows of train.csv, {rows} of test.csv, "
