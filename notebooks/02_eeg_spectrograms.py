@@ -36,7 +36,7 @@ print(describe())
 # %% tags=["parameters"]
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
-images = ["pair", "absolute"]  # which images of the EEG are stored, as recipes ask for them (image = "...")
+images = ["pair", "absolute"]  # which images of the EEG are stored: recipes name the one they see
 
 # %%
 import importlib.util
