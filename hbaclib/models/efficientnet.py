@@ -95,11 +95,15 @@ def efficientnet_features(
 
         features = keras.Model(features.input, frequency_head(features.output), name=features.name)
     if zero_residual:
-        # The last batch norm of every block whose output is added to its input.
-        for name in [layer.name for layer in features.layers if layer.name.endswith("add")]:
-            gamma = features.get_layer(f"{name.removesuffix('add')}project_bn").gamma
-            gamma.assign(np.zeros(gamma.shape, np.float32))
+        begin_as_shortcuts(features)
     return features
+
+
+def begin_as_shortcuts(features: keras.Model) -> None:
+    """Let every block whose output is added to its input begin as its input alone: the last scale in it is 0."""
+    for name in [layer.name for layer in features.layers if layer.name.endswith("add")]:
+        gamma = features.get_layer(f"{name.removesuffix('add')}project_bn").gamma
+        gamma.assign(np.zeros(gamma.shape, np.float32))
 
 
 def spread_kernel(kernel: np.ndarray, planes: int) -> np.ndarray:

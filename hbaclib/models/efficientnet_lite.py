@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hbaclib.errors import ConfigError
+from hbaclib.models.efficientnet import begin_as_shortcuts
 from hbaclib.models.heads import frequency_head
 from hbaclib.models.lite_weights import HEAD, LITE, REPEATS, find_lite, load_lite, published_lite
 from hbaclib.models.registry import Published, register_model
@@ -91,10 +90,7 @@ def lite_features(
     pooled = frequency_head(x) if keep_frequency else layers.GlobalAveragePooling2D(name="avg_pool")(x)
     features = keras.Model(image, pooled, name=f"efficientnet-{variant}")
     if zero_residual:
-        for layer in features.layers:
-            if layer.name.endswith("_add"):
-                gamma = features.get_layer(f"{layer.name.removesuffix('add')}project_bn").gamma
-                gamma.assign(np.zeros(gamma.shape, np.float32))
+        begin_as_shortcuts(features)
     return features
 
 
