@@ -41,7 +41,7 @@ INPUT_SHAPES = {
 """(layout, inputs) -> shape of one sample as the network takes it."""
 
 
-PUBLISHED = ("imagenet", "noisy-student")
+PUBLISHED = ("imagenet", "noisy-student", "lite")
 """Weights that are meant by these names, not by a file's."""
 
 

@@ -127,7 +127,7 @@ def _whole_path(name: str, value: Any) -> Any:
     """A file or folder as the caller sees it: notebooks run in another folder than the command."""
     if name not in PATHS or not isinstance(value, str) or not value:
         return value
-    from hbaclib.models.efficientnet import PUBLISHED
+    from hbaclib.models.registry import PUBLISHED
     from hbaclib.training.recipe import recipe_names
 
     # What the library knows by this name is meant, whatever lies in the working folder.

@@ -9,6 +9,7 @@ import pytest
 
 from hbaclib import CLASSES, plots, score_by_tier
 from hbaclib.errors import DataError
+from hbaclib.inputs.spec import InputSpec
 from hbaclib.plots.recordings import CHANNEL_NAMES
 from tests.report.fake_run import fake_eeg, fake_model, fake_votes
 
@@ -189,12 +190,9 @@ def test_augmentations_are_drawn_beside_the_stored_sample(inputs, shape):
         def gather(self, rows, inputs):
             return np.random.default_rng(0).normal(0, 0.5, (len(rows), *shape)).astype(np.float32)
 
-    class Plan:
-        augmentation = {"time_flip": {"p": 1.0}}  # noqa: RUF012
-        augment_with = "batched"
-
-    Plan.inputs = inputs
-    figure = plots.show_augmentations(Arrays(), Plan())
+    layout = "raw" if inputs == "raw" else "stem"
+    plan = InputSpec(layout=layout, inputs=inputs, augmentation={"time_flip": {"p": 1.0}})
+    figure = plots.show_augmentations(Arrays(), plan)
     assert "as stored" in texts(figure)
     axes = np.array(figure.axes).reshape(2, 5)
     if inputs == "raw":
