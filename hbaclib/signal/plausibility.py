@@ -15,7 +15,7 @@ from hbaclib.signal.mel import FLAT_SHARE
 from hbaclib.signal.missing import RINGS, fill_from_neighbours
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, pair_table
 
-AMPLITUDES = (0.5, 5000.0)
+AMPLITUDES = (0.5, 10_000.0)
 """µV: the amplitude of the pairs of any EEG, a suppressed one and one full of artefacts. See `pair_amplitude`."""
 
 LARGEST_VALUE = 1e6

@@ -102,9 +102,9 @@ def examine(
         key: digest of the recordings, which the notes belong to.
 
     Returns:
-        Per file, in the same order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty or makes no sense (see
-        `hbaclib.signal.plausibility`), else ``rows``, ``note`` (columns that were reordered) and, for EEGs, ``quality``
-        and ``windows``, a note on those of its windows that make no sense.
+        Per file, in the same order: ``file``, ``kind``, ``id``; ``problem`` where it is faulty, with ``whole`` where it
+        can be read and makes no sense (see `hbaclib.signal.plausibility`); else ``rows``, ``note`` (columns that were
+        reordered) and, for EEGs, ``quality`` and ``windows``, a note on those of its windows that make no sense.
     """
     root, size = competition.root, len(recordings)
     blocks = [Block(begin, end, (root, recordings[begin:end])) for begin, end in spans(size, _PER_BLOCK)]
@@ -145,10 +145,10 @@ def _examine_file(root: Path, recording: Recording) -> dict[str, Any]:
         return row | {"problem": str(error).removeprefix(f"{path}: ")}
     if recording.kind == "spectrogram":
         doubt = spectrogram_doubt(values)
-        return row | ({"problem": doubt} if doubt else {"rows": len(values), "note": note})
+        return row | ({"problem": doubt, "whole": True} if doubt else {"rows": len(values), "note": note})
     verdict = judge(values)
     if verdict.doubt:
-        return row | {"problem": verdict.doubt}
+        return row | {"problem": verdict.doubt, "whole": True}
     row["quality"] = {name: float(value) for name, value in recording_quality(values).items()}
     return row | {
         "rows": len(values),

@@ -27,6 +27,9 @@ from hbaclib.stages.names import FAULTS, FOLDS, PORT, QUALITY, SAMPLES, SPECTROG
 
 _PER_BLOCK = 16
 
+MOST_DOUBTED = 0.02
+"""Share of the files that may make no sense before something is wrong with all of them, as their unit."""
+
 
 def port_data(
     source: str | Path,
@@ -50,8 +53,9 @@ def port_data(
         spectrograms: ``files`` reads them; ``from_eeg`` computes them from the EEG, as is always done where the data
             set has none.
         on_bad_file: ``error`` raises after all files were checked; ``skip`` leaves out the samples that need a faulty
-            file. Faulty is also what makes no sense, a recording in volts or without a signal. Either way
-            ``faults.parquet`` lists them.
+            file. Faulty is also what makes no sense, a recording in volts or without a signal; of whole files of that
+            sort a few (MOST_DOUBTED) are left out with a warning in either case, as large collections hold some. Either
+            way ``faults.parquet`` lists all.
         n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
 
     Returns:
@@ -100,7 +104,7 @@ def port_data(
         faults = faults_table(examined)
         write_table(folder / FAULTS, faults)
         if len(faults) and on_bad_file == "error":
-            raise DataFileError(_list_faults(source, faults))
+            _accept_few(source, examined, faults)
         train = _without(competition.train, examined)
         if train.empty:
             raise DataFileError(_list_faults(source, faults, "no sample is left without them"))
@@ -179,6 +183,17 @@ def _without(train: pd.DataFrame, examined: list[dict[str, Any]]) -> pd.DataFram
         bad = [row["id"] for row in examined if row["kind"] == kind and "problem" in row]
         train = train[~train[f"{kind}_id"].isin(bad)]
     return train
+
+
+def _accept_few(source: Path, examined: list[dict[str, Any]], faults: pd.DataFrame) -> None:
+    """Take whole files that make no sense for left out, where they are few and nothing else is faulty.
+
+    Raises:
+        DataFileError: naming all faulty files.
+    """
+    if not all(row.get("whole") for row in examined if "problem" in row) or len(faults) > MOST_DOUBTED * len(examined):
+        raise DataFileError(_list_faults(source, faults))
+    warnings.warn(_list_faults(source, faults, "the samples that need them are left out"), stacklevel=3)
 
 
 def _warn_of_notes(examined: list[dict[str, Any]]) -> None:

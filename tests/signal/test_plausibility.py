@@ -34,7 +34,7 @@ def put(*places: object, value: float) -> Callable[[np.ndarray], object]:
 
 
 SENSELESS = {
-    "volts": (WHITE * np.float32(1e-6), "0.00011 µV, expected 0.5 to 5,000 µV; the values look like vol", "--unit V)"),
+    "volts": (WHITE * np.float32(1e-6), "0.00011 µV, expected 0.5 to 10,000 µV; the values look like vol", "--unit V)"),
     "millivolts": (WHITE * np.float32(1e-3), "amplitude of the pairs 0.11 µV", "look like millivolts", "--unit mV)"),
     "nanovolts": (WHITE * np.float32(1e3), "amplitude of the pairs 1.1e+05 µV", "look like nanovolts", "--unit nV)"),
     "a million times too large": (WHITE * np.float32(1e6), "1,000,000 times too large"),
@@ -59,7 +59,7 @@ SENSELESS = {
     "a sample of 1e30": (changed(WHITE, put(5000, 3, value=1e30)), "1e+30 µV in P3 at sample 5000", "at most 1,"),
     "a sample of -3.4e38": (changed(WHITE, put(7, 9, value=-3.4e38)), "3.4e+38 µV in Cz at sample 7"),
     "an infinite sample": (changed(WHITE, put(7, 9, value=np.inf)), "inf µV in Cz at sample 7"),
-    "large as floats go": (np.where(WHITE > 0, 3.4e38, -3.4e38).astype(np.float32), "expected 0.5 to 5,000 µV"),
+    "large as floats go": (np.where(WHITE > 0, 3.4e38, -3.4e38).astype(np.float32), "expected 0.5 to 10,000 µV"),
     "clipped": (np.clip(WHITE, -5, 5), "clipped: 87 % of the samples"),
     "clipped on one side": (np.minimum(WHITE, -20), "clipped: 7"),
 }  # fmt: skip

@@ -108,3 +108,24 @@ def test_notes_on_columns_are_shown_once(root: Path) -> None:
     assert done.output.count("reordered by name") == 1
     assert "note: train_eegs/1001.parquet: columns in another order" in done.output
     assert "(and 1 more files)" in done.output
+
+
+def test_of_a_large_collection_few_files_without_sense_are_left_out_and_told(tmp_path: Path) -> None:
+    data = tmp_path / "large"
+    write_tiny(data, n_eegs=40, rows_per_eeg=1)  # with its spectrograms 60 files
+    change(data / "train_eegs/1003.parquet", 1e-6)
+    with pytest.warns(UserWarning, match=r"1 faulty files.*the samples that need them are left out\n.*1003.*volts"):
+        folder = port_data(data, tmp_path, n_folds=2, n_jobs=1)
+    assert 1003 not in pd.read_parquet(folder / "samples.parquet")["eeg_id"].tolist()
+    assert pd.read_parquet(folder / "faults.parquet")["file"].tolist() == ["train_eegs/1003.parquet"]
+    change(data / "train_eegs/1005.parquet", 0)
+    with pytest.raises(DataFileError, match="2 faulty files"):
+        port_data(data, tmp_path / "more", n_folds=2, n_jobs=1)
+
+
+def test_a_torn_file_is_not_left_out_unasked(tmp_path: Path) -> None:
+    data = tmp_path / "large"
+    write_tiny(data, n_eegs=40, rows_per_eeg=1)
+    (data / "train_eegs/1003.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataFileError, match="1 faulty files"):
+        port_data(data, tmp_path, n_folds=2, n_jobs=1)

@@ -101,7 +101,8 @@ def test_a_checkpoint_of_another_precision_is_not_gone_on_with(tmp_path, monkeyp
         train(tiny_recipe(), TinyArrays(), tmp_path, folds=[0], progress=False)
     assert finished_epochs(tmp_path) == 1
     configure = module.configure
-    monkeypatch.setattr(module, "configure", lambda recipe: configure(recipe.override({"precision": "mixed_float16"})))
+    half = {"precision": "mixed_float16"}
+    monkeypatch.setattr(module, "configure", lambda recipe, **options: configure(recipe.override(half), **options))
     try:
         train(tiny_recipe(), TinyArrays(), tmp_path, folds=[0], progress=False)
     finally:
