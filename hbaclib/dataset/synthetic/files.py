@@ -89,7 +89,8 @@ def _write_recording(
     if split in spectrograms:
         n_rows = recording.seconds // SPECTROGRAM_STEP
         time = (np.arange(n_rows) * SPECTROGRAM_STEP + 1).astype(np.int64 if split == "train" else np.int16)
-        power = np.round(kaggle_spectrogram(signal)[:n_rows], 2)
+        # As in the competition's files: what a gap touches is missing.
+        power = np.round(kaggle_spectrogram(signal, flat="public")[:n_rows], 2)
         columns = {"time": time} | _columns(power, SPECTROGRAM_COLUMNS)
         _write(folder / f"{split}_spectrograms" / f"{recording.spectrogram_id}.parquet", columns)
 
