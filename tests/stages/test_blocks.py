@@ -92,6 +92,13 @@ def test_a_line_cut_by_a_kill_costs_its_block_only(tmp_path: Path) -> None:
     stopped_run(tmp_path / "s", tmp_path / "marks")
     journal = next((tmp_path / "s").glob(".unfinished-*/finished-blocks.jsonl"))
     journal.write_bytes(journal.read_bytes()[:-5])
+    # Stopped once more: what was noted behind the cut line is still read.
+    (tmp_path / "marks" / "stop").touch()
+    with pytest.raises(RuntimeError, match="stopped here"):
+        run_blocks(
+            work.failing, blocks(str(tmp_path / "marks")), arrays=ARRAYS, folder=tmp_path / "s", key="k", n_jobs=1
+        )
+    (tmp_path / "marks" / "stop").unlink()
     run_blocks(work.failing, blocks(str(tmp_path / "marks")), arrays=ARRAYS, folder=tmp_path / "s", key="k", n_jobs=1)
     assert calls(tmp_path / "marks") == [0, 2, 4, 6, 6, 8, 10]
     check_arrays(tmp_path / "s")
