@@ -74,8 +74,8 @@ def test_a_window_without_sense_has_no_shares_and_moves_no_others(folders, windo
         UserWarning, match=f"{3 if sees else 2} of 4 windows not evaluated: row 1: .*look like volts"
     ) as told:
         found = predict(folders[kind], eeg, spectrogram)
-    assert len(told) == 1
-    message = str(told[0].message)
+    # What the libraries tell on the way (a graph is traced here) is not ours to count.
+    (message,) = (str(note.message) for note in told if note.category is UserWarning)
     assert "row 3: 1e+30 µV in C3 at sample 77" in message
     assert ("row 2: spectrogram: no signal: every value is missing" in message) == sees
     assert np.isnan(found[[1, 3]]).all() and found.dtype == np.float32
