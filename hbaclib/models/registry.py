@@ -240,6 +240,7 @@ def build_model(
     downsample: int | Sequence[int] = 1,
     bn_momentum: float | None = None,
     dropout: float = 0.0,
+    least_share: float = 0.0,
     classes: int = len(CLASSES),
     shape: tuple[int, ...] | None = None,
     signal_shape: tuple[int, ...] | None = None,
@@ -256,6 +257,7 @@ def build_model(
             frequency and one for time.
         bn_momentum: momentum of all batch-norm statistics; None keeps the family's own.
         dropout: rate before the last layer.
+        least_share: no class gets less than this; 0 leaves the softmax as it is.
         classes: width of the softmax.
         shape: another input shape than the layout's, for instance a smaller image.
         signal_shape: the same for the raw signals of a fusion.
@@ -274,6 +276,8 @@ def build_model(
     check_keras()
     import keras
 
+    if not 0 <= least_share < 1 / classes:
+        raise ConfigError(f"least_share is {least_share!r}, expected 0 <= value < 1/{classes}")
     first = keras.Input(tuple(shape or input_shape(layout, inputs)), name="image" if layout != "raw" else "signal")
     signal = [keras.Input(tuple(signal_shape or INPUT_SHAPES["raw", "raw"]), name="signal")] * family.with_signal
     scaled, axes = first, len(first.shape) - 2
@@ -309,6 +313,10 @@ def build_model(
         vector = keras.layers.Dropout(dropout, name="head_dropout")(vector)
     # The head stays in float32 whatever the policy: a float16 softmax loses the small probabilities.
     shares = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="head")(vector)
+    if least_share:
+        # Not a cut: the order of the classes stays, and a gradient remains.
+        scale = 1 - classes * least_share
+        shares = keras.layers.Rescaling(scale, least_share, dtype="float32", name="least_share")(shares)
     network = keras.Model([first, *signal] if signal else first, shares, name=name)
     fuse_batch_norm(network)
     return network

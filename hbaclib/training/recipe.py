@@ -10,7 +10,7 @@ from typing import Any, Literal
 import tomli_w
 
 from hbaclib.artefacts import digest_json, manifest_of, write_text
-from hbaclib.conventions import EEG_RATE, EEG_WINDOW, RAW_PAIRS
+from hbaclib.conventions import CLASSES, EEG_RATE, EEG_WINDOW, RAW_PAIRS
 from hbaclib.digests import verify_files
 from hbaclib.errors import ConfigError, unknown_name
 from hbaclib.inputs.augment import ALBUMENTATIONS, check_augmentation
@@ -32,6 +32,7 @@ _BOUNDS = {
     "folds": (2, 100),
     "threads": (1, 1024),
     "weight_decay": (0, _FASTEST),
+    "clip_norm": (0, _MANY),
     "batch_norm_batches": (0, _MANY),
     "label_smoothing_votes": (0, _MANY),
     "label_smoothing_up_to": (0, _MANY),
@@ -119,7 +120,10 @@ class Recipe(InputSpec):
         pseudo_up_to: pseudo-labels only for rows with at most so many votes.
         start_from: trained folders whose weights the parts of the network start from, fold by fold.
         label_smoothing: share of every label that is spread evenly over the classes.
-        weight_decay: decoupled weight decay of the optimizer; 0 is plain Adam.
+        weight_decay: decoupled weight decay of the optimizer (AdamW); 0 is plain Adam.
+        clip_norm: greatest length of a step's gradient over all weights; longer ones are shortened to it. 0: none is.
+        least_share: the network gives no class less than this, in training and prediction, so that one row of which it
+            is sure in vain costs no more than ``ln(1 / least_share)``; 0 leaves the softmax as it is.
         dropout: rate before the last layer.
         ema: momentum of the averaged weights that are kept in the end; 0 keeps the last weights.
         batch_norm_momentum: momentum of the batch-norm statistics.
@@ -146,6 +150,8 @@ class Recipe(InputSpec):
     start_from: tuple[str, ...] = ()
     label_smoothing: float = 0.0
     weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    least_share: float = 0.0
     dropout: float = 0.0
     ema: float = 0.0
     batch_norm_momentum: float = 0.9
@@ -167,6 +173,7 @@ class Recipe(InputSpec):
         expect_within(self, _BOUNDS)
         for key in ("label_smoothing", "dropout", "ema"):
             expect(self, key, 0 <= getattr(self, key) < 1, "0 <= value < 1")
+        expect(self, "least_share", 0 <= self.least_share < 1 / len(CLASSES), f"0 <= value < 1/{len(CLASSES)}")
         expect(self, "batch_norm_momentum", 0 < self.batch_norm_momentum < 1, "0 < value < 1")
         expect(self, "pseudo_weight", 0 <= self.pseudo_weight <= 1, "0 to 1")
         one_or_two = len(self.downsample) in (1, 2) and min(self.downsample) >= 1 and max(self.downsample) <= EEG_WINDOW
@@ -252,6 +259,8 @@ class Recipe(InputSpec):
     def network_options(self) -> dict[str, Any]:
         """Keyword arguments for `hbaclib.build_model`, apart from name, layout, inputs and weights."""
         options = {"downsample": self.downsample, "dropout": self.dropout, **self.model_options}
+        if self.least_share:
+            options["least_share"] = self.least_share
         if self.crop_seconds:
             shape = (round(self.crop_seconds * EEG_RATE), len(RAW_PAIRS))
             options["shape" if self.inputs == "raw" else "signal_shape"] = shape

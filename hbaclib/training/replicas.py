@@ -91,6 +91,19 @@ class Replicas:
         overflows = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(finite, 0.0, 1.0))
         return [tf.where(overflows > 0, tf.constant(np.nan, part.dtype), part) for part in gradients]
 
+    def clip_together(self, gradients: list[Any], most: Any) -> list[Any]:
+        """Shorten the gradients so that their sum over all devices is at most ``most`` long; within `summed`.
+
+        Keras clips each device's own share, so that two devices would train otherwise than one.
+        """
+        whole = gradients
+        if self.number > 1:
+            context = tf.distribute.get_replica_context()
+            whole = [context.all_reduce(tf.distribute.ReduceOp.SUM, part) for part in gradients]
+        length = tf.linalg.global_norm(whole)
+        factor = most / tf.maximum(length, most)
+        return [part * factor for part in gradients]
+
 
 def make_strategy(devices: tuple[str, ...] = (), batch: int = 0) -> tf.distribute.Strategy:
     """How one fit is spread: over nothing (default), one named device, or several with equal shares of every batch.

@@ -41,8 +41,11 @@ def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas
             # Over the global batch, because the devices' gradients are summed.
             loss = tf.reduce_sum(weights * kl_loss(targets, model(as_input(parts), training=True))) / recipe.batch
             scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, model.trainable_variables)
-        optimizer.apply(replicas.overflow_together(gradients), model.trainable_variables)
+        gradients = replicas.overflow_together(tape.gradient(scaled, model.trainable_variables))
+        if recipe.clip_norm:
+            # Of float16 the gradients are still as much too long as the loss is too great.
+            gradients = replicas.clip_together(gradients, optimizer.scale_loss(tf.constant(recipe.clip_norm)))
+        optimizer.apply(gradients, model.trainable_variables)
         return loss
 
     return compile_step(replicas.summed(replica), xla=recipe.xla and uses_xla(replicas.strategy))

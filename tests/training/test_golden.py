@@ -26,8 +26,22 @@ SMOOTHED, FEW, SPREAD = 0.5, 5, 0.02
 FIRST = {"epochs": 3, "schedule": "cosine", "start": 1e-3, "peak": 2e-2, "floor": 1e-3, "warmup": 0.5}
 SECOND = {"epochs": 3, "min_votes": 10, "rates": [4e-3, 1e-3], "vote_weights": "votes"}
 WAYS = {
-    "moving statistics, last weights": {"ema": 0.0, "batch_norm_batches": 0, "per_epoch": False, "steps": 0},
-    "statistics anew, averaged weights": {"ema": 0.8, "batch_norm_batches": 3, "per_epoch": True, "steps": 7},
+    "moving statistics, last weights": {
+        "ema": 0.0,
+        "batch_norm_batches": 0,
+        "per_epoch": False,
+        "steps": 0,
+        "clip_norm": 0.0,
+        "least_share": 0.0,
+    },
+    "statistics anew, averaged weights": {
+        "ema": 0.8,
+        "batch_norm_batches": 3,
+        "per_epoch": True,
+        "steps": 7,
+        "clip_norm": 2.0,
+        "least_share": 0.02,
+    },
 }
 
 
@@ -75,7 +89,16 @@ def weights_of(folder: Path) -> list[np.ndarray]:
     return [np.array(value) for value in model.get_weights()]
 
 
-def reference(start: list[np.ndarray], arrays: TinyArrays, ema: float, anew: int, per_epoch: bool, steps: int):
+def reference(
+    start: list[np.ndarray],
+    arrays: TinyArrays,
+    ema: float,
+    anew: int,
+    per_epoch: bool,
+    steps: int,
+    clip: float,
+    least: float,
+):
     """The fit, step by step: history (one row an epoch), the final weights, predictions of the fold left out."""
     import tensorflow as tf
 
@@ -89,12 +112,12 @@ def reference(start: list[np.ndarray], arrays: TinyArrays, ema: float, anew: int
     labels = (np.where(votes[:, None] <= FEW, few, truth) * (1 - SPREAD) + SPREAD / 6).astype(np.float32)
     held = np.flatnonzero(fold == FOLD)
     (drop,) = [k for k, layer in enumerate(flat_layers(build_model("golden"))) if layer.name == "drop"]
-    history = []
+    history, lengths = [], []
 
     def shares(x, values, mean, variance, mask=1.0):
         kernel, scale, shift, head, bias = values
         x = tf.nn.relu((x @ kernel - mean) / tf.sqrt(variance + EPSILON) * scale + shift)
-        return tf.nn.softmax((x * mask) @ head + bias)
+        return least + (1 - 6 * least) * tf.nn.softmax((x * mask) @ head + bias)
 
     def order_of(rows, n, *key):
         rng = np.random.default_rng([SEED, FOLD, *key, 0])
@@ -104,8 +127,8 @@ def reference(start: list[np.ndarray], arrays: TinyArrays, ema: float, anew: int
     def kl(rows, predictions):
         return (truth[rows] * np.log(truth[rows] / predictions)).sum(axis=1).mean()
 
-    for stage, least in enumerate((1, 10)):
-        rows = np.flatnonzero((fold != FOLD) & (votes >= least))
+    for stage, fewest in enumerate((1, 10)):
+        rows = np.flatnonzero((fold != FOLD) & (votes >= fewest))
         importance = np.minimum(votes, 20) / np.minimum(votes[rows], 20).mean()
         n = (steps if stage == 0 else 0) or len(rows) // BATCH
         moments = [(np.zeros_like(w), np.zeros_like(w)) for w in weights]
@@ -130,7 +153,11 @@ def reference(start: list[np.ndarray], arrays: TinyArrays, ema: float, anew: int
                 mean = MOMENTUM * mean + (1 - MOMENTUM) * now.numpy()
                 variance = MOMENTUM * variance + (1 - MOMENTUM) * spread.numpy()
                 t += 1
-                for k, g in enumerate(tape.gradient(loss, values)):
+                gradients = [np.asarray(g) for g in tape.gradient(loss, values)]
+                length = np.sqrt(sum((g**2).sum() for g in gradients))
+                lengths.append(length)
+                for k, g in enumerate(gradients):
+                    g = g * (clip / length if clip and length > clip else 1.0)
                     first, second = (0.9 * moments[k][0] + 0.1 * g, 0.999 * moments[k][1] + 0.001 * g**2)
                     moments[k] = (np.asarray(first), np.asarray(second))
                     move = np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * moments[k][0] / (np.sqrt(moments[k][1]) + 1e-7)
@@ -147,6 +174,7 @@ def reference(start: list[np.ndarray], arrays: TinyArrays, ema: float, anew: int
             many = held[votes[held] >= 10]
             history.append((rate, np.mean(losses), kl(held, predictions), kl(many, predictions[votes[held] >= 10])))
         weights, mean, variance = [np.asarray(w) for w in kept[0]], *kept[1:]
+    assert not clip or min(lengths) < clip < max(lengths), "some steps are clipped, some are not"
     return np.array(history), [*weights[:3], mean, variance, *weights[3:]], predictions
 
 
@@ -161,7 +189,14 @@ def test_a_fit_is_the_reference_step_by_step(way: str, arrays: TinyArrays, tmp_p
 
     folder = train(golden_recipe(**WAYS[way]), arrays, tmp_path / "fit", folds=[FOLD], progress=False)
     history, weights, predictions = reference(
-        start, arrays, facts.ema, facts.batch_norm_batches, facts.per_epoch, facts.steps
+        start,
+        arrays,
+        facts.ema,
+        facts.batch_norm_batches,
+        facts.per_epoch,
+        facts.steps,
+        facts.clip_norm,
+        facts.least_share,
     )
     (file,) = folder.glob("*.history.csv")
     found = pd.read_csv(file)[["learning_rate", "loss", "val_kl", "val_kl_many_votes"]].to_numpy()

@@ -24,10 +24,12 @@ RUNS = {
     "two, another seed": (2, {"seeds": [1]}),
     "one, plain": (1, PLAIN),
     "two, plain": (2, PLAIN),
+    "one, clipped": (1, {**PLAIN, "clip_norm": 0.05}),
+    "two, clipped": (2, {**PLAIN, "clip_norm": 0.05}),
     # A convolution fails where a share is empty; without one the batch-norm statistics are no numbers from then on,
     # and nothing says so. To estimate them anew, or average, would hide that.
     "two, statistics kept": (2, {"model_options": {"filters": 0}, "batch_norm_batches": 0, "ema": 0.0}),
-    "two, float16": (2, {"precision": "mixed_float16"}),
+    "two, float16": (2, {"precision": "mixed_float16", "clip_norm": 1.0}),
 }
 CHECKS = ("batch norm", "xla")
 
@@ -48,9 +50,8 @@ def run(folder, names):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return run(
-        tmp_path_factory.mktemp("plain"), ["one, plain", "two, plain", "two, statistics kept", "two, float16", *CHECKS]
-    )
+    names = ["one, plain", "two, plain", "one, clipped", "two, clipped", "two, statistics kept", "two, float16"]
+    return run(tmp_path_factory.mktemp("plain"), [*names, *CHECKS])
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,14 @@ def test_two_replicas_train_as_one_where_there_is_no_batch_norm(plain):
     assert len(one["loss"]) == 4 and one["loss"][0] != one["loss"][1]
     np.testing.assert_allclose(two["loss"], one["loss"], atol=1e-5)
     np.testing.assert_allclose(two["val_kl"], one["val_kl"], atol=1e-5)
+
+
+def test_two_replicas_are_clipped_as_one(plain):
+    """By the length of the whole batch's gradient: a device's own share of it is another one."""
+    one, two = plain["one, clipped"], plain["two, clipped"]
+    np.testing.assert_allclose(two["loss"], one["loss"], atol=1e-5)
+    np.testing.assert_allclose(two["val_kl"], one["val_kl"], atol=1e-5)
+    assert np.abs(one["loss"] - plain["one, plain"]["loss"]).max() > 1e-4
 
 
 def test_batch_norm_statistics_under_two_replicas_are_those_of_whole_batches(plain):

@@ -1,0 +1,84 @@
+"""What the networks see and what they start from: recipe `demo` on the demo's set, three seeds each.
+
+Every network is trained on the image of each pair's own scale and on the absolute one, the pretrained kinds from random
+weights and from ImageNet's; everything else is equal. Of the two folds one is trained and scored. EfficientNets take a
+third of the small networks' learning rate. The tables are left beside the trained networks.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hbaclib import make_synthetic_dataset
+from hbaclib.evaluation.runs import compare_runs, open_runs, pair_runs
+from hbaclib.inputs.store import InputArrays, open_inputs
+from hbaclib.stages.eeg_products import store_eeg_products
+from hbaclib.stages.images import store_kaggle_images
+from hbaclib.stages.port import port_data
+from hbaclib.training.recipe import Recipe, load_recipe
+from tests.evidence.side_by_side import train_all, trained_folder
+
+FOLD = 0
+SEEDS = [0, 1, 2]
+IMAGES = ("pair", "absolute")
+PRETRAINED = {"stages.0.peak": 1e-3, "stages.1.peak": 2e-4, "model_options": {"drop_connect": 0.0}}
+NETWORKS = {
+    "small": {"backbone": "convnet_small"},
+    "frequency": {"backbone": "convnet_frequency"},
+    "lite0 random": {"backbone": "efficientnet_lite0", **PRETRAINED},
+    "lite0 ImageNet": {"backbone": "efficientnet_lite0", "weights": "lite", **PRETRAINED},
+    "b0 random": {"backbone": "efficientnet_b0", **PRETRAINED},
+    "b0 from Lite": {"backbone": "efficientnet_b0", "weights": "lite", **PRETRAINED},
+}
+KEEPS_FREQUENCY = {
+    **NETWORKS["lite0 ImageNet"],
+    "model_options": {"drop_connect": 0.0, "keep_frequency": True},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("HBAC_EVIDENCE_FOLDER")
+    return Path(named) / "demo" if named else tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def inputs(folder: Path) -> InputArrays:
+    """Stages 01 to 03 of the demo's set, with both images."""
+    source = folder / "set"
+    if not (source / "train.csv").is_file():
+        make_synthetic_dataset(source, n_patients=260, seed=1, recordings_per_patient=1.2)
+    port = port_data(source, folder, sampling="vote_groups", n_folds=2)
+    eeg = store_eeg_products(source, port, folder, images=IMAGES)
+    return open_inputs(port, eeg, store_kaggle_images(port, folder))
+
+
+def recipes() -> dict[str, Recipe]:
+    """Name -> recipe: the image last."""
+    base = load_recipe("demo", seeds=SEEDS, threads=1)
+    made = {name: base.override(changes) for name, changes in NETWORKS.items()}
+    made = {f"{name} {image}": recipe.override({"image": image}) for name, recipe in made.items() for image in IMAGES}
+    return made | {"lite0 frequency absolute": base.override({**KEEPS_FREQUENCY, "image": "absolute"})}
+
+
+@pytest.mark.evidence
+def test_the_image_and_the_start(folder: Path, inputs: InputArrays) -> None:
+    chosen = recipes()
+    train_all({name: (recipe, [FOLD]) for name, recipe in chosen.items()}, inputs, folder)
+    runs = open_runs({name: trained_folder(folder, name) for name in chosen})
+    table = compare_runs(runs)
+    pairs = [(f"{name} absolute", f"{name} pair") for name in NETWORKS]
+    pairs += [
+        (f"{name} {start} {image}", f"{name} random {image}")
+        for name, start in (("lite0", "ImageNet"), ("b0", "from Lite"))
+        for image in IMAGES
+    ]
+    pairs += [("frequency absolute", "small absolute"), ("lite0 frequency absolute", "lite0 ImageNet absolute")]
+    gains = pd.concat([pair_runs(runs, first, second) for first, second in pairs], ignore_index=True)
+    table.to_csv(folder / "scores.csv", index=False)
+    gains.to_csv(folder / "gains.csv", index=False)
+    print("\n" + table.to_string(index=False) + "\n" + gains.to_string(index=False))
