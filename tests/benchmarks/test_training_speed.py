@@ -1,4 +1,5 @@
-"""The input pipeline against the public starters' generator, and the stem layout against the tiled one.
+"""The input pipeline against the public starters' generator, the stem layout against the tiled one, fused batch norm
+against Keras' own.
 
 Processor time of one process counts, which is fair on a busy machine.
 """
@@ -6,6 +7,7 @@ Processor time of one process counts, which is fair on a busy machine.
 from __future__ import annotations
 
 import time
+from statistics import median
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from hbaclib import build_model
 from hbaclib.conventions import CLASSES
 from hbaclib.inputs.pipeline import epoch_order, training_batches
 from hbaclib.inputs.store import InputArrays
+from hbaclib.models.registry import batch_norm_layers
 from hbaclib.training.losses import kl_loss
 from hbaclib.training.recipe import load_recipe
 from tests.training.tiny import TinyArrays
@@ -110,34 +113,66 @@ def test_batched_pipeline_against_the_starters_generator(benchmark, tmp_path):
     assert batched >= 10 * starter
 
 
-@pytest.mark.benchmark(group="network")
-def test_stem_layout_against_the_tiled_one(benchmark):
+def training(model, batch: int, steps: int):
+    """A function that trains a network for some steps on one batch; it is traced here."""
     import tensorflow as tf
 
+    optimizer = keras.optimizers.Adam(1e-4)
+    optimizer.build(model.trainable_variables)
+    images = np.random.default_rng(0).standard_normal((batch, *model.input_shape[1:])).astype(np.float32)
+    targets = np.full((batch, len(CLASSES)), 1 / len(CLASSES), np.float32)
+
+    @tf.function(jit_compile=False)
+    def step(images, targets):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(kl_loss(targets, model(images, training=True)))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    step(images, targets)
+
+    def run():
+        for _ in range(steps):
+            step(images, targets).numpy()
+
+    return run
+
+
+@pytest.mark.benchmark(group="network")
+def test_stem_layout_against_the_tiled_one(benchmark):
     batch, rates = 4, {}
     for layout in ("stem", "tiled"):
-        model = build_model("efficientnet_b0", layout)
-        optimizer = keras.optimizers.Adam(1e-4)
-        optimizer.build(model.trainable_variables)
-        images = np.random.default_rng(0).standard_normal((batch, *model.input_shape[1:])).astype(np.float32)
-        targets = np.full((batch, len(CLASSES)), 1 / len(CLASSES), np.float32)
-
-        @tf.function(jit_compile=False)
-        def step(images, targets, model=model, optimizer=optimizer):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(kl_loss(targets, model(images, training=True)))
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-            return loss
-
-        step(images, targets)  # traces
-
-        def run(step=step, images=images, targets=targets):
-            for _ in range(3):
-                step(images, targets).numpy()
-
+        run = training(build_model("efficientnet_b0", layout), batch, 3)
         rates[layout] = rate(run, 3 * batch)
         if layout == "stem":
             benchmark.pedantic(run, rounds=1)
     ratio = rates["stem"] / rates["tiled"]
     print(f"\nimages/s in training: stem {rates['stem']:.1f}, tiled {rates['tiled']:.1f}, {ratio:.1f} times")
     assert ratio >= 6
+
+
+@pytest.mark.benchmark(group="batch norm")
+@pytest.mark.parametrize(("name", "batch", "steps"), [("efficientnet_b0", 16, 2), ("convnet_small", 16, 10)])
+def test_fused_batch_norm_against_keras_own(benchmark, name, batch, steps):
+    """As recipe `demo` has it: frequencies averaged in fours. Turns of both, one after the other, by the clock."""
+
+    def built():
+        return build_model(name, inputs="eeg", downsample=(4, 1))
+
+    ours = training(built(), batch, steps)
+    plain = built()
+    for layer in batch_norm_layers(plain):
+        assert vars(layer).pop("call"), "not fused: nothing to compare"
+    rival, ratios = training(plain, batch, steps), []
+    for _ in range(15):
+        seconds = []
+        for run in (ours, rival):
+            begin = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - begin)
+        ratios.append(seconds[1] / seconds[0])
+    print(
+        f"\n{name}: {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} pairs)"
+    )
+    benchmark.pedantic(ours, rounds=1)
+    assert median(ratios) >= 1.2

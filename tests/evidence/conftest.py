@@ -15,6 +15,7 @@ from hbaclib.stages.port import port_data
 from tests.evidence.side_by_side import FOLDS
 
 PATIENTS, RECORDINGS = 1000, 1.2
+IMAGES = ("pair", "absolute")
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +32,4 @@ def arrays(networks_folder: Path) -> InputArrays:
     if not (source / "train.csv").is_file():
         make_synthetic_dataset(source, n_patients=PATIENTS, seed=3, recordings_per_patient=RECORDINGS)
     port = port_data(source, folder, sampling="vote_groups", n_folds=FOLDS)
-    return open_inputs(port, store_eeg_products(source, port, folder), store_kaggle_images(port, folder))
+    return open_inputs(port, store_eeg_products(source, port, folder, images=IMAGES), store_kaggle_images(port, folder))
