@@ -76,8 +76,8 @@ class _Member:
 
     @property
     def recipe(self) -> str:
-        """Digest of the recipe without its seeds and name and, where no name was given, of what it was trained on."""
-        values = {key: value for key, value in self.trained.recipe.to_dict().items() if key not in ("name", "seeds")}
+        """Digest of the recipe without its seeds and, where no name was given, of what it was trained on."""
+        values = {key: value for key, value in self.trained.recipe.to_dict().items() if key != "seeds"}
         return digest_json([values, None if self.given else self.trained.manifest.inputs])
 
     @property
