@@ -15,6 +15,7 @@ from hbaclib.conventions import SAMPLE_ID
 from hbaclib.errors import ArtefactError, ConfigError, DataError, list_some, unknown_name
 from hbaclib.evaluation.oof import OutOfFold, align_oof, checked_table, refuse_moved_folds
 from hbaclib.evaluation.seeds import pair_seeds, score_seeds
+from hbaclib.files import FOLDER, NOTHING, kind_of
 from hbaclib.outputs import REPORT, stage_of
 from hbaclib.stages.places import trained_folders
 from hbaclib.training.trained_folder import FITS, TrainedFolder, fit_name
@@ -210,8 +211,8 @@ def _trained(place: object, notes: list[str]) -> list[Path]:
     if not isinstance(place, str | os.PathLike):
         raise ConfigError(f"{place!r} is no path; expected {_FORM}")
     path = Path(place)
-    if not path.is_dir():
-        raise ArtefactError(f"{path}: {'is a file' if os.path.lexists(path) else 'no such folder'}; expected {_FORM}")
+    if (kind := kind_of(path)) != FOLDER:
+        raise ArtefactError(f"{path}: {'no such folder' if kind == NOTHING else f'is {kind}'}; expected {_FORM}")
     if (path / MANIFEST).exists() and stage_of(path) != REPORT:
         return [path]
     begun = [folder for folder in (path, *sorted(path.iterdir())) if _is_begun(folder)]

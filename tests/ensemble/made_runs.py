@@ -75,7 +75,13 @@ def make_trained(
         files.append(write_table(folder / "oof.parquet", read_oof(folder, recipe, folds)[list(OOF_COLUMNS)]))
     parameters, facts = {"recipe": recipe.to_dict()}, {"folds": list(folds)}
     write_manifest(
-        folder, TRAINED, inputs=inputs or {"arrays": "a"}, parameters=parameters, outputs=files, code=code, facts=facts
+        folder,
+        TRAINED,
+        inputs=inputs or {"arrays": "a"},
+        parameters=parameters,
+        outputs=[file.name for file in files],
+        code=code,
+        facts=facts,
     )
     return folder
 
