@@ -79,6 +79,8 @@ class _Member:
     def recipe(self) -> str:
         """Digest of the recipe without its seeds and, where no name was given, of what it was trained on."""
         values = {key: value for key, value in self.trained.recipe.to_dict().items() if key != "seeds"}
+        # Where these lie does not count; what they hold is told by the digests of the inputs.
+        values |= {"weights": Path(values["weights"]).name, "start_from": [Path(p).name for p in values["start_from"]]}
         return digest_json([values, None if self.given else self.trained.manifest.inputs])
 
     @property
