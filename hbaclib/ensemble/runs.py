@@ -223,7 +223,8 @@ def _trained(place: object, notes: list[str]) -> list[Path]:
     folders = trained_folders(path)
     unfinished = f"not finished there: {list_some(folder.name for folder in begun)}" if begun else ""
     if not folders:
-        held = unfinished or f"found {list_some(sorted(part.name for part in path.iterdir())) or 'nothing'}"
+        seen = sorted(part.name for part in path.iterdir() if not part.name.startswith("."))
+        held = unfinished or f"found {list_some(seen) or 'nothing'}"
         raise ArtefactError(f"{path}: holds no trained network ({held}); expected {_FORM}")
     if unfinished:
         notes.append(f"{path}: {unfinished}")
