@@ -98,9 +98,10 @@ def _show(runs: Runs, scores: pd.DataFrame, pairs: pd.DataFrame, over: str) -> N
     _tell(f"Differences from {over}, on the same patients; negative: better than {over}.")
     for tier, table in pairs.groupby("tier", sort=False):
         if _head(tier, table):
-            _line("difference  95 % interval       better in  verdict                      ", "recipe")
+            width = max(len("verdict"), *map(len, table["says"]))
+            _line(f"difference  95 % interval       better in  {'verdict':<{width}}", "recipe")
             for row in table.to_dict("records"):
-                _line(_pair_cells(row), row["first"])
+                _line(_pair_cells(row, width), row["first"])
 
 
 def _head(tier: Any, table: pd.DataFrame) -> bool:
@@ -121,11 +122,11 @@ def _score_cells(row: Mapping[Any, Any]) -> str:
     return f"{rank:>4}  {row['seeds']:>5}  {row['kl']:>6.4f}  {interval:<14}  {seeds:<17}  {row['averaged']:>8.4f}"
 
 
-def _pair_cells(row: Mapping[Any, Any]) -> str:
+def _pair_cells(row: Mapping[Any, Any], width: int) -> str:
     known = not _is_missing(row["low"])
     interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if known else "-"
     share = f"{row['first_better']:.0%}" if known else "-"
-    return f"{row['difference']:>+10.4f}  {interval:<18}  {share:>9}  {row['says']:<29}"
+    return f"{row['difference']:>+10.4f}  {interval:<18}  {share:>9}  {row['says']:<{width}}"
 
 
 def _is_missing(value: Any) -> bool:

@@ -126,8 +126,8 @@ def pair_seeds(
         seed: as for `score_seeds`.
 
     Returns:
-        PAIR_COLUMNS, one row per tier and recipe: ``difference`` is ``first_kl - second_kl``, the means of the seeds
-        (negative: the first is better), ``low`` to ``high`` its 95 % interval over patients and seeds,
+        PAIR_COLUMNS, one row per tier and recipe, the best first: ``difference`` is ``first_kl - second_kl``, the means
+        of the seeds (negative: the first is better), ``low`` to ``high`` its 95 % interval over patients and seeds,
         ``first_better`` the share of draws below 0. ``says`` what follows: better, worse, no clear difference (the
         interval holds 0); not ranked, with neither interval nor share, where one of the two has a single seed; not
         ranked where there are fewer than FEWEST_PATIENTS patients.
@@ -161,7 +161,9 @@ def pair_seeds(
                 row |= _verdict(draws[:, column], sides, n_patients, seed)
             row["note"] = _join([_seeds_note(min(len(first), len(second))), patients_note(n_patients)])
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+    order = table["tier"].map(TIERS.index)
+    return table.iloc[np.lexsort([table["difference"].astype(float), order])].reset_index(drop=True)
 
 
 def _verdict(draws: np.ndarray, sides: Sequence[np.ndarray], n_patients: int, seed: int) -> dict[str, object]:
