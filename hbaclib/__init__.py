@@ -29,6 +29,7 @@ _PUBLIC = {
     "evaluation.tiers": ("score_by_tier",),
     "evaluation.oof": ("load_oof",),
     "ensemble.fit": ("fit_ensemble",),
+    "ensemble.runs": ("compare_runs", "open_runs", "pair_runs"),
     "prediction.submission_check": ("validate_submission",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

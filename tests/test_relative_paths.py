@@ -166,6 +166,8 @@ def invoke(words: str) -> str:
         ("predict run/07_ensemble data/test_eegs --spectrogram from_eeg --out shares.csv", ["shares.csv"]),
         ("predict run/04_train_a data/test_eegs/80.parquet --spectrogram data/test_spectrograms/90.parquet", []),
         ("predict run/04_train_a data --out table/shares.csv", ["table/shares.csv"]),
+        ("compare run --csv tables", ["tables/scores.csv", "tables/pairs.csv"]),
+        ("compare run/04_train_a run/04_train_b --over 04_train_b", []),
         ("tune mine.toml --run run --key batch=4,6 --out tuned", ["tuned/best.toml", "tuned/trials.csv"]),
         ("tune mixed.toml --run run --key batch=4 --out tuned --pseudo-labels labels", ["tuned/best.toml"]),
         ("tune mine.toml --run own --space space.toml", ["own/tune_mine/best.toml"]),

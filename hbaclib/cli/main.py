@@ -9,6 +9,7 @@ import click
 
 from hbaclib import __version__
 from hbaclib.cli.check import check
+from hbaclib.cli.compare import compare
 from hbaclib.cli.kaggle import kaggle
 from hbaclib.cli.messages import give_up_output, plain_streams, sentence, tell
 from hbaclib.cli.modules import MODULES, import_modules
@@ -131,6 +132,7 @@ def run(
 
 
 main.add_command(check)
+main.add_command(compare)
 main.add_command(kaggle)
 main.add_command(tune)
 main.add_command(predict)

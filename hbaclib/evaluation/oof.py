@@ -79,19 +79,33 @@ def load_oof(paths: str | Path | Iterable[str | Path] | Mapping[str, str | Path]
         try:
             if (path.parent / MANIFEST).is_file():
                 verify_files(path.parent, read_manifest(path.parent), [path.name])
-            table, found = _checked(_read(path))
+            table, found = checked_table(_read(path))
         except (DataFileError, ArtefactError) as error:
             unreadable.append(str(error))
             continue
         faults += [f"{path}: {fault}" for fault in found]
         if not found:
-            tables[name] = table.sort_values(list(SAMPLE_ID), kind="stable").reset_index(drop=True)
+            tables[name] = table
     if unreadable:
         raise DataFileError("; ".join(unreadable + faults))
-    faults += _alignment_faults(tables, named)
     if faults:
+        raise DataError("; ".join(faults + _alignment_faults(tables, named)))
+    return align_oof(tables, named)
+
+
+def align_oof(tables: Mapping[str, pd.DataFrame], places: Mapping[str, object]) -> OutOfFold:
+    """Align out-of-fold tables by sample.
+
+    Args:
+        tables: model name -> table as `checked_table` gives it, sorted by eeg_id and eeg_start.
+        places: model name -> how messages call where its table is from.
+
+    Raises:
+        DataError, LeakError: as `load_oof` says of tables that do not fit each other.
+    """
+    if faults := _alignment_faults(tables, places):
         raise DataError("; ".join(faults))
-    _refuse_moved_folds(tables, named)
+    refuse_moved_folds(tables, places)
     first = next(iter(tables.values()))
     return OutOfFold(
         names=tuple(tables),
@@ -179,8 +193,8 @@ def _kind(path: Path) -> str:
     return f"a CSV table with the columns {list_some(columns, 20)}"
 
 
-def _checked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """A table with numbers in its columns, and what is wrong with it."""
+def checked_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """An out-of-fold table with numbers in its columns, sorted by sample, and what is wrong with it."""
     found = list(map(str, table.columns))
     if missing := [name for name in OOF_COLUMNS if name not in found]:
         index = [name for name in table.index.names if name in missing]
@@ -211,10 +225,10 @@ def _checked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         values, more = shares(table[list(columns)], what)
         table[list(columns)] = values
         faults += more or share_faults(values, what)
-    return table, faults
+    return table if faults else table.sort_values(list(SAMPLE_ID), kind="stable", ignore_index=True), faults
 
 
-def _alignment_faults(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Path]) -> list[str]:
+def _alignment_faults(tables: Mapping[str, pd.DataFrame], named: Mapping[str, object]) -> list[str]:
     if not tables:
         return []
     keys = {name: pd.MultiIndex.from_frame(table[list(SAMPLE_ID)]) for name, table in tables.items()}
@@ -241,13 +255,30 @@ def _alignment_faults(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Pa
     return faults
 
 
-def _refuse_moved_folds(tables: Mapping[str, pd.DataFrame], named: Mapping[str, Path]) -> None:
-    first_name, first = next(iter(tables.items()))
+def refuse_moved_folds(tables: Mapping[str, pd.DataFrame], places: Mapping[str, object]) -> None:
+    """Refuse tables that have a sample in different folds, or a patient in two; arguments as for `align_oof`.
+
+    The tables need not have the same samples.
+
+    Raises:
+        LeakError: naming the table, how many samples and some of their patients.
+    """
+    known: pd.DataFrame | None = None
+    first_name = next(iter(tables), "")
     for name, table in tables.items():
-        if (moved := table["fold"].to_numpy() != first["fold"].to_numpy()).any():
-            patients = list_some(pd.unique(table.loc[moved, "patient_id"]), 3)
+        placed = table.set_index(list(SAMPLE_ID))[["fold", "patient_id"]]
+        if known is None:
+            known = placed
+            continue
+        at = known.index.get_indexer(placed.index)
+        moved = (at >= 0) & (placed["fold"].to_numpy() != known["fold"].to_numpy()[at])
+        if moved.any():
+            patients = list_some(pd.unique(placed.loc[moved, "patient_id"]), 3)
             raise LeakError(
-                f"{named[name]}: {int(moved.sum())} samples (patients {patients}) lie in other folds than in "
+                f"{places[name]}: {int(moved.sum())} samples (patients {patients}) lie in other folds than in "
                 f"{first_name}; train all models with the one fold table"
             )
-    audit_held_out(first["patient_id"].to_numpy(), first["fold"].to_numpy(), str(named[first_name]))
+        if (at < 0).any():
+            known = pd.concat([known, placed[at < 0]])
+    if known is not None:
+        audit_held_out(known["patient_id"].to_numpy(), known["fold"].to_numpy(), str(places[first_name]))

@@ -21,7 +21,9 @@ N_RESAMPLES = 2000
 FEW_PATIENTS = 100
 """With fewer patients than this an interval is marked as rough."""
 
-_TIERS = sorted(VOTE_TIERS, key=lambda tier: tier != ">=10")
+TIERS = tuple(sorted(VOTE_TIERS, key=lambda tier: tier != ">=10"))
+"""In the order of the tables: the test set's first."""
+
 _FEWEST_FOR_ERRORS = 20
 _SEED = 20240408
 
@@ -62,8 +64,8 @@ def score_by_tier(
     Raises:
         DataError: naming every fault of the arguments.
     """
-    _, losses, votes, patients = _validated(targets, predictions, n_votes, patients)
-    return pd.DataFrame([_score(losses, votes, patients, tier, n_resamples, seed) for tier in _TIERS])
+    _, losses, votes, patients = check_scored(targets, predictions, n_votes, patients)
+    return pd.DataFrame([_score(losses, votes, patients, tier, n_resamples, seed) for tier in TIERS])
 
 
 def compare_by_tier(
@@ -82,10 +84,10 @@ def compare_by_tier(
         One row per tier: tier, n, patients, first, second, difference (negative: the first is better), low, high,
         first_better (share of resamples), note.
     """
-    true, losses, votes, patients = _validated(targets, first, n_votes, patients)
+    true, losses, votes, patients = check_scored(targets, first, n_votes, patients)
     others = kl_per_sample(true, second)
     rows = []
-    for tier in _TIERS:
+    for tier in TIERS:
         chosen = tier_mask(votes, tier)
         means = resampled_means((losses - others)[chosen], patients[chosen], n_resamples=n_resamples, seed=seed)
         score = _score(losses - others, votes, patients, tier, n_resamples, seed)
@@ -118,7 +120,7 @@ def score_by_fold(
     targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray, folds: np.ndarray
 ) -> pd.DataFrame:
     """Score every fold and tier: fold, tier, n, patients, kl."""
-    _, losses, votes, patients = _validated(targets, predictions, n_votes, patients)
+    _, losses, votes, patients = check_scored(targets, predictions, n_votes, patients)
     fold_of, faults = whole_numbers(folds, "folds")
     if fold_of is None or fold_of.shape != losses.shape:
         raise DataError("; ".join(faults) or f"folds: shape {np.shape(folds)}; expected ({len(losses)},)")
@@ -222,16 +224,29 @@ def mean_interval(
     """
     if not len(values):
         return np.nan, np.nan
-    means, errors = _resample(values, groups, n_resamples, seed)
-    centre, n_groups = values.mean(axis=0), len(np.unique(groups))
-    if n_groups < _FEWEST_FOR_ERRORS:
-        low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    else:
-        _, error = _ratio(*_sums(values, groups), np.ones((1, n_groups)))
-        deviations = (means - centre) / np.maximum(errors, 1e-300)
-        lower, upper = np.quantile(deviations, [0.025, 0.975], axis=0)
-        low, high = centre - upper * error[0], centre - lower * error[0]
+    low, high = np.quantile(plausible_means(values, groups, n_resamples=n_resamples, seed=seed), [0.025, 0.975], axis=0)
     return (float(low), float(high)) if values.ndim == 1 else (low, high)
+
+
+def plausible_means(
+    values: np.ndarray, groups: np.ndarray, *, n_resamples: int = N_RESAMPLES, seed: int = _SEED
+) -> np.ndarray:
+    """What the true mean may be, as draws whose quantiles are the bounds of `mean_interval`; arguments as there.
+
+    To the draws those of another, independent cause of doubt can be added.
+
+    Returns:
+        (n_resamples,) or (n_resamples, k); none without values.
+    """
+    if not len(values):
+        return np.empty((0, *values.shape[1:]))
+    means, errors = _resample(values, groups, n_resamples, seed)
+    n_groups = len(np.unique(groups))
+    if n_groups < _FEWEST_FOR_ERRORS:
+        return means
+    centre, (_, error) = values.mean(axis=0), _ratio(*_sums(values, groups), np.ones((1, n_groups)))
+    # Mirrored: what lies far above the mean in the resamples bounds it from below.
+    return centre - (means - centre) / np.maximum(errors, 1e-300) * error[0]
 
 
 def _resample(values: np.ndarray, groups: np.ndarray, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -280,22 +295,33 @@ def _score(
     values, patients = losses[chosen], patients[chosen]
     n_patients = len(np.unique(patients))
     low, high = mean_interval(values, patients, n_resamples=n_resamples, seed=seed)
-    note = ""
-    if not len(values):
-        note = "no samples"
-    elif n_patients < FEW_PATIENTS:
-        note = f"only {n_patients} patients: the interval is rough and likely too narrow"
     scores = {"n": len(values), "patients": n_patients, "kl": _mean(values), "low": low, "high": high}
-    return {"tier": tier, **scores, "note": note}
+    return {"tier": tier, **scores, "note": patients_note(n_patients)}
+
+
+def patients_note(n_patients: int) -> str:
+    """What a reader must know of an interval over so many patients; empty where there are enough."""
+    if not n_patients:
+        return "no samples"
+    rough = f"only {n_patients} patients: the interval is rough and likely too narrow"
+    return rough if n_patients < FEW_PATIENTS else ""
 
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else np.nan
 
 
-def _validated(
+def check_scored(
     targets: Shares, predictions: Shares, n_votes: np.ndarray, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Check the arguments of `score_by_tier`.
+
+    Returns:
+        (n, 6) targets, (n,) losses, (n,) votes, (n,) patients, the latter such that they can be sorted.
+
+    Raises:
+        DataError: naming every fault.
+    """
     losses = kl_per_sample(targets, predictions)
     votes, groups = np.asarray(n_votes), np.asarray(patients)
     faults = [

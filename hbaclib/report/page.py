@@ -108,7 +108,9 @@ def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
         address = escape(json.dumps(list(path)))
         return Markup('<span data-result="{}">{}</span>').format(address, format_number(value, digits, signed))
 
-    defaults = dict.fromkeys(("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier"))
+    defaults = dict.fromkeys(
+        ("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier", "recipes")
+    )
     return fill("page.html", defaults | results, pictures=pictures, shown=shown, vote_tiers=list(VOTE_TIERS))
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from hbaclib.conventions import CLASSES, EEG_RATE, MANY_VOTES, SUBMISSION_COLUMNS, VOTE_COLUMNS, VOTE_TIERS
 from hbaclib.dataset.csv_tables import read_typed_csv
+from hbaclib.ensemble.runs import best_of, compare_runs, open_runs, pair_with
 from hbaclib.ensemble.store import StoredEnsemble, load_ensemble
 from hbaclib.errors import ArtefactError, HbacError
 from hbaclib.evaluation import calibration, tiers
@@ -79,6 +80,8 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     if scored:
         measured.oof = load_oof(scored)
         _scores(measured, truth, missing)
+        with _told("recipes and seeds", missing):
+            results["recipes"] = _recipes(scored)
     else:
         missing.append("scores: no training stage has finished all its folds")
     results["submission"] = _submission(run, missing)
@@ -184,6 +187,26 @@ def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing
         {**row, **_identity(oof, int(row["row"]))} for row in unanimous.head(20).to_dict("records")
     ]
     results["unanimous_disagreements_total"] = len(unanimous)
+
+
+def _recipes(folders: list[Path]) -> dict[str, Any]:
+    """Every recipe over its seeds, and against the best of them."""
+    runs = open_runs(folders)
+    scores = compare_runs(runs)
+    over = best_of(scores)
+    members = {
+        name: {"seeds": list(recipe.seeds), "folders": [folder.name for folder in recipe.folders]}
+        for name, recipe in runs.recipes.items()
+    }
+    scores["rank"] = scores["rank"].astype(float)  # NaN for none, which JSON has as null
+    return {
+        "members": members,
+        "one_seed": [name for name, recipe in runs.recipes.items() if len(recipe.seeds) == 1],
+        "scores": scores,
+        "over": over,
+        "pairs": pair_with(runs, over),
+        "notes": list(runs.notes),
+    }
 
 
 def _headline(table: pd.DataFrame) -> float:

@@ -53,7 +53,10 @@ class TrainedFolder:
             ConfigError: the manifest's recipe is none.
         """
         manifest = check_kind(path, TRAINED, FIRST_ROUND)
-        return cls(Path(path), manifest, Recipe.from_dict(manifest.parameters.get("recipe", {}), str(path)))
+        values = manifest.parameters.get("recipe", {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: the manifest's recipe is {shown(values)}, expected a table; train again")
+        return cls(Path(path), manifest, Recipe.from_dict(values, str(path)))
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -118,6 +121,15 @@ class TrainedFolder:
         chosen = self.folds if folds is None else tuple(folds)
         self._verify_oof(chosen)
         return read_oof(self.path, self.recipe, chosen)
+
+    def oof_by_seed(self, fold: int) -> dict[int, pd.DataFrame]:
+        """A fold's out-of-fold tables, seed -> rows as they were written.
+
+        Raises:
+            ArtefactError: a table is missing, or is not what the manifest says.
+        """
+        self._verify_oof([fold])
+        return dict(zip(self.recipe.seeds, _seed_tables(self.path, self.recipe, fold), strict=True))
 
     def _verify_oof(self, folds: Iterable[int]) -> None:
         names = [f"{fit_name(self.recipe, fold, seed)}.oof.parquet" for fold in folds for seed in self.recipe.seeds]

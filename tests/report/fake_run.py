@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import read_manifest, write_manifest
+from hbaclib.artefacts import read_manifest, write_manifest, write_table
 from hbaclib.conventions import EEG_COLUMNS, SAMPLE_COLUMNS, VOTE_COLUMNS
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.evaluation.oof import oof_table
 from hbaclib.stages.names import COMPARISON, FIRST_ROUND, PSEUDO_LABELS, TRAINED
+from hbaclib.training.recipe import load_recipe
 
 CLASS_MEANS = np.array([0.08, 0.18, 0.14, 0.10, 0.12, 0.38])
 
@@ -137,9 +138,10 @@ def _model(
     stage.mkdir()
     predictions = fake_model(rng, expected, noise=0.7 + 0.1 * index, sharpness=rng.uniform(0.7, 1.2))
     table = oof_table(samples, samples["patient_id"], samples["n_votes"], fold, votes, predictions)
-    table.to_parquet(stage / "oof.parquet", index=False)
+    files = [write_table(stage / "oof.parquet", table)]
     histories = []
     for number in np.unique(fold):
+        files.append(write_table(stage / f"fold-{number}.oof.parquet", table[fold == number]))
         epochs = np.arange(1, 7)
         history = pd.DataFrame(
             {
@@ -155,8 +157,17 @@ def _model(
         )
         histories.append(history)
     pd.concat(histories).to_csv(stage / "history.csv", index=False)
-    parameters = {"recipe": "demo", "backbone": f"efficientnet_b{index}", "batch": 32}
-    write_manifest(stage, TRAINED, inputs={"03": "x"}, parameters=parameters, outputs=["oof.parquet", "history.csv"])
+    folds = [int(number) for number in np.unique(fold)]
+    recipe = load_recipe("demo", backbone=f"efficientnet_b{index}", folds=len(folds))
+    outputs, parameters = [path.name for path in files], {"recipe": recipe.to_dict()}
+    write_manifest(
+        stage,
+        TRAINED,
+        inputs={"03": "x"},
+        parameters=parameters,
+        outputs=[*outputs, "history.csv"],
+        facts={"folds": folds},
+    )
     return stage
 
 

@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hbaclib.conventions import VOTE_TIERS
+
 SHOWN = re.compile(r'<span data-result="([^"]*)">([^<]*)</span>')
-SECTIONS = ("scores", "ensemble", "classes", "calibration", "training", "data", "hardest", "submission", "run")
+SECTIONS = (
+    *("scores", "recipes", "ensemble", "classes", "calibration"),
+    *("training", "data", "hardest", "submission", "run"),
+)
 
 
 def look_up(results: Any, path: list[str | int]) -> Any:
@@ -70,6 +75,14 @@ def check_whole_report(folder: Path) -> dict[str, Any]:
     assert check_numbers(page, results) > 200
     networks = set(results["training"])
     assert networks and networks | {"ensemble", "class mean"} <= set(results["scores"])
+    recipes = results["recipes"]
+    assert {folder for recipe in recipes["members"].values() for folder in recipe["folders"]} == networks
+    assert {row["recipe"] for row in recipes["scores"]} == set(recipes["members"])
+    alone = [name for name, recipe in recipes["members"].items() if len(recipe["seeds"]) == 1]
+    assert ("One seed ranks nothing" in page) == bool(alone)
+    for row in recipes["scores"]:
+        assert (row["rank"] is None) == (row["recipe"] in alone or not row["n"])
+    assert len(recipes["pairs"]) == len(VOTE_TIERS) * (len(recipes["members"]) - 1)
     # Curves of every network, scores, weights, confusion, reliability, folds, and three pictures of a hard recording.
     assert check_links(page) >= len(networks) + 5 + 3
     for name in networks:

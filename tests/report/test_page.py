@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hbaclib import VOTE_COLUMNS, kl_divergence, load_oof
+from hbaclib import VOTE_COLUMNS, compare_runs, kl_divergence, load_oof, open_runs, pair_runs
+from hbaclib.artefacts import read_manifest, write_manifest
 from hbaclib.conventions import PREDICTION_COLUMNS
+from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.errors import ArtefactError, DataError
 from hbaclib.evaluation.oracle import oracle_shares
 from hbaclib.report.page import format_number, write_report
@@ -147,6 +149,61 @@ def test_what_a_folder_holds_is_read_from_its_manifest(run, tmp_path):
 def test_a_whole_run_has_a_whole_report(run):
     folder, _, _ = run
     check_whole_report(folder)
+
+
+def of_three_seeds(folder, noise):
+    """Make of a network of one seed the same of three, each of which says it a little differently."""
+    table, manifest = pd.read_parquet(folder / "oof.parquet"), read_manifest(folder)
+    recipe = {**manifest.parameters["recipe"], "seeds": [0, 1, 2]}
+    for fold in manifest.facts["folds"]:
+        (folder / f"fold-{fold}.oof.parquet").unlink()
+        part, outputs = table[table["fold"] == fold].copy(), []
+        for seed in recipe["seeds"]:
+            rng = np.random.default_rng([seed, fold, int(100 * noise)])
+            shares = table.loc[part.index, list(PREDICTION_COLUMNS)] * np.exp(rng.normal(0, noise, (len(part), 6)))
+            part[list(PREDICTION_COLUMNS)] = shares.div(shares.sum(axis=1), axis=0)
+            part.to_parquet(folder / f"fold-{fold}-seed-{seed}.oof.parquet", index=False)
+    outputs = [path.name for path in folder.glob("*.parquet")]
+    write_manifest(
+        folder, manifest.stage, inputs={}, parameters={"recipe": recipe}, outputs=outputs, facts=manifest.facts
+    )
+
+
+def test_recipes_are_compared_over_their_seeds(run, tmp_path):
+    folder, page, results = run
+    assert "each recipe of this run was trained from a single one" in page
+    assert {row["rank"] for row in results["recipes"]["scores"]} == {None}
+    assert {row["says"] for row in results["recipes"]["pairs"]} == {"one seed: not ranked"}
+    moved = shutil.copytree(folder, tmp_path / "moved", symlinks=True)
+    names = [f"04_train_efficientnet-b{index}" for index in range(2)]
+    for name, noise in zip(names, (0.1, 0.9), strict=True):
+        of_three_seeds(moved / name, noise)
+    shutil.rmtree(moved / "07_ensemble")
+    ensemble_stage([moved / name for name in names], moved / "07_ensemble")
+    write_report(moved, truth=moved / "synthetic-hms-truth.parquet")
+    recipes = check_whole_report(moved)["recipes"]
+    assert recipes["over"] == names[0] and recipes["one_seed"] == recipes["notes"] == []
+    runs = open_runs([moved / name for name in names])
+    scores = compare_runs(runs)
+    assert [row["rank"] for row in recipes["scores"]] == scores["rank"].tolist()
+    for name in ("kl", "low", "high", "lowest", "highest", "averaged"):
+        assert [row[name] for row in recipes["scores"]] == pytest.approx(scores[name].tolist())
+    pairs = pair_runs(runs, names[1], names[0])
+    assert [row["says"] for row in recipes["pairs"]] == pairs["says"].tolist()
+    assert recipes["pairs"][0]["says"] == "worse" and pairs["low"][0] > 0
+    text = (moved / "report.html").read_text(encoding="utf-8")
+    assert f"Differences from {names[0]}" in text and '<a href="#recipes">' in text and "worse" in text
+
+
+def test_recipes_that_cannot_be_told_are_said(run, tmp_path):
+    folder, _, _ = run
+    moved = shutil.copytree(folder, tmp_path / "moved", symlinks=True)
+    (moved / "04_train_efficientnet-b1" / "fold-2.oof.parquet").unlink()
+    results = measure(moved).results
+    assert "recipes" not in results and "scores" in results
+    assert any(
+        text.startswith("recipes and seeds: ") and "fold 2 cannot be read" in text for text in results["missing"]
+    )
 
 
 def test_missing_stages_are_said(run, tmp_path):

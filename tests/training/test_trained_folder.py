@@ -53,6 +53,16 @@ def test_predictions_are_the_mean_over_the_seeds_sorted_by_id(trained, arrays):
         trained.oof()
 
 
+def test_tables_of_the_seeds_are_as_they_were_written(trained):
+    tables = trained.oof_by_seed(1)
+    assert list(tables) == [3, 5]
+    for seed, table in tables.items():
+        pd.testing.assert_frame_equal(table, pd.read_parquet(trained.path / f"fold-1-seed-{seed}.oof.parquet"))
+    (trained.path / "fold-1-seed-3.oof.parquet").unlink()
+    with pytest.raises(ArtefactError, match="fold 1 cannot be read"):
+        trained.oof_by_seed(1)
+
+
 def test_held_out_is_who_no_seed_has_seen(trained, arrays):
     assert trained.held_out(0).tolist() == [100, 102, 104, 106]
     with pytest.raises(ConfigError, match=r"fold 7 was not trained there; it has \[0, 1\]"):
@@ -69,4 +79,10 @@ def test_held_out_is_who_no_seed_has_seen(trained, arrays):
 def test_a_folder_of_another_kind_is_refused(tmp_path):
     write_manifest(tmp_path, "ensemble", inputs={}, parameters={}, outputs=[])
     with pytest.raises(ArtefactError, match="holds stage 'ensemble', expected 'train'"):
+        TrainedFolder.open(tmp_path)
+
+
+def test_a_recipe_that_is_no_table_is_told(tmp_path):
+    write_manifest(tmp_path, "train", inputs={}, parameters={"recipe": "demo"}, outputs=[])
+    with pytest.raises(ConfigError, match="the manifest's recipe is 'demo', expected a table"):
         TrainedFolder.open(tmp_path)
