@@ -27,6 +27,7 @@ from hbaclib.report.page import FILES, write_report
 from hbaclib.source import code_digest
 from hbaclib.stages.names import REPORT
 from hbaclib.stages.places import STAGES, stage_rows
+from hbaclib.suite.eeg_images import check_images
 from hbaclib.suite.execute import StageFailedError, execute
 from hbaclib.suite.freshness import EARLIER, NOTEBOOKS, data_key, is_up_to_date, left_files, set_aside, stage_key
 from hbaclib.suite.parameters import check_parameters, fill_parameters
@@ -80,6 +81,7 @@ def run_suite(
     folder = whole_path(out) if out else Path.cwd() / "runs" / name
     values = fill_parameters(suite, parameters or {}, folder, source)
     check_parameters(suite, values)
+    check_images(suite, values)
     check_place(suite, folder, source)
     busy = f"{folder}: another run is writing there; wait for it, or choose another --out"
     with claim(folder, folder=True), hold(folder / RUN_LOCK, wait=False, busy=busy):

@@ -184,7 +184,7 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
     if name == PORT:
         return SMALL + counts.synthetic_bytes + counts.spectrogram_rows * len(SPECTROGRAM_COLUMNS) * 2
     if name == EEG:
-        images = len(stage.parameters.get("images", EEG_IMAGES))
+        images = len(set(stage.parameters.get("images", EEG_IMAGES)))
         return SMALL + images * image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
     if name == IMAGES:
         return SMALL + image
