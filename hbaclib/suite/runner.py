@@ -159,7 +159,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
 
 
 def _check(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> None:
-    note = check_prerequisites(suite, values, folder, source, cpu=cpu)
+    note = check_prerequisites(suite, values, folder, source, cpu=cpu, tell=lambda line: click.echo(printable(line)))
     if note:
         click.echo(printable(f"hbac: {note}; the CPU is used"), err=True)
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
