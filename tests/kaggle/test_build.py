@@ -254,8 +254,20 @@ def test_sizes_are_shown_and_too_much_is_refused(tmp_path: Path, monkeypatch: py
 def test_size_of_stage_02_by_hand() -> None:
     stage = next(stage for stage in SuiteTable().suite("full").stages if stage.name == "02_eeg_spectrograms")
     counts = sizes.COMPETITION["vote_groups"]
-    by_hand = 20_180 * (128 * 256 * 4 * 2 + 2000 * 8 * 2)
-    assert sizes.stage_bytes(stage, counts) == by_hand + sizes.SMALL
+    for images in (["pair"], ["absolute"], ["absolute", "pair"]):
+        by_hand = 20_180 * (len(images) * 128 * 256 * 4 * 2 + 2000 * 8 * 2)
+        assert sizes.stage_bytes(replace(stage, parameters={"images": images}), counts) == by_hand + sizes.SMALL
+
+
+def test_check_refuses_a_kernel_that_writes_too_much(smoke: tuple[Path, Plan], tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(smoke[0], tmp_path / "build"))
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["kernels"][1]["bytes"] = 20_000_000_001
+    (folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(ConfigError, match=r"build: 02_eeg_spectrograms 20\.0 GB written, a Kaggle session keeps 20\."):
+        check(folder)
 
 
 def test_plan_of_another_version_or_none(tmp_path: Path) -> None:

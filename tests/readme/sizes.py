@@ -86,9 +86,9 @@ def sentence() -> str:
     whole, kernel = sizes.show_bytes(sum(written.values())), sizes.show_bytes(max(written.values()))
     least, most = sizes.show_bytes(min(by_itself.values())), sizes.show_bytes(max(by_itself.values()))
     return (
-        f"On the competition's files it writes up to {whole}, which it says before its first notebook, with what is free.\n"
-        f"On Kaggle no kernel of it writes more than {kernel}, and a notebook that is opened there by itself, and computes "
-        f"all\nthat it reads, {least} to {most}; a session keeps {sizes.show_bytes(sizes.LIMIT)}.\n"
+        f"On the competition's files it writes up to {whole}, which it says before its first notebook, with what is "
+        f"free.\nOn Kaggle no kernel of it writes more than {kernel}, and a notebook that is opened there by itself, and "
+        f"computes all\nthat it reads, {least} to {most}; a session keeps {sizes.show_bytes(sizes.LIMIT)}.\n"
     )
 
 
