@@ -87,8 +87,8 @@ def sentence() -> str:
     least, most = sizes.show_bytes(min(by_itself.values())), sizes.show_bytes(max(by_itself.values()))
     return (
         f"On the competition's files it writes up to {whole}, which it says before its first notebook, with what is "
-        f"free.\nOn Kaggle no kernel of it writes more than {kernel}, and a notebook that is opened there by itself, and "
-        f"computes all\nthat it reads, {least} to {most}; a session keeps {sizes.show_bytes(sizes.LIMIT)}.\n"
+        f"free.\nOn Kaggle no kernel of it writes more than {kernel}, and a notebook that is opened there by itself, "
+        f"and computes all\nthat it reads, {least} to {most}; a session keeps {sizes.show_bytes(sizes.LIMIT)}.\n"
     )
 
 
