@@ -234,13 +234,13 @@ def build(
     suite = split_folds(suite, parts, int(first.get("n_folds", 5)))
     parameters = fill_parameters(suite, {}, Path(), None)
     check_parameters(suite, parameters)
-    check_images(suite, parameters, whole_path(arrays) if arrays else None)
     suite = replace(suite, stages=tuple(_filled(stage, parameters[stage.name]) for stage in suite.stages))
     kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
     refs = _refs(suite, kept, table, user)
     size = _sizes(suite, first, data)
     out = whole_path(out)
     refuse_inputs(out, [expanded(each) for each in (arrays, weights, data) if each])
+    check_images(suite, parameters, whole_path(arrays) if arrays else None)
     refuse_inside_stage(out / PLAN)
     if os.path.lexists(out / PLAN) and not is_plan(out / PLAN):
         raise ArtefactError(f"{out / PLAN}: exists and is no plan of a build; choose another folder, or move it away")

