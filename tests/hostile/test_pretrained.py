@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import struct
 from collections import OrderedDict
@@ -426,7 +427,7 @@ WEIGHTS_CASES = [
 def recipe(folder: Path, image: str, name: str = "mine") -> Path:
     """A recipe of one's own; ``image`` as TOML."""
     path = load_recipe("smoke", name=name, backbone="convnet_small").save(folder / f"{name}.toml")
-    path.write_text(path.read_text().replace('image = "pair"', f"image = {image}"))
+    path.write_text(re.sub("^image = .*$", f"image = {image}", path.read_text(), flags=re.MULTILINE))
     return path
 
 

@@ -242,12 +242,14 @@ def test_arrays_take_the_place_of_the_first_kernels(tmp_path: Path) -> None:
 def test_sizes_are_shown_and_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(main, ["kaggle", "build", "--user", "someone", "--out", str(tmp_path / "build")])
     assert result.exit_code == 0, result.output
-    assert "someone/hbac-02-eeg-spectrograms       CPU     writes at most 6.0 GB" in result.output
+    kernel = next(each for each in read_plan(tmp_path / "build").kernels if each.name == "02_eeg_spectrograms")
+    size = sizes.show_bytes(kernel.bytes)
+    assert f"someone/hbac-02-eeg-spectrograms       CPU     writes at most {size}" in result.output
     assert "a session keeps 20.0 GB" in result.output
     monkeypatch.setattr(sizes, "LIMIT", 5_500_000_000)
     result = CliRunner().invoke(main, ["kaggle", "build", "--user", "someone", "--out", str(tmp_path / "small")])
     assert result.exit_code == 1
-    assert "02_eeg_spectrograms 6.0 GB written, a Kaggle session keeps 5.5 GB" in result.output
+    assert f"02_eeg_spectrograms {size} written, a Kaggle session keeps 5.5 GB" in result.output
     assert not (tmp_path / "small").exists()
 
 
