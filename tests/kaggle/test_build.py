@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -23,6 +25,7 @@ from hbaclib.kaggle.check import check
 from hbaclib.kaggle.datasets import ARRAY_STAGES, slug_of
 from hbaclib.kaggle.plan import Plan, read_plan
 from hbaclib.kaggle.wheels import installed_wheel
+from hbaclib.models.lite_weights import INSTALL, REPEATS, find_lite, package_of
 from hbaclib.suite import sizes
 from hbaclib.suite.table import SuiteTable
 from tests.suite.tiny_project import TABLE, make_project
@@ -131,10 +134,29 @@ def test_packed_wheel_installs_what_was_installed(tmp_path: Path) -> None:
         assert path.read_bytes() == (here / path.name).read_bytes()
 
 
+def test_weights_that_come_by_pip_travel_as_wheels(tmp_path: Path) -> None:
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extra = INSTALL.partition("[")[2].partition("]")[0]
+    packages = [package.partition("==")[0] for package in project[extra]]
+    assert packages == [package_of(variant) for variant in REPEATS]
+    assert set(packages) <= set(SuiteTable().wheels())
+    # Whoever builds for Kaggle, tests, or types what the README says first has them.
+    assert all(f"hbaclib[{extra}]" in project[other] for other in ("kaggle", "test"))
+    assert re.search(rf"^EXTRAS \?= .*\b{extra}\b", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    wheel = installed_wheel(packages[0], tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".pth")]
+        here = find_lite("efficientnet-lite0", "lite")
+        assert archive.read(name) == here.read_bytes() and name.rpartition("/")[2] == here.name
+    # The first cell asks for the module by the wheel's name.
+    assert find_spec(wheel.name.split("-")[0].lower()) is not None
+
+
 def test_compiled_or_missing_packages_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"numpy: wheel tags .*, expected a pure-Python package"):
         installed_wheel("numpy", tmp_path)
-    with pytest.raises(ConfigError, match="no-such-package: not installed here"):
+    with pytest.raises(ConfigError, match=r"no-such-package: not installed here.* pip install"):
         installed_wheel("no-such-package", tmp_path)
 
 
