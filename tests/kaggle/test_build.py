@@ -135,7 +135,6 @@ def test_packed_wheel_installs_what_was_installed(tmp_path: Path) -> None:
 
 
 def test_weights_that_come_by_pip_travel_as_wheels(tmp_path: Path) -> None:
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     extra = INSTALL.partition("[")[2].partition("]")[0]
     packages = [package.partition("==")[0] for package in project[extra]]
