@@ -22,6 +22,7 @@ from hbaclib.stages.images import store_kaggle_images
 from hbaclib.stages.names import EEG, EEG_IMAGES, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
 from hbaclib.stages.places import find_stage, find_trained, mounted_stages
 from hbaclib.stages.port import port_data
+from hbaclib.suite.eeg_images import LEAST
 from hbaclib.training.trained_folder import FITS
 
 DEFAULT_PATIENTS = 40
@@ -105,7 +106,7 @@ def eeg_products(out: str | Path, data: str = "", images: Collection[str] = ()) 
     stored = stored_images(found) if found else ()
     if found and set(images) <= set(stored):
         return found
-    wanted = {*images} or {"pair"}
+    wanted = {*images} or {*LEAST}
     if not found:
         _announce(EEG)
     elif on_kaggle():  # whose session has no room for both beside stages 01 and 03
