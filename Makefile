@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= test,dev
+EXTRAS ?= pretrained,test,dev
 CONSTRAINTS ?=
 SUITE ?= demo
 JOBS ?= 2

@@ -20,7 +20,8 @@
 # (mel spectrograms), and eight bipolar signals for the raw-EEG networks. Each file is read once for both.
 #
 # Two pictures can be stored. `pair` is the field's: decibels relative to each pair's own loudest moment. `absolute` has
-# one scale for all pairs, so that it shows which side is louder; recipes say which one their network sees.
+# one scale for all pairs, so that it shows which side is louder; recipes say which one their network sees. A suite
+# stores those that its recipes see; a notebook that finds no stage 02 stores the one that it needs.
 #
 # Reads: `01_port_data/` and the EEG files. Writes: `02_eeg_spectrograms/`.
 

@@ -37,6 +37,11 @@ class InputSpec:
         return self.inputs == "raw"
 
     @property
+    def eeg_image(self) -> str:
+        """Which stored image of the EEG the network sees; empty where it sees none (the ten minutes, or signals)."""
+        return self.image if self.inputs in ("both", "eeg") else ""
+
+    @property
     def signal_rate(self) -> float:
         """Rate of the raw signals that are read, Hz: 200 where they are cropped, else 40."""
         return EEG_RATE if self.crop_seconds else NARROW_RATE

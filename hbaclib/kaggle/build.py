@@ -35,6 +35,7 @@ from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel, is_plan, read_plan
 from hbaclib.outputs import claim, refuse_inputs, refuse_inside_stage, without_new_folders, working_folder
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
+from hbaclib.suite.eeg_images import check_images
 from hbaclib.suite.parameters import all_values, check_parameters, fill_parameters, known_parameters
 from hbaclib.suite.table import Stage, Suite, SuiteTable
 
@@ -168,6 +169,13 @@ def _kernel_metadata(
     }
 
 
+def _filled(stage: Stage, values: Mapping[str, Any]) -> Stage:
+    """A stage with all parameters that its kernel gets."""
+    filled = {name: value for name, value in values.items() if name not in PLACEHOLDERS}
+    # A part of a stage bears that stage's name.
+    return replace(stage, parameters={**filled, **stage.parameters})
+
+
 def _sizes(suite: Suite, first: Mapping[str, Any], data: str | Path | None) -> dict[str, int]:
     """Bytes per stage.
 
@@ -176,12 +184,7 @@ def _sizes(suite: Suite, first: Mapping[str, Any], data: str | Path | None) -> d
     """
     counts = sizes.suite_counts(suite, first, data)
     found = {stage.name: sizes.stage_bytes(stage, counts) for stage in suite.stages}
-    over = [f"{name} {sizes.show_bytes(size)}" for name, size in found.items() if size > sizes.LIMIT]
-    if over:
-        raise ConfigError(
-            f"suite {suite.name}: {list_some(over)} written, a Kaggle session keeps {sizes.show_bytes(sizes.LIMIT)} "
-            f'(computed for {counts.source}); draw fewer samples, for example with sampling = "non_overlapping"'
-        )
+    sizes.check_kernels(found, f"suite {suite.name}", counts.source)
     return found
 
 
@@ -213,7 +216,8 @@ def build(
         The plan, also written to ``<out>/plan.json``.
 
     Raises:
-        ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid; nothing is changed then.
+        ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid, or a recipe sees an image of
+            the EEG that is not stored; nothing is changed then.
         ArtefactError: the stages in ``arrays`` are not finished; or the output folder is an input, cannot be written,
             holds files in the way that no build made, or is being written by another process.
     """
@@ -228,13 +232,15 @@ def build(
     # The stage that draws the samples decides how many folds there are, and how much is written.
     first = next((all_values(each, each.parameters) for each in suite.stages if each.notebook.name == PORT), {})
     suite = split_folds(suite, parts, int(first.get("n_folds", 5)))
-    kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
-    refs = _refs(suite, kept, table, user)
     parameters = fill_parameters(suite, {}, Path(), None)
     check_parameters(suite, parameters)
+    suite = replace(suite, stages=tuple(_filled(stage, parameters[stage.name]) for stage in suite.stages))
+    kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
+    refs = _refs(suite, kept, table, user)
     size = _sizes(suite, first, data)
     out = whole_path(out)
     refuse_inputs(out, [expanded(each) for each in (arrays, weights, data) if each])
+    check_images(suite, parameters, whole_path(arrays) if arrays else None)
     refuse_inside_stage(out / PLAN)
     if os.path.lexists(out / PLAN) and not is_plan(out / PLAN):
         raise ArtefactError(f"{out / PLAN}: exists and is no plan of a build; choose another folder, or move it away")
@@ -258,16 +264,14 @@ def build(
         kernels = []
         for stage in kept:
             folder = new / "kernels" / stage.name
-            filled = {name: value for name, value in parameters[stage.name].items() if name not in PLACEHOLDERS}
-            values = {**filled, **stage.parameters}  # a part of a stage bears that stage's name
             internet = stage.notebook.name in suite.downloads and not weights
             metadata = _kernel_metadata(suite, stage, refs, [each.ref for each in datasets], internet=internet)
-            write_json(folder / metadata["code_file"], render(stage, values))
+            write_json(folder / metadata["code_file"], render(stage, stage.parameters))
             write_json(folder / KERNEL_METADATA, metadata)
             kernels.append(
                 PlannedKernel(
                     name=stage.name,
-                    stage=str(values.get("stage") or stage.name),
+                    stage=str(stage.parameters.get("stage") or stage.name),
                     ref=refs[stage.name],
                     after=tuple(name for name in stage.after if name in refs),
                     gpu=metadata["enable_gpu"],

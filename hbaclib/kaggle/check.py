@@ -23,6 +23,7 @@ from hbaclib.kaggle.build import KERNEL_METADATA
 from hbaclib.kaggle.client import INSTALL
 from hbaclib.kaggle.datasets import DATASET_METADATA
 from hbaclib.kaggle.plan import read_plan
+from hbaclib.suite import sizes
 
 
 def _offline_client() -> Any:
@@ -79,10 +80,10 @@ def check(folder: str | Path) -> None:
     """Check a build by the client's rules, in a process without credentials and without a network.
 
     Raises:
-        ConfigError: the client would refuse something; one line each.
+        ConfigError: the client would refuse something, one line each; or a kernel writes more than a session keeps.
         PlatformError: the client is not installed.
     """
-    read_plan(folder)
+    sizes.check_kernels({kernel.name: kernel.bytes for kernel in read_plan(folder).kernels}, str(folder))
     with tempfile.TemporaryDirectory() as home:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")}
         environment = {**kept, "HOME": home, "XDG_CONFIG_HOME": home, "KAGGLE_CONFIG_DIR": home}

@@ -97,7 +97,7 @@ def installed_wheel(name: str, folder: Path) -> Path:
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError(
             f"{name}: not installed here, so its wheel cannot be packed; expected what kaggle/suite.toml lists under "
-            "[wheels] to be installed"
+            f'[wheels] to be installed: pip install "hbaclib[kaggle]", or {name} alone'
         ) from None
     description = distribution.read_text("WHEEL") or ""
     tags = [line.partition(":")[2].strip() for line in description.splitlines() if line.startswith("Tag:")]
@@ -118,7 +118,9 @@ def installed_wheel(name: str, folder: Path) -> Path:
     contents[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name_inside, content in contents.items():
-            archive.writestr(zipfile.ZipInfo(name_inside, TIME), content, zipfile.ZIP_DEFLATED)
+            # Weights of a network do not get smaller.
+            kind = zipfile.ZIP_STORED if name_inside.endswith(".pth") else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name_inside, TIME), content, kind)
     return path
 
 

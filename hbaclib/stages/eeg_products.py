@@ -38,7 +38,8 @@ def store_eeg_products(
     Returns:
         The stage's folder: ``eeg_spectrograms.npy`` (image ``pair``) and ``eeg_absolute.npy`` (image ``absolute``),
         (n, 128, 256, 4) each, and ``raw_signals.npy`` (n, 2000, 8), all float16, row i for row i of the samples table.
-        A folder that is already made from this is returned at once.
+        A folder that is already made from this is returned at once; of one with other images those that are not asked
+        for are removed.
 
     Raises:
         ConfigError: an unknown image, or none.
@@ -52,9 +53,17 @@ def store_eeg_products(
         **{EEG_IMAGES[name]: ((*IMAGE_SHAPE, len(REGIONS)), _IMAGES[name]) for name in chosen},
         RAW_SIGNALS: ((EEG_WINDOW // STEP, len(RAW_PAIRS)), raw_signals),
     }
-    code, title, parameters = code_digest(__name__), "EEG spectrograms", {"images": chosen}
     return store_eeg_windows(
-        EEG, products, source, port_folder, out, code=code, parameters=parameters, n_jobs=n_jobs, description=title
+        EEG,
+        products,
+        source,
+        port_folder,
+        out,
+        code=code_digest(__name__),
+        parameters={"images": chosen},
+        stale=set(EEG_IMAGES.values()) - set(products),
+        n_jobs=n_jobs,
+        description="EEG spectrograms",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, is_current, verify, write_manifest
+from hbaclib.artefacts import MANIFEST, digest_json, is_current, verify, write_manifest
 from hbaclib.digests import STORE, digest_files
 from hbaclib.outputs import stage_folder
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
@@ -29,6 +29,7 @@ def store_eeg_windows(
     *,
     code: str,
     parameters: Mapping[str, Any] | None = None,
+    stale: Collection[str] = (),
     n_jobs: int | None,
     description: str,
 ) -> Path:
@@ -42,6 +43,7 @@ def store_eeg_windows(
         out: the run's output folder.
         code: digest of the code that computes the products.
         parameters: of the stage, beside its inputs.
+        stale: files that the stage makes with other parameters; what lies there of them goes first, for room.
         n_jobs: processes; None: all cores, or as ``joblib.parallel_config`` says.
         description: of the progress bar.
 
@@ -63,6 +65,9 @@ def store_eeg_windows(
         inputs = {PORT: port.digest, "eegs": digest_files(root, files, Path(out) / STORE)}
         if is_current(folder, inputs=inputs, parameters=parameters or {}, code=code):
             return folder
+        for left in [folder / name for name in stale if (folder / name).is_file()]:
+            (folder / MANIFEST).unlink(missing_ok=True)  # the stage that it belongs to is no whole one any more
+            left.unlink()
         work = list(zip(map(str, files), starts, strict=True))
         bounds = np.cumsum([0, *map(len, starts)]).tolist()
         run_blocks(

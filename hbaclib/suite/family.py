@@ -12,13 +12,12 @@ import pandas as pd
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
 from hbaclib.evaluation.oof import OOF_FILE, load_oof
-from hbaclib.inputs.pipeline import image_kind
 from hbaclib.inputs.store import InputArrays, open_inputs
 from hbaclib.platform import output_root
 from hbaclib.prediction.rounds import round_folders, train_in_rounds
 from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.suite.plans import Plans
-from hbaclib.suite.prerequisites import adopt_fits, eeg_products, images, ported, source_of
+from hbaclib.suite.prerequisites import adopt_fits, check_attached, eeg_products, images, ported, source_of
 from hbaclib.training.adapt import on_folds_of
 from hbaclib.training.cross_validate import check_training
 from hbaclib.training.devices import configure
@@ -161,17 +160,18 @@ def open_family(
         folds: folds to train; empty for all.
 
     Raises:
-        HbacError: weights are not found, an earlier stage cannot be computed, or a recipe does not fit the data.
+        HbacError: weights are not found, an earlier stage cannot be computed or lacks the image that a recipe sees, or
+            a recipe does not fit the data.
     """
     configure(plans.first)  # threads, seeds and determinism are set before TensorFlow starts
     if plans.note:
         print(plans.note)
     plans.find_weights()  # what is missing is told now, not after the earlier stages are computed
-    out = output_root(str(out))
+    out, seen = output_root(str(out)), plans.eeg_images
+    check_attached(out, seen)  # before stage 01 is computed
     port = ported(out, data)
     crops = any(recipe.crop_seconds for recipe in plans.recipes.values())
     signals_200hz = store_signals_200hz(source_of(data, out), port, out) if crops else None
-    seen = {recipe.image for recipe in plans.recipes.values() if image_kind(recipe) not in ("", "starter")}
     inputs = open_inputs(port, eeg_products(out, data, seen), images(out, data), signals_200hz)
     recipes = {name: on_folds_of(recipe, inputs) for name, recipe in plans.recipes.items()}
     chosen = tuple(folds)

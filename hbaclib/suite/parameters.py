@@ -9,6 +9,7 @@ from typing import Any
 
 from hbaclib.errors import ConfigError
 from hbaclib.files import expanded
+from hbaclib.suite.eeg_images import PARAMETER, fill_images
 from hbaclib.suite.table import Stage, Suite, unknown
 from hbaclib.suite.values import check_values
 
@@ -45,7 +46,7 @@ def all_values(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Path | None) -> dict[str, dict[str, Any]]:
-    """Parameters of each stage: the suite's, then the caller's, then the run's own.
+    """Parameters of each stage: the suite's, then the caller's, then the run's own, then what follows from recipes.
 
     Args:
         suite: the suite.
@@ -77,6 +78,7 @@ def fill_parameters(suite: Suite, values: Mapping[str, Any], out: Path, data: Pa
                 found[name] = _whole_path(name, values[key])
         found |= {"out": str(out), "data": str(data or ""), "stage": stage.name}
         filled[stage.name] = {name: value for name, value in found.items() if name in declared[stage.name]}
+    fill_images(suite, filled, [name for name, row in declared.items() if PARAMETER in row])
     return filled
 
 

@@ -6,7 +6,7 @@ So the same decisions can be judged before anything is computed, and without sta
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,20 @@ class Plans:
     def grus(self) -> list[str]:
         """Names of the ResNet1D-GRUs, on the whole signal and on bands."""
         return [name for name in self.signals if self.recipes[name].backbone == BAND_NETWORK]
+
+    @property
+    def eeg_images(self) -> dict[str, str]:
+        """Which stored images of the EEG the networks see -> name of the first recipe that sees it."""
+        seen: dict[str, str] = {}
+        for recipe in self.recipes.values():
+            if recipe.eeg_image:
+                seen.setdefault(recipe.eeg_image, recipe.name)
+        return seen
+
+    def lacking_images(self, stored: Collection[str]) -> str:
+        """Which recipes see an image of the EEG that is not among the stored ones, in words; empty for none."""
+        lacking = [(name, image) for image, name in self.eeg_images.items() if image not in stored]
+        return " and ".join(f"recipe {name!r} sees image {image!r}" for name, image in lacking)
 
     def find_weights(self) -> None:
         """Look for the pretrained weights of all recipes.

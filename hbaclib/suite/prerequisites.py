@@ -7,21 +7,22 @@ has none: then the missing ones are computed by the same library calls with thei
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from hbaclib.artefacts import stage_lock
 from hbaclib.dataset.synthetic.writer import is_set_of, make_synthetic_dataset, remove_set
 from hbaclib.ensemble.store import ensemble_stage
-from hbaclib.errors import PlatformError
+from hbaclib.errors import ConfigError, PlatformError, list_some
 from hbaclib.outputs import stage_folder
-from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount
+from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount, on_kaggle
 from hbaclib.stages.eeg_products import store_eeg_products, stored_images
 from hbaclib.stages.images import store_kaggle_images
-from hbaclib.stages.names import EEG, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
+from hbaclib.stages.names import EEG, EEG_IMAGES, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
 from hbaclib.stages.places import find_stage, find_trained, mounted_stages
 from hbaclib.stages.port import port_data
+from hbaclib.suite.eeg_images import LEAST
 from hbaclib.training.trained_folder import FITS
 
 DEFAULT_PATIENTS = 40
@@ -93,19 +94,61 @@ def eeg_products(out: str | Path, data: str = "", images: Collection[str] = ()) 
     Args:
         out: the run's output folder.
         data: folder in the competition's format; empty for the usual one.
-        images: which images of the EEG are needed; one that is found without them is made again, with them.
+        images: which images of the EEG are needed (a mapping names the recipe that sees each), and no other is computed
+            where the stage has not run; a stage of this run that is found without them is made again, with them.
+
+    Raises:
+        ConfigError: another notebook's stage is attached, and lacks one of them.
     """
+    check_attached(out, images)
     port = ported(out, data)
-    found = find_stage(EEG, out)
+    found = _found_eeg(out, images)
     stored = stored_images(found) if found else ()
     if found and set(images) <= set(stored):
         return found
-    if found:
-        print(f"{found}: holds the images {', '.join(stored) or 'none'}; computing {', '.join(images)} as well")
-    else:
+    wanted = {*images} or {*LEAST}
+    if not found:
         _announce(EEG)
-    wanted = {*stored, *images} or {"pair"}
+    elif on_kaggle():  # whose session has no room for both beside stages 01 and 03
+        print(f"{found}: holds the images {', '.join(stored) or 'none'}; computing {', '.join(images)} in their place")
+    else:
+        print(f"{found}: holds the images {', '.join(stored) or 'none'}; computing {', '.join(images)} as well")
+        wanted |= set(stored)
     return store_eeg_products(source_of(data, out), port, out, images=wanted)
+
+
+def _found_eeg(out: str | Path, images: Collection[str]) -> Path | None:
+    """Folder of a finished stage 02: this run's own, else of the attached ones one that holds the images."""
+    first = find_stage(EEG, out)
+    if first is None or first.parent == Path(out):
+        return first
+    return next((each for each in mounted_stages(EEG) if set(images) <= set(stored_images(each))), first)
+
+
+def check_attached(out: str | Path, images: Collection[str]) -> None:
+    """Check that an attached stage 02 of another notebook, which cannot be made again here, holds images of the EEG.
+
+    Args:
+        out: the run's output folder; a stage 02 that lies in it is this run's own.
+        images: which are needed; a mapping names the recipe that sees each.
+
+    Raises:
+        ConfigError: it lacks one; names the folder, what it holds, and the way out.
+    """
+    found = _found_eeg(out, images)
+    if found is None or found.parent == Path(out):
+        return
+    stored = stored_images(found)
+    lacking = [image for image in images if image not in stored]
+    if lacking:
+        recipes = images if isinstance(images, Mapping) else {}
+        who = [f"recipe {recipes[image]!r} sees" if image in recipes else "needed is" for image in lacking]
+        why = " and ".join(f"{start} image {image!r}" for start, image in zip(who, lacking, strict=True))
+        needed = [image for image in EEG_IMAGES if image in {*stored, *images}]
+        raise ConfigError(
+            f"{why}, and {found} holds {list_some(list(stored)) or 'none'} alone; run {EEG} with images = {needed} and "
+            "attach its output, or detach it: then the image is computed here"
+        )
 
 
 def images(out: str | Path, data: str = "") -> Path:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,17 @@ from hbaclib.compat.keras_settings import check_keras
 from hbaclib.errors import ConfigError, HbacError, PlatformError, list_some
 from hbaclib.files import whole_path
 from hbaclib.models.registry import Published, family_of
-from hbaclib.platform import SYNTHETIC, accelerators, available_memory, cpu_is_asked_for, find_data, unseen_gpus
-from hbaclib.stages.names import PORT, TRAINING_PREFIXES
+from hbaclib.platform import (
+    SYNTHETIC,
+    accelerators,
+    available_memory,
+    cpu_is_asked_for,
+    find_data,
+    on_kaggle,
+    output_root,
+    unseen_gpus,
+)
+from hbaclib.stages.names import EEG, IMAGES, PORT, TRAINING_PREFIXES
 from hbaclib.stages.places import stage_rows
 from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values
@@ -42,6 +51,7 @@ def check_prerequisites(
     data: str | Path | None,
     *,
     cpu: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Check everything that a suite needs before any of it is computed.
 
@@ -54,6 +64,8 @@ def check_prerequisites(
         out: output folder.
         data: folder in the competition's format, None where the first notebook finds or makes one.
         cpu: the CPU is asked for, whatever the suite needs and the machine has.
+        tell: gets the sum of what the stages that are not finished write at most, beside what is free, where nothing is
+            missing.
 
     Returns:
         What the caller is to be told, though the suite runs: that the CPU has to be used in place of a GPU; else empty.
@@ -70,7 +82,8 @@ def check_prerequisites(
             due.append(stage)
     plans, config = _plans(suite, parameters)
     config += _lacking_weights(suite, {stage.name: plans[stage.name] for stage in due if stage.name in plans})
-    platform = list(_lacking_disk(suite, parameters, out, data, config))
+    sums: list[str] = []
+    platform = list(_lacking_disk(suite, due, parameters, out, data, config, sums.append))
     trains = any(stage.notebook.name.startswith(TRAINING_PREFIXES) for stage in due)
     platform += _lacking_memory(suite) if trains else ()
     platform += _unfit_keras() if due else ()
@@ -79,6 +92,8 @@ def check_prerequisites(
     if config or platform:
         lines = "\n".join(f"- {fault}" for fault in [*dict.fromkeys(config), *platform])
         raise (ConfigError if config else PlatformError)(f"suite {suite.name} cannot run here:\n{lines}")
+    for line in sums:
+        tell(line)
     return unseen[0] if unseen else ""
 
 
@@ -158,10 +173,19 @@ def _weights_line(suite: Suite, notebook: str, faults: list[_Missing]) -> str:
 
 
 def _lacking_disk(
-    suite: Suite, parameters: Mapping[str, Mapping[str, Any]], out: Path, data: str | Path | None, told: list[str]
+    suite: Suite,
+    due: list[Stage],
+    parameters: Mapping[str, Mapping[str, Any]],
+    out: Path,
+    data: str | Path | None,
+    told: list[str],
+    tell: Callable[[str], None],
 ) -> Iterator[str]:
     """Whether what the unfinished stages write finds room; faults of the data go to those that are told."""
     unfinished = [stage for stage in suite.stages if not (out / stage.name / MANIFEST).is_file()]
+    # Arrays that this run has made and makes anew lie beside the new ones until these are whole.
+    again = [stage for stage in due if stage not in unfinished and stage.notebook.name in (PORT, EEG, IMAGES)]
+    again = [stage for stage in again if stage.name in stage_rows(out)]
     try:
         first = next((stage for stage in suite.stages if stage.notebook.name == PORT), None)
         values = all_values(first, parameters[first.name]) if first else {}
@@ -175,23 +199,28 @@ def _lacking_disk(
     except HbacError as error:
         told.append(str(error))
         return
-    needed = 0
-    for stage in unfinished:
+    needed = beside = 0
+    for stage in [*unfinished, *again]:
         try:
-            needed += sizes.stage_bytes(replace(stage, parameters=dict(parameters[stage.name])), counts)
+            size = sizes.stage_bytes(replace(stage, parameters=dict(parameters[stage.name])), counts)
         except (HbacError, TypeError, ValueError, AttributeError):
             continue  # told as the stage's own fault
+        old = sum(path.stat().st_size for path in (out / stage.name).glob("*.npy")) if stage in again else 0
+        needed, beside = needed + max(size - old, 0), max(beside, min(size, old))
+    needed += beside
     place = next((folder for folder in (out, *out.parents) if folder.exists()), out)
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
         yield f"{place}: {error.strerror}; name another output folder: --out FOLDER"
         return
+    if on_kaggle() and output_root() in (out, *out.parents):  # the host's disk has more than a session keeps
+        free = min(free, sizes.LIMIT)
+    line = f"the stages that are not finished write up to {sizes.show_bytes(needed)}, and {sizes.show_bytes(free)} are "
     if needed > free:
-        yield (
-            f"the stages that are not finished write up to {sizes.show_bytes(needed)}, and {sizes.show_bytes(free)} "
-            f"are free at {place}; make room, or name a folder on another disk: --out FOLDER"
-        )
+        yield f"{line}free at {place}; make room, or name a folder on another disk: --out FOLDER"
+    elif unfinished or again:
+        tell(f"{line}free at {place}")
 
 
 def _lacking_data(suite: Suite, found: Path | None) -> Iterator[str]:

@@ -6,9 +6,11 @@ stage the library continues where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,22 @@ from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import list_some, printable
 from hbaclib.files import whole_path
 from hbaclib.locks import hold
-from hbaclib.outputs import RUN_LOCK, claim, remove_if_empty, remove_left, remove_unfinished, remove_unfinished_files
+from hbaclib.outputs import (
+    RUN_LOCK,
+    claim,
+    remove_if_empty,
+    remove_left,
+    remove_unfinished,
+    remove_unfinished_files,
+    without_new_folders,
+)
 from hbaclib.platform import SYNTHETIC, find_data
 from hbaclib.report import page
 from hbaclib.report.page import FILES, write_report
 from hbaclib.source import code_digest
 from hbaclib.stages.names import REPORT
 from hbaclib.stages.places import STAGES, stage_rows
+from hbaclib.suite.eeg_images import check_images
 from hbaclib.suite.execute import StageFailedError, execute
 from hbaclib.suite.freshness import EARLIER, NOTEBOOKS, data_key, is_up_to_date, left_files, set_aside, stage_key
 from hbaclib.suite.parameters import check_parameters, fill_parameters
@@ -80,9 +91,16 @@ def run_suite(
     folder = whole_path(out) if out else Path.cwd() / "runs" / name
     values = fill_parameters(suite, parameters or {}, folder, source)
     check_parameters(suite, values)
+    check_images(suite, values)
     check_place(suite, folder, source)
     busy = f"{folder}: another run is writing there; wait for it, or choose another --out"
-    with claim(folder, folder=True), hold(folder / RUN_LOCK, wait=False, busy=busy):
+    began = os.path.lexists(folder / RUN_LOCK)
+    with (
+        without_new_folders(folder),
+        claim(folder, folder=True),
+        _without_lock(folder, remove=not began),
+        hold(folder / RUN_LOCK, wait=False, busy=busy),
+    ):
         started = time.monotonic()
         _clean(suite, folder)  # what a run left that was killed
         try:
@@ -96,6 +114,22 @@ def run_suite(
             if (folder / file).is_file():
                 click.echo(printable(f"{title}{folder / file}"))
     return folder
+
+
+@contextmanager
+def _without_lock(folder: Path, *, remove: bool) -> Iterator[None]:
+    """Where the block fails and has left nothing but the run's lock, remove that: a run that is refused leaves nothing.
+
+    The caller has claimed the folder.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            left = {path.name for path in folder.iterdir()} - {".writing.lock"}  # the claim's, which removes it itself
+            if remove and left == {RUN_LOCK}:
+                (folder / RUN_LOCK).unlink()
+        raise
 
 
 def _clean(suite: Suite, folder: Path) -> None:
@@ -157,7 +191,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
 
 
 def _check(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, source: Path | None, cpu: bool) -> None:
-    note = check_prerequisites(suite, values, folder, source, cpu=cpu)
+    note = check_prerequisites(suite, values, folder, source, cpu=cpu, tell=lambda line: click.echo(printable(line)))
     if note:
         click.echo(printable(f"hbac: {note}; the CPU is used"), err=True)
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -17,7 +17,7 @@ from hbaclib.conventions import (
     SPECTROGRAM_STEP,
     SPECTROGRAM_WINDOW,
 )
-from hbaclib.errors import ConfigError
+from hbaclib.errors import ConfigError, list_some
 from hbaclib.stages.names import EEG, EEG_IMAGES, IMAGES, PORT, TRAINING_PREFIXES
 from hbaclib.suite.table import Stage, Suite
 
@@ -184,7 +184,7 @@ def stage_bytes(stage: Stage, counts: Counts) -> int:
     if name == PORT:
         return SMALL + counts.synthetic_bytes + counts.spectrogram_rows * len(SPECTROGRAM_COLUMNS) * 2
     if name == EEG:
-        images = len(stage.parameters.get("images", EEG_IMAGES))
+        images = len(set(stage.parameters.get("images", EEG_IMAGES)))
         return SMALL + images * image + counts.samples * RAW_SHAPE[0] * RAW_SHAPE[1] * 2
     if name == IMAGES:
         return SMALL + image
@@ -214,6 +214,26 @@ def _weight_bytes(backbone: str) -> int:
     image = backbone.removesuffix("_wavenet")
     found = PARAMETERS.get(image, UNKNOWN_NETWORK) + (PARAMETERS["wavenet"] if image != backbone else 0)
     return found * 4
+
+
+def check_kernels(found: Mapping[str, int], where: str, source: str = "") -> None:
+    """Check that every kernel writes no more than a Kaggle session keeps.
+
+    Args:
+        found: kernel -> bytes.
+        where: what they are kernels of, for the message.
+        source: what the bytes were computed for; empty where it is not known any more.
+
+    Raises:
+        ConfigError: some write more; names them and their bytes.
+    """
+    over = [f"{name} {show_bytes(size)}" for name, size in found.items() if size > LIMIT]
+    if over:
+        computed = f" (computed for {source})" * bool(source)
+        raise ConfigError(
+            f"{where}: {list_some(over)} written, a Kaggle session keeps {show_bytes(LIMIT)}{computed}; draw fewer "
+            'samples, for example with sampling = "non_overlapping", or store one image of the EEG'
+        )
 
 
 def show_bytes(size: float) -> str:

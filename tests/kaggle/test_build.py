@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -23,6 +25,7 @@ from hbaclib.kaggle.check import check
 from hbaclib.kaggle.datasets import ARRAY_STAGES, slug_of
 from hbaclib.kaggle.plan import Plan, read_plan
 from hbaclib.kaggle.wheels import installed_wheel
+from hbaclib.models.lite_weights import INSTALL, REPEATS, find_lite, package_of
 from hbaclib.suite import sizes
 from hbaclib.suite.table import SuiteTable
 from tests.suite.tiny_project import TABLE, make_project
@@ -131,10 +134,28 @@ def test_packed_wheel_installs_what_was_installed(tmp_path: Path) -> None:
         assert path.read_bytes() == (here / path.name).read_bytes()
 
 
+def test_weights_that_come_by_pip_travel_as_wheels(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extra = INSTALL.partition("[")[2].partition("]")[0]
+    packages = [package.partition("==")[0] for package in project[extra]]
+    assert packages == [package_of(variant) for variant in REPEATS]
+    assert set(packages) <= set(SuiteTable().wheels())
+    # Whoever builds for Kaggle, tests, or types what the README says first has them.
+    assert all(f"hbaclib[{extra}]" in project[other] for other in ("kaggle", "test"))
+    assert re.search(rf"^EXTRAS \?= .*\b{extra}\b", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    wheel = installed_wheel(packages[0], tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".pth")]
+        here = find_lite("efficientnet-lite0", "lite")
+        assert archive.read(name) == here.read_bytes() and name.rpartition("/")[2] == here.name
+    # The first cell asks for the module by the wheel's name.
+    assert find_spec(wheel.name.split("-")[0].lower()) is not None
+
+
 def test_compiled_or_missing_packages_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"numpy: wheel tags .*, expected a pure-Python package"):
         installed_wheel("numpy", tmp_path)
-    with pytest.raises(ConfigError, match="no-such-package: not installed here"):
+    with pytest.raises(ConfigError, match=r"no-such-package: not installed here.* pip install"):
         installed_wheel("no-such-package", tmp_path)
 
 
@@ -242,20 +263,34 @@ def test_arrays_take_the_place_of_the_first_kernels(tmp_path: Path) -> None:
 def test_sizes_are_shown_and_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(main, ["kaggle", "build", "--user", "someone", "--out", str(tmp_path / "build")])
     assert result.exit_code == 0, result.output
-    assert "someone/hbac-02-eeg-spectrograms       CPU     writes at most 6.0 GB" in result.output
+    kernel = next(each for each in read_plan(tmp_path / "build").kernels if each.name == "02_eeg_spectrograms")
+    size = sizes.show_bytes(kernel.bytes)
+    assert f"someone/hbac-02-eeg-spectrograms       CPU     writes at most {size}" in result.output
     assert "a session keeps 20.0 GB" in result.output
     monkeypatch.setattr(sizes, "LIMIT", 5_500_000_000)
     result = CliRunner().invoke(main, ["kaggle", "build", "--user", "someone", "--out", str(tmp_path / "small")])
     assert result.exit_code == 1
-    assert "02_eeg_spectrograms 6.0 GB written, a Kaggle session keeps 5.5 GB" in result.output
+    assert f"02_eeg_spectrograms {size} written, a Kaggle session keeps 5.5 GB" in result.output
     assert not (tmp_path / "small").exists()
 
 
 def test_size_of_stage_02_by_hand() -> None:
     stage = next(stage for stage in SuiteTable().suite("full").stages if stage.name == "02_eeg_spectrograms")
     counts = sizes.COMPETITION["vote_groups"]
-    by_hand = 20_180 * (128 * 256 * 4 * 2 + 2000 * 8 * 2)
-    assert sizes.stage_bytes(stage, counts) == by_hand + sizes.SMALL
+    for images in (["pair"], ["absolute"], ["absolute", "pair"]):
+        by_hand = 20_180 * (len(images) * 128 * 256 * 4 * 2 + 2000 * 8 * 2)
+        assert sizes.stage_bytes(replace(stage, parameters={"images": images}), counts) == by_hand + sizes.SMALL
+
+
+def test_check_refuses_a_kernel_that_writes_too_much(smoke: tuple[Path, Plan], tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(smoke[0], tmp_path / "build"))
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["kernels"][1]["bytes"] = 20_000_000_001
+    (folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(ConfigError, match=r"build: 02_eeg_spectrograms 20\.0 GB written, a Kaggle session keeps 20\."):
+        check(folder)
 
 
 def test_plan_of_another_version_or_none(tmp_path: Path) -> None:

