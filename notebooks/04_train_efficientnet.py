@@ -48,6 +48,7 @@ import numpy as np
 
 from hbaclib import load_oof, plots, score_by_tier
 from hbaclib.inputs.augment import augment
+from hbaclib.inputs.store import kind_of
 from hbaclib.suite.family import open_family
 from hbaclib.suite.plans import efficientnet_plans
 from hbaclib.suite.prerequisites import stage_name
@@ -67,7 +68,7 @@ plan
 # may change nothing.
 
 # %%
-stored = family.inputs.gather(np.array([0]))
+stored = family.inputs.gather(np.array([0]), kind_of("both", plan.eeg_image or family.inputs.image))
 plots.plot_input(stored[0], title="as stored")
 plt.show()
 for draw in range(2):
