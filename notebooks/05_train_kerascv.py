@@ -35,7 +35,7 @@ print(describe())
 # %% tags=["parameters"]
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
-recipe = ""  # "s0", "s2", "s4", "demo", "smoke" or a TOML file; empty: "s4" on a GPU, "demo" on a CPU
+recipe = ""  # "s0", "s2", "s4", "demo_large", "smoke" or a TOML file; empty: "s4" on a GPU, "demo_large" on a CPU
 backbones = ["efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201"]  # what is trained, in this order
 fusions = True  # each of them joined with WaveNet, too
 epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; further ones are not used

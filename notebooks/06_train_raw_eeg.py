@@ -35,7 +35,7 @@ print(describe())
 # %% tags=["parameters"]
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
-recipe = ""  # "s3", "demo", "smoke" or a TOML file; empty: "s3" on a GPU, "demo" on a CPU
+recipe = ""  # "s3", "demo_raw", "smoke" or a TOML file; empty: "s3" on a GPU, "demo_raw" on a CPU
 backbones = ["wavenet", "resnet1d_gru"]  # networks on the whole signal
 bands = [[0.5, 4.0], [4.0, 8.0], [8.0, 13.0]]  # Hz, below 20: one ResNet1D-GRU each; [] for none
 band_weights = []  # weights of the band ensemble, one for the whole signal and one a band; empty: fitted

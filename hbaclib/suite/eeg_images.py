@@ -14,7 +14,7 @@ from typing import Any
 from hbaclib.errors import ConfigError, HbacError, list_some
 from hbaclib.stages.eeg_products import stored_images
 from hbaclib.stages.names import EEG, EEG_IMAGES, IMAGES
-from hbaclib.suite.plans import GOLD, Plans, plans_of
+from hbaclib.suite.plans import DEMO, GOLD, Plans, plans_of
 from hbaclib.suite.table import Stage, Suite
 
 PARAMETER = "images"
@@ -45,7 +45,7 @@ def seen_images(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> tu
 def _possible_plans(stage: Stage, values: Mapping[str, Any]) -> Iterator[Plans]:
     """What a stage may train: where no recipe is named, the machine's GPU decides between two."""
     named = values.get("recipe")
-    for recipe in [named] if named else [GOLD[stage.notebook.name], "demo"]:
+    for recipe in [named] if named else [GOLD[stage.notebook.name], DEMO[stage.notebook.name]]:
         yield from _plans(stage, {**values, "recipe": recipe})
 
 

@@ -81,11 +81,13 @@ class Plans:
 
 GOLD = {EFFICIENTNET: "gold", KERASCV: "s4", RAW: "s3"}
 """Notebook -> its default recipe on a GPU."""
+DEMO = {EFFICIENTNET: "demo", KERASCV: "demo_large", RAW: "demo_raw"}
+"""Notebook -> its default recipe on a CPU."""
 
 
 def _default(notebook: str) -> str:
     """Recipe for who names none: the notebook's own on a GPU, the demo's on a CPU."""
-    return GOLD[notebook] if accelerators() else "demo"
+    return (GOLD if accelerators() else DEMO)[notebook]
 
 
 def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None) -> Plans:

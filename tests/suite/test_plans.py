@@ -51,7 +51,7 @@ def test_kerascv_by_default_starts_from_scratch_where_a_preset_is_missing(defaul
     assert list(plans.recipes) == [
         "mobilenet_v3_large", "densenet201", "mobilenet_v3_large_wavenet", "densenet201_wavenet"
     ]  # fmt: skip
-    assert {plan.name for plan in plans.recipes.values()} == {"s4" if default == "gold" else "demo"}
+    assert {plan.name for plan in plans.recipes.values()} == {"s4" if default == "gold" else "demo_large"}
     assert {plan.weights for plan in plans.recipes.values()} == {""}
     assert plans.note.endswith("so that they compare") == (default == "gold")
     plans.find_weights()

@@ -23,11 +23,12 @@ pytestmark = pytest.mark.slow
 def recipe():
     from hbaclib.training.recipe import load_recipe
 
-    return load_recipe("demo")
+    # A third of its epochs: whether anything is learned shows by then.
+    return load_recipe("demo").override({"stages.0.epochs": 13})
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(tmp_path_factory: pytest.TempPathFactory, recipe) -> Path:
     """A folder with a synthetic set, its truth beside it, and stages 01 to 03."""
     from hbaclib.dataset.synthetic import make_synthetic_dataset
     from hbaclib.stages.eeg_products import store_eeg_products
@@ -39,7 +40,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "set", n_patients=130, recordings_per_patient=1.2, seed=5, n_test=1, progress=False
     )
     port = port_data(source, folder, n_folds=2)
-    store_eeg_products(source, port, folder)
+    store_eeg_products(source, port, folder, images=[recipe.image])
     store_kaggle_images(port, folder)
     return folder
 
@@ -96,7 +97,7 @@ def test_training_does_not_open_the_truth(work: Path, arrays, recipe, tmp_path: 
     sys.addaudithook(watch)
     shutil.copytree(work / "set", tmp_path / "alone")  # no truth beside it
     port = port_data(tmp_path / "alone", tmp_path, n_folds=2)
-    eeg = store_eeg_products(tmp_path / "alone", port, tmp_path)
+    eeg = store_eeg_products(tmp_path / "alone", port, tmp_path, images=[recipe.image])
     alone = open_inputs(port, eeg, store_kaggle_images(port, tmp_path))
     short = recipe.override({"stages": [{"epochs": 1, "steps": 2}]})
     first = train(short, arrays, tmp_path / "with", progress=False)
