@@ -12,24 +12,19 @@ from joblib import Parallel, delayed
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
-from hbaclib import read_eeg
-from hbaclib.conventions import CLASSES, REGION_SWAP
+from hbaclib import kl_divergence, load_recipe, predict, read_eeg, train
+from hbaclib.artefacts import digest_bytes
+from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.synthetic.votes import expected_votes
-from hbaclib.signal.mel import eeg_spectrogram
+from hbaclib.inputs.store import InputArrays
+from hbaclib.signal.mel import absolute_spectrogram
+from hbaclib.training.recipe import Recipe
 from tests.dataset.segments import make_segment
 from tests.evidence.statistics import describe
 
 REAL = "HBAC_REAL_DATA"
-CENTRE = slice(64, 192)
-"""Frames of the mel image that the network sees: 25 s about the labelled moment."""
-REFERENCE = 1e6
-"""Fixed reference power of the image: relative to each pair's own maximum, the louder side could not be seen."""
-
-
-def network_image(eeg: np.ndarray) -> np.ndarray:
-    """The network's input (128, 128, 4): decibels, the recording's mean removed."""
-    image = eeg_spectrogram(eeg, reference=REFERENCE)[:, CENTRE]
-    return (image - image.mean()).astype(np.float16)
+HELD_OUT = 7
+"""One segment in so many is held out."""
 
 
 def real_recordings(folder: str | Path) -> dict[str, np.ndarray]:
@@ -41,79 +36,60 @@ def real_recordings(folder: str | Path) -> dict[str, np.ndarray]:
     }
 
 
+def real_segments(folder: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Ten-second real recordings, each mirrored to the 50 s that networks take, and their experts' votes as shares.
+
+    Returns:
+        (n, 10000, 20) µV and (n, 6).
+    """
+    folder = Path(folder)
+    votes = pd.read_csv(folder / "eeg_10s_votes.csv")
+    eegs = [pd.read_parquet(folder / "eeg_10s" / f"{number}.parquet")[list(EEG_COLUMNS)] for number in votes["id"]]
+    around = (EEG_WINDOW - len(eegs[0])) // 2
+    mirrored = [np.pad(eeg.to_numpy(np.float32), ((around, around), (0, 0)), mode="reflect") for eeg in eegs]
+    counts = votes[[f"{name.lower()}_vote" for name in CLASSES]].to_numpy(float)
+    return np.stack(mirrored), counts / counts.sum(axis=1, keepdims=True)
+
+
 def _one(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     segment = make_segment(kind, seed)
     truth = expected_votes(segment.probability, "expert")
     return (
-        network_image(segment.eeg),
+        absolute_spectrogram(segment.eeg).astype(np.float16),
         truth.astype(np.float32),
         describe(segment.eeg[3000:7000]),
     )
 
 
 def synthetic_segments(n: int, seed: int, n_jobs: int) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Mel images (n, 128, 128, 4), expected votes (n, 6) and descriptions of segments, equally many of each class."""
+    """Images (n, 128, 256, 4), expected votes (n, 6) and descriptions of segments, equally many of each class."""
     made = Parallel(n_jobs=n_jobs)(delayed(_one)(CLASSES[i % 6], 10_000_000 * (seed + 1) + i) for i in range(n))
     table = pd.DataFrame([row[2] for row in made]).assign(kind=[CLASSES[i % 6] for i in range(n)])
     return np.array([row[0] for row in made]), np.array([row[1] for row in made]), table
 
 
-def small_network():
-    """A convolutional network of about 140,000 parameters on the mel image: far below an EfficientNet-B0.
-
-    Time is pooled away, frequency is not: where in the spectrum something happens matters to a reader.
-    """
-    import keras
-    from keras import layers
-
-    image = keras.Input((128, 128, 4))
-    x = layers.AveragePooling2D((2, 1))(image)
-    for index, filters in enumerate((24, 40, 64, 96)):
-        x = layers.Conv2D(filters, 5 if index == 0 else 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
-        x = layers.Activation("relu")(x)
-    mean, peak = layers.AveragePooling2D((1, 8))(x), layers.MaxPooling2D((1, 8))(x)
-    x = layers.Dropout(0.4)(layers.Flatten()(layers.concatenate([mean, peak])))
-    x = layers.Dropout(0.2)(layers.Dense(64, activation="relu")(x))
-    return keras.Model(image, layers.Dense(6, activation="softmax")(x))
+def as_inputs(images: np.ndarray, truth: np.ndarray) -> InputArrays:
+    """Segments as stages 01 to 03 would leave them, each a patient of its own, one in HELD_OUT of fold 0."""
+    number = np.arange(len(images))
+    samples = pd.DataFrame({"eeg_id": number, "spectrogram_id": number, "patient_id": number})
+    samples = samples.assign(eeg_start=0, spectrogram_row=0, n_votes=20)
+    samples[list(VOTE_COLUMNS)] = truth
+    folds = pd.Series((number % HELD_OUT > 0).astype(int), index=pd.Index(number, name="patient_id"), name="fold")
+    none = np.zeros((0, 0), np.float16)
+    return InputArrays(samples, folds, digest_bytes(images.tobytes()), none, None, none, eeg_absolute=images)
 
 
-def _augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Left-right swap, a small shift in time, contrast, noise."""
-    out = images.astype(np.float32)
-    swapped = rng.random(len(out)) < 0.5
-    out[swapped] = out[swapped][..., list(REGION_SWAP)]
-    for image in out:
-        image[:] = np.roll(image, int(rng.integers(-5, 6)), axis=1) * np.float32(rng.uniform(0.85, 1.15))
-    out += np.float32(0.05) * rng.standard_normal(out.shape, dtype=np.float32)
-    return out
+def train_network(images: np.ndarray, truth: np.ndarray, recipe: Recipe, folder: Path) -> float:
+    """Train by the library's loop on synthetic segments alone; returns the KL on those held out."""
+    train(recipe, as_inputs(images, truth), folder, folds=[0], progress=False)
+    oof = pd.read_parquet(next(folder.glob("fold-0*.oof.parquet")))
+    return float(kl_divergence(oof[list(VOTE_COLUMNS)].to_numpy(), oof[list(PREDICTION_COLUMNS)].to_numpy()))
 
 
-def train_network(images: np.ndarray, truth: np.ndarray, epochs: int, seed: int):
-    """Train on synthetic segments alone; returns the network and its KL on a held-out fifth of them."""
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    rng = np.random.default_rng(seed)
-    n_train = int(0.85 * len(images))
-    network = small_network()
-    steps = epochs * (n_train // 32)
-    network.compile(
-        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(2e-3, steps), weight_decay=0.01),
-        loss=keras.losses.KLDivergence(),
-        jit_compile=False,
-    )
-    for _ in range(epochs):
-        order = rng.permutation(n_train)
-        network.fit(_augment(images[order], rng), truth[order], batch_size=32, epochs=1, verbose=0, shuffle=False)
-    held_out = network.evaluate(images[n_train:].astype(np.float32), truth[n_train:], verbose=0)
-    return network, float(held_out)
-
-
-def predict_real(networks: list, real: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Mean prediction of the networks for each real recording: rows = label, columns = classes."""
-    images = np.array([network_image(eeg) for eeg in real.values()], dtype=np.float32)
-    mean = np.mean([network.predict(images, verbose=0) for network in networks], axis=0)
+def predict_real(folders: list[Path], real: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Mean prediction of trained folders for each real recording: rows = label, columns = classes."""
+    recordings = np.stack(list(real.values()))
+    mean = np.mean([predict(folder, recordings) for folder in folders], axis=0)
     return pd.DataFrame(mean, index=list(real), columns=list(CLASSES)).loc[list(CLASSES)]
 
 
@@ -160,26 +136,33 @@ def tell_apart(real: dict[str, np.ndarray], synthetic: pd.DataFrame) -> tuple[fl
 def main() -> None:
     """Run one round and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the networks are left")
     parser.add_argument("--segments", type=int, default=2400)
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--recipe", default="demo")
+    parser.add_argument("--backbone", default="")
     parser.add_argument("--networks", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    real = real_recordings(os.environ[REAL])
+    real, (short, votes) = real_recordings(os.environ[REAL]), real_segments(os.environ[REAL])
     images, truth, table = synthetic_segments(options.segments, options.seed, options.jobs)
     area, features = tell_apart(real, table)
     print(f"real against synthetic: AUC {area:.3f}")
     print(features.round(2).to_string())
-    networks, losses = [], []
+    chosen, folders = {"backbone": options.backbone} if options.backbone else {}, []
     for number in range(options.networks):
-        network, loss = train_network(images, truth, options.epochs, number)
-        networks.append(network)
-        losses.append(loss)
-        one = predict_real([network], real)
+        folders.append(options.folder / f"network-{number}")
+        recipe = load_recipe(options.recipe, **chosen, seeds=[number])
+        loss = train_network(images, truth, recipe, folders[-1])
+        one = predict_real(folders[-1:], real)
         right = sum(one.loc[kind].idxmax() == kind for kind in CLASSES)
-        print(f"network {number}: {network.count_params()} parameters, held-out KL {loss:.3f}, {right} of 6 real right")
-    print(predict_real(networks, real).round(3).to_string())
+        judged = kl_divergence(votes, predict(folders[-1], short))
+        print(f"network {number}: held-out KL {loss:.3f}, {right} of 6 real right, KL to experts {judged:.3f}")
+    print(predict_real(folders, real).round(3).to_string())
+    together = np.mean([predict(folder, short) for folder in folders], axis=0)
+    print(
+        f"all networks: KL to the experts of {len(votes)} real recordings of 10 s {kl_divergence(votes, together):.3f}"
+    )
 
 
 if __name__ == "__main__":

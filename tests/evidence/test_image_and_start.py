@@ -1,8 +1,8 @@
-"""What the networks see and what they start from: recipe `demo` on the demo's set, three seeds each.
+"""What the networks see and what they start from: recipes `demo` and `demo_large` on the demo's set, three seeds each.
 
 Every network is trained on the image of each pair's own scale and on the absolute one, the pretrained kinds from random
-weights and from ImageNet's; everything else is equal. Of the two folds one is trained and scored. EfficientNets take a
-third of the small networks' learning rate. The tables are left beside the trained networks.
+weights and from ImageNet's; everything else is equal. Of the two folds one is trained and scored. The tables are left
+beside the trained networks.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hbaclib import make_synthetic_dataset
-from hbaclib.evaluation.runs import compare_runs, open_runs, pair_runs
+from hbaclib import compare_runs, make_synthetic_dataset, open_runs, pair_runs
 from hbaclib.inputs.store import InputArrays, open_inputs
 from hbaclib.stages.eeg_products import store_eeg_products
 from hbaclib.stages.images import store_kaggle_images
@@ -25,19 +24,15 @@ from tests.evidence.side_by_side import train_all, trained_folder
 FOLD = 0
 SEEDS = [0, 1, 2]
 IMAGES = ("pair", "absolute")
-PRETRAINED = {"stages.0.peak": 1e-3, "stages.1.peak": 2e-4, "model_options": {"drop_connect": 0.0}}
 NETWORKS = {
-    "small": {"backbone": "convnet_small"},
-    "frequency": {"backbone": "convnet_frequency"},
-    "lite0 random": {"backbone": "efficientnet_lite0", **PRETRAINED},
-    "lite0 ImageNet": {"backbone": "efficientnet_lite0", "weights": "lite", **PRETRAINED},
-    "b0 random": {"backbone": "efficientnet_b0", **PRETRAINED},
-    "b0 from Lite": {"backbone": "efficientnet_b0", "weights": "lite", **PRETRAINED},
+    "small": ("demo", {}),
+    "frequency": ("demo", {"backbone": "convnet_frequency"}),
+    "lite0 random": ("demo_large", {}),
+    "lite0 ImageNet": ("demo_large", {"weights": "lite"}),
+    "b0 random": ("demo_large", {"backbone": "efficientnet_b0"}),
+    "b0 from Lite": ("demo_large", {"backbone": "efficientnet_b0", "weights": "lite"}),
 }
-KEEPS_FREQUENCY = {
-    **NETWORKS["lite0 ImageNet"],
-    "model_options": {"drop_connect": 0.0, "keep_frequency": True},
-}
+KEEPS_FREQUENCY = ("demo_large", {"weights": "lite", "model_options": {"keep_frequency": True}})
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +54,12 @@ def inputs(folder: Path) -> InputArrays:
 
 def recipes() -> dict[str, Recipe]:
     """Name -> recipe: the image last."""
-    base = load_recipe("demo", seeds=SEEDS, threads=1)
-    made = {name: base.override(changes) for name, changes in NETWORKS.items()}
-    made = {f"{name} {image}": recipe.override({"image": image}) for name, recipe in made.items() for image in IMAGES}
-    return made | {"lite0 frequency absolute": base.override({**KEEPS_FREQUENCY, "image": "absolute"})}
+
+    def made(recipe: str, changes: dict, image: str) -> Recipe:
+        return load_recipe(recipe, **changes, image=image, seeds=SEEDS, threads=1)
+
+    each = {f"{name} {image}": made(*network, image) for name, network in NETWORKS.items() for image in IMAGES}
+    return each | {"lite0 frequency absolute": made(*KEEPS_FREQUENCY, "absolute")}
 
 
 @pytest.mark.evidence

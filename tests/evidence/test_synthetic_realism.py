@@ -5,27 +5,35 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from hbaclib import kl_divergence, load_recipe, predict
 from hbaclib.conventions import CLASSES
 from tests.dataset.segments import make_segment
-from tests.evidence.realism import predict_real, real_recordings, synthetic_segments, tell_apart, train_network
+from tests.evidence.realism import (
+    predict_real,
+    real_recordings,
+    real_segments,
+    synthetic_segments,
+    tell_apart,
+    train_network,
+)
 from tests.evidence.statistics import describe
 
 N_SEGMENTS = 2400
-EPOCHS = 24
 
 
 @pytest.mark.evidence
-def test_what_is_learned_from_the_synthetic_set_is_true_of_real_eeg(real_data):
-    real = real_recordings(real_data)
+def test_what_is_learned_from_the_synthetic_set_is_true_of_real_eeg(real_data, tmp_path):
+    """By recipe `demo` as it ships: its image, its network, its training, its prediction."""
+    real, (short, votes) = real_recordings(real_data), real_segments(real_data)
     images, truth, descriptions = synthetic_segments(N_SEGMENTS, seed=0, n_jobs=2)
     area, features = tell_apart(real, descriptions)
     print(f"\nreal against synthetic: AUC {area:.3f}\n{features.round(2).to_string()}")
-    networks = []
-    for seed in range(2):
-        network, loss = train_network(images, truth, EPOCHS, seed)
-        print(f"network {seed}: held-out KL {loss:.3f}")
-        networks.append(network)
-    predictions = predict_real(networks, real)
+    folders = [tmp_path / f"network-{seed}" for seed in range(3)]
+    for seed, folder in enumerate(folders):
+        loss = train_network(images, truth, load_recipe("demo", seeds=[seed]), folder)
+        judged = kl_divergence(votes, predict(folder, short))
+        print(f"network {seed}: held-out KL {loss:.3f}, KL to the experts of {len(votes)} real recordings {judged:.3f}")
+    predictions = predict_real(folders, real)
     print(predictions.round(3).to_string())
     right = sum(predictions.loc[kind].idxmax() == kind for kind in CLASSES)
     # One in six by chance; four or more right by chance alone has a probability below 1 %.
