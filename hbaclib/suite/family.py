@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 
+from hbaclib.compat.joblib import active_backend
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
 from hbaclib.evaluation.oof import OOF_FILE, load_oof
@@ -51,6 +54,8 @@ class Family:
     def train(self, *, pseudo_labels: bool = True, mirrored: bool = False) -> dict[str, Path]:
         """Train all networks, one after the other; their learning curves grow while they do.
 
+        Of one network so many fits run at once on a CPU as its cores have room for, by the recipe's ``threads``.
+
         Folds that other Kaggle kernels have trained are taken over.
 
         Args:
@@ -68,7 +73,7 @@ class Family:
                 adopt_fits(part.name, part.parent)
             if recipe.start_from:
                 print(f"{name} starts from {', '.join(recipe.start_from)}")
-            with live_learning_curves() as draw:
+            with _fits_at_once(recipe), live_learning_curves() as draw:
                 train_in_rounds(
                     recipe,
                     self.inputs,
@@ -145,6 +150,14 @@ class Family:
             about = oof.targets, oof.folds, oof.patients, list(parts), oof.n_votes
             fits[title] = fit_ensemble(np.stack(list(parts.values())), *about, weights=weights or None)
         return fits
+
+
+def _fits_at_once(recipe: Recipe) -> AbstractContextManager[object]:
+    """Small batches gain little from a second thread: on a CPU the folds share its cores, unless joblib was told."""
+    backend, told = active_backend()
+    if told not in (None, 1) or backend == "DaskDistributedBackend":
+        return nullcontext()
+    return joblib.parallel_config(n_jobs=max(1, joblib.cpu_count() // recipe.threads))
 
 
 def open_family(

@@ -1,6 +1,7 @@
 """One contract for every registered network."""
 
 import keras
+import numpy as np
 import pytest
 
 from hbaclib import build_model, model_names, register_model
@@ -54,6 +55,17 @@ def test_options():
     assert model.get_layer("downsample").output.shape[1:] == (64, 128, 8)
 
 
+def test_no_class_gets_less_than_the_least_share():
+    rng = np.random.default_rng(0)
+    images = 1e4 * rng.standard_normal((8, 128, 256, 8)).astype(np.float32)  # which a network is very sure of
+    free, bound = build_model("tiny", drop=0.0), build_model("tiny", drop=0.0, least_share=0.01)
+    bound.set_weights(free.get_weights())
+    before, after = (np.asarray(model(images)) for model in (free, bound))
+    assert before.min() < 1e-6 and after.min() >= 0.01 * (1 - 1e-6)
+    np.testing.assert_allclose(after, 0.01 + 0.94 * before, atol=1e-6)
+    np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-6)
+
+
 def test_input_shapes_are_those_of_the_table():
     assert input_shape("stem", "both") == (128, 256, 8) and input_shape("stem", "eeg") == (128, 256, 4)
     assert input_shape("tiled", "both") == (512, 512, 3) and input_shape("tiled", "kaggle") == (512, 256, 3)
@@ -69,6 +81,8 @@ def test_input_shapes_are_those_of_the_table():
         (["efficientnet_b0", "starter", "eeg"], {}, "layout 'starter' with inputs 'eeg' does not exist"),
         (["efficientnet_b0"], {"kernel": 3}, "does not take the options ['kernel']"),
         (["tiny", "stem", "both", "file.h5"], {}, "has no pretrained weights"),
+        (["tiny"], {"least_share": 1 / 6}, "expected 0 <= value < 1/6"),
+        (["tiny"], {"least_share": -0.1}, "least_share is -0.1"),
     ],
 )
 def test_faults_are_named(arguments, options, message):

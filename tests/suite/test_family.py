@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
+
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,3 +86,22 @@ def test_the_ensembles_of_the_raw_networks(trained):
     about = oof.targets, oof.folds, oof.patients, ["signals", "image"], oof.n_votes
     again = fit_ensemble(np.stack([shares["two"], shares["one"]]), *about)
     assert fitted.weights == again.weights
+
+
+@pytest.mark.parametrize(
+    ("threads", "told", "expected"), [(1, None, 4), (2, None, 2), (3, None, 1), (9, None, 1), (1, 3, 3)]
+)
+def test_folds_share_the_cores(tmp_path, monkeypatch, threads, told, expected):
+    """By the threads of a fit, unless joblib was told a number."""
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    seen = []
+
+    def look(*given, **options):
+        seen.append(joblib.effective_n_jobs(None))
+
+    monkeypatch.setattr("hbaclib.suite.family.train_in_rounds", look)
+    part = family(tmp_path)
+    plans = Plans({name: recipe.override({"threads": threads}) for name, recipe in part.plans.recipes.items()})
+    with joblib.parallel_config(n_jobs=told) if told else nullcontext():
+        replace(part, plans=plans).train()
+    assert seen == [expected, expected] and joblib.effective_n_jobs(None) == 1

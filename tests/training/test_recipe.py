@@ -35,7 +35,17 @@ def test_gold_follows_the_evidence():
     assert {stage.vote_weights for stage in recipe.stages} == {"votes"}
     assert {stage.schedule for stage in recipe.stages} == {"cosine"} and all(s.warmup for s in recipe.stages)
     assert recipe.tta and not recipe.ema and recipe.sampling == "vote_groups" and len(recipe.seeds) > 1
-    assert set(recipe.augmentation) == {"left_right_swap", "time_flip", "xy_masking", "band_shift", "time_shift"}
+    loudness = {"amplitude", "electrode_gain", "noise"}
+    assert set(recipe.augmentation) == loudness | {
+        "left_right_swap",
+        "time_flip",
+        "xy_masking",
+        "band_shift",
+        "time_shift",
+    }
+    assert recipe.image == "absolute" and recipe.clip_norm and recipe.least_share
+    assert load_recipe("demo").image == "absolute"
+    assert {load_recipe(name).image for name in ("s0", "s1", "s2", "s3", "s3_image", "s4")} == {"pair"}
 
 
 def test_digest_names_what_decides_and_nothing_else():
@@ -124,6 +134,8 @@ def test_file_and_overrides(tmp_path):
         ({"seeds": [1, 1]}, "different numbers"),
         ({"seeds": []}, "different numbers"),
         ({"tta": ["up"]}, "one of left_right_swap"),
+        ({"clip_norm": -1.0}, "clip_norm is -1.0"),
+        ({"least_share": 0.2}, "least_share is 0.2, expected 0 <= value < 1/6"),
         ({"ema": 0.9, "batch_norm_batches": 0}, "averaged weights have no batch-norm statistics"),
         ({"augmentation": {"cutmix": {}}}, "augmentation 'cutmix' is unknown"),
         ({"augmentation": {"time_flip": {"q": 1}}}, "augmentation.time_flip.q is unknown"),
