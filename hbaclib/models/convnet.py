@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (24, 48, 64, 96)) -> keras.Model:
+def convnet_features(shape: tuple[int, ...], *, filters: Sequence[int] = (16, 32, 64, 96)) -> keras.Model:
     """Convolution, batch norm, ReLU and 2 x 2 maximum, once per entry of ``filters``; then averages and maximum.
 
     A label belongs to the middle ten of the fifty seconds, so the average over all times is joined by average and
