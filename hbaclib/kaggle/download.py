@@ -19,8 +19,8 @@ from hbaclib.kaggle.plan import PlannedKernel
 from hbaclib.outputs import stage_of, working_folder
 from hbaclib.platform import SYNTHETIC
 from hbaclib.stages.names import COMPARISON, TRAINED
-from hbaclib.suite.freshness import NOTEBOOKS
 from hbaclib.suite.sizes import LIMIT
+from hbaclib.suite.table import NOTEBOOKS
 
 TRUTH = f"{SYNTHETIC}-truth.parquet"
 BESIDE = ("submission.csv", TRUTH, f"{SYNTHETIC}-summary.json")

@@ -175,6 +175,12 @@ def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing
         )
     results["against_class_mean"] = tiers.gain_over_baseline(oof.targets, best, *rated, oof.folds)
     tier = results["tier"] = HEADLINE if oof.many_votes.any() else "all"
+    results["members_against_class_mean"] = [
+        {"member": name, **row}
+        for name, own in zip(oof.names, oof.predictions, strict=True)
+        for row in tiers.gain_over_baseline(oof.targets, own, *rated, oof.folds).to_dict("records")
+        if row["tier"] == tier
+    ]
     rows = tiers.tier_mask(oof.n_votes, tier)
     results["by_class"] = tiers.score_by_class(oof.targets, best, oof.n_votes, tier)
     results["by_fold"] = tiers.score_by_fold(oof.targets, best, *rated, oof.folds)

@@ -20,8 +20,7 @@ from hbaclib.outputs import (
 )
 from hbaclib.report.page import foreign_files
 from hbaclib.stages.places import STAGES, stage_rows
-from hbaclib.suite.freshness import NOTEBOOKS
-from hbaclib.suite.table import Suite
+from hbaclib.suite.table import NOTEBOOKS, Suite
 
 
 def check_place(suite: Suite, folder: Path, data: Path | None) -> None:

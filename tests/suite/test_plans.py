@@ -123,7 +123,7 @@ def test_defaults_are_those_of_the_notebooks(notebook: str, default: str) -> Non
     values = {name: ast.literal_eval(row["default"]) for name, row in declared.items()}
     plans = plans_of(notebook, {})
     assert plans == plans_of(notebook, values) and plans is not None
-    assert plans.first.name == (planning.GOLD[notebook] if default == "gold" else default)
+    assert plans.first.name == (planning.GOLD if default == "gold" else planning.DEMO)[notebook]
 
 
 def test_other_notebooks_train_nothing() -> None:
