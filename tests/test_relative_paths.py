@@ -26,6 +26,7 @@ from hbaclib.search.space import Choice
 from hbaclib.search.tune import tune
 from hbaclib.stages.eeg_products import store_eeg_products
 from hbaclib.stages.images import store_kaggle_images
+from hbaclib.stages.names import EEG_IMAGES
 from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.training.fit import Fit
 from hbaclib.training.warm_start import start_folders
@@ -48,7 +49,7 @@ def root(tmp_path_factory):
         port_data(folder / "data", "first", n_folds=2, n_jobs=2)
         patch.chdir(folder)
         port_data("data", "run", n_folds=2, n_jobs=2)
-        store_eeg_products("data", STAGES[0], "run", n_jobs=2)
+        store_eeg_products("data", STAGES[0], "run", images=EEG_IMAGES, n_jobs=2)
         store_kaggle_images(STAGES[0], "run", n_jobs=2)
         store_signals_200hz("data", STAGES[0], "run", n_jobs=2)
         inputs = open_inputs(*STAGES, "run/06_signals_200hz")

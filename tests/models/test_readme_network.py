@@ -55,13 +55,14 @@ def test_it_trains_with_a_shipped_recipe(registered, tmp_path):
     # As the block's last line says it.
     assert f'load_recipe("demo", backbone="{NAME}")' in readme_block()
     recipe = load_recipe("demo", backbone=NAME)
-    short = {f"stages.{k}.{key}": value for k in (0, 1) for key, value in (("epochs", 1), ("steps", 1), ("warmup", 0))}
+    stages = range(len(recipe.stages))
+    short = {f"stages.{k}.{key}": value for k in stages for key, value in (("epochs", 1), ("steps", 1), ("warmup", 0))}
     recipe = recipe.override({**short, "batch": 4, "batch_norm_batches": 1, "model_options": {"filters": 4}})
     arrays = TinyArrays(n=24, patients=8, folds=2)
     folder = train(recipe, arrays, tmp_path, progress=False)
     assert read_manifest(folder).facts["folds"] == [0, 1]
     history = pd.read_csv(folder / "history.csv")
-    assert len(history) == 4 and np.isfinite(history["loss"]).all()
+    assert len(history) == 2 * len(stages) and np.isfinite(history["loss"]).all()
     oof = pd.read_parquet(folder / "oof.parquet")
     assert len(oof) == 24
     np.testing.assert_allclose(oof[list(PREDICTION_COLUMNS)].sum(axis=1), 1, atol=1e-5)

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 def recipe():
     from hbaclib.training.recipe import load_recipe
 
-    # A third of its epochs: whether anything is learned shows by then.
-    return load_recipe("demo").override({"stages.0.epochs": 13})
+    # A quarter of its epochs: whether anything is learned shows by then.
+    return load_recipe("demo").override({"stages.0.epochs": 9})
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,8 @@ class TinyArrays:
 
     def gather(self, rows, inputs="both", dtype=np.float32):
         halves = {"both": slice(0, 8), "kaggle": slice(0, 4), "eeg": slice(4, 8)}
-        return self.images[rows][..., halves[inputs]].astype(dtype)
+        # One image for both that recipes ask for.
+        return self.images[rows][..., halves[inputs.removesuffix("_absolute")]].astype(dtype)
 
 
 def tiny_recipe(**changes) -> Recipe:
