@@ -1,7 +1,7 @@
 """Recipe `gold` against `s1` on a synthetic set: three seeds each, the same number of steps.
 
 A thousand patients in four folds, of which one is trained and scored. Gold is as shipped but for OVERRIDES and LONGER:
-it sees the EEG half, four frequencies averaged into one (whole images take four times as long), and B0 starts from Lite0,
+it sees the EEG half, four frequencies averaged into one (whole images take four times as long); B0 starts from Lite0,
 whose weights arrive by pip. s1 has the same overrides, from random weights and from Lite0, its four epochs stretched to
 gold's steps. The tables are left beside the trained networks.
 """
