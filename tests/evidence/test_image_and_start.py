@@ -7,23 +7,20 @@ beside the trained networks.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from hbaclib import compare_runs, make_synthetic_dataset, open_runs, pair_runs
-from hbaclib.inputs.store import InputArrays, open_inputs
-from hbaclib.stages.eeg_products import store_eeg_products
-from hbaclib.stages.images import store_kaggle_images
-from hbaclib.stages.port import port_data
+from hbaclib import compare_runs, open_runs, pair_runs
+from hbaclib.inputs.store import InputArrays
+from hbaclib.stages.names import EEG_IMAGES
 from hbaclib.training.recipe import Recipe, load_recipe
+from tests.evidence.conftest import prepared
 from tests.evidence.side_by_side import train_all, trained_folder
 
 FOLD = 0
 SEEDS = [0, 1, 2]
-IMAGES = ("pair", "absolute")
 NETWORKS = {
     "small": ("demo", {}),
     "frequency": ("demo", {"backbone": "convnet_frequency"}),
@@ -36,20 +33,14 @@ KEEPS_FREQUENCY = ("demo_large", {"weights": "lite", "model_options": {"keep_fre
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("HBAC_EVIDENCE_FOLDER")
-    return Path(named) / "demo" if named else tmp_path_factory.mktemp("demo")
+def folder(networks_folder: Path) -> Path:
+    return networks_folder / "demo"
 
 
 @pytest.fixture(scope="module")
 def inputs(folder: Path) -> InputArrays:
-    """Stages 01 to 03 of the demo's set, with both images."""
-    source = folder / "set"
-    if not (source / "train.csv").is_file():
-        make_synthetic_dataset(source, n_patients=260, seed=1, recordings_per_patient=1.2)
-    port = port_data(source, folder, sampling="vote_groups", n_folds=2)
-    eeg = store_eeg_products(source, port, folder, images=IMAGES)
-    return open_inputs(port, eeg, store_kaggle_images(port, folder))
+    """The demo's set."""
+    return prepared(folder, patients=260, seed=1, folds=2)
 
 
 def recipes() -> dict[str, Recipe]:
@@ -58,7 +49,7 @@ def recipes() -> dict[str, Recipe]:
     def made(recipe: str, changes: dict, image: str) -> Recipe:
         return load_recipe(recipe, **changes, image=image, seeds=SEEDS, threads=1)
 
-    each = {f"{name} {image}": made(*network, image) for name, network in NETWORKS.items() for image in IMAGES}
+    each = {f"{name} {image}": made(*network, image) for name, network in NETWORKS.items() for image in EEG_IMAGES}
     return each | {"lite0 frequency absolute": made(*KEEPS_FREQUENCY, "absolute")}
 
 
@@ -72,7 +63,7 @@ def test_the_image_and_the_start(folder: Path, inputs: InputArrays) -> None:
     pairs += [
         (f"{name} {start} {image}", f"{name} random {image}")
         for name, start in (("lite0", "ImageNet"), ("b0", "from Lite"))
-        for image in IMAGES
+        for image in EEG_IMAGES
     ]
     pairs += [("frequency absolute", "small absolute"), ("lite0 frequency absolute", "lite0 ImageNet absolute")]
     gains = pd.concat([pair_runs(runs, first, second) for first, second in pairs], ignore_index=True)
