@@ -62,8 +62,7 @@ NETWORKS: dict[str, dict] = {
 def recipe_of(changes: dict) -> Recipe:
     """Recipe demo, shortened, for one of the networks."""
     recipe = load_recipe("demo", **COMMON, downsample=[4, 2]).override(changes)
-    steps = {"stages.0.epochs": 1, "stages.0.steps": 250, "stages.1.epochs": 1, "stages.1.steps": 50}
-    return recipe.override(steps)
+    return recipe.override({"stages.0.epochs": 1, "stages.0.steps": 300, "stages.0.warmup": 0.1})
 
 
 @pytest.mark.evidence
