@@ -33,6 +33,10 @@ class _Row:
     files: dict[str, str] | None = None
 
 
+SHIPPED: dict[str, Path] = {"synthetic": Path(__file__).parents[1] / "builtin" / "synthetic"}
+"""Name -> folder of the models that the package ships, each an output folder with an ensemble in it."""
+
+
 def trained_folders(*roots: str | Path) -> list[Path]:
     """Folders of trained networks: what a report shows, an ensemble joins, and a submission predicts with.
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import signal
 
 from hbaclib.conventions import CHAINS, CLASSES, EEG_COLUMNS
-from tests.dataset.segments import make_segment
+from hbaclib.dataset.synthetic.segments import make_segment
 
 RATE = 200
 PAIRS = [(a, b) for chain in CHAINS.values() for a, b in itertools.pairwise(chain)]

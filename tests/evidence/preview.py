@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from hbaclib.conventions import CLASSES, EEG_RATE, EEG_WINDOW, SPECTROGRAM_WINDOW
 from hbaclib.dataset.from_eeg import rows_from_eeg
 from hbaclib.dataset.synthetic.plan import EEG_LEAD, SPECTROGRAM_SECONDS
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import DataFileError
 from hbaclib.plots.recordings import draw_input, draw_montage
 from hbaclib.recordings.parquet import read_eeg, read_spectrogram
 from hbaclib.signal.images import assemble_input
 from hbaclib.signal.multitaper import kaggle_spectrogram
-from tests.dataset.segments import make_segment
 from tests.evidence.statistics import describe, filtered_bipolar, power_spectrum
 
 _BAND = (0.5, 30.0)

@@ -15,11 +15,11 @@ from sklearn.metrics import roc_auc_score
 from hbaclib import kl_divergence, load_recipe, predict, read_eeg, train
 from hbaclib.artefacts import digest_bytes
 from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, PREDICTION_COLUMNS, VOTE_COLUMNS
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.dataset.synthetic.votes import expected_votes
 from hbaclib.inputs.store import InputArrays
 from hbaclib.signal.mel import absolute_spectrogram
 from hbaclib.training.recipe import Recipe
-from tests.dataset.segments import make_segment
 from tests.evidence.statistics import describe
 
 REAL = "HBAC_REAL_DATA"

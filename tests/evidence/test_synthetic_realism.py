@@ -7,7 +7,7 @@ import pytest
 
 from hbaclib import kl_divergence, load_recipe, predict
 from hbaclib.conventions import CLASSES
-from tests.dataset.segments import make_segment
+from hbaclib.dataset.synthetic.segments import make_segment
 from tests.evidence.realism import (
     predict_real,
     real_recordings,

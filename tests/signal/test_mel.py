@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as npst
 
 from hbaclib import eeg_spectrogram
 from hbaclib.conventions import CHAINS, CLASSES, EEG_COLUMNS, ELECTRODE_SWAP, REGION_SWAP, REGIONS
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import ConfigError, DataError
 from hbaclib.signal.mel import mel_filter_bank
 from hbaclib.signal.reference import librosa_spectrogram
-from tests.dataset.segments import make_segment
 from tests.signal.recordings import chain_differences, column, noise
 
 # Promised are 5e-5. Only at the dark end of a recording with an offset of millivolts the float32 interpolation reaches

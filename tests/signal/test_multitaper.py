@@ -19,8 +19,8 @@ from hbaclib.conventions import (
     REGIONS,
     SPECTROGRAM_FREQUENCIES,
 )
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import ConfigError, DataError
-from tests.dataset.segments import make_segment
 from tests.signal.recordings import chain_differences, column, noise
 
 

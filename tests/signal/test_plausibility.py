@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbaclib.conventions import CHAINS, CLASSES, EEG_COLUMNS
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.signal.plausibility import eeg_doubt, likely_unit, pair_amplitude, spectrogram_doubt
-from tests.dataset.segments import make_segment
 from tests.dataset.tiny import random_eeg, random_spectrogram
 from tests.signal.recordings import column, noise
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from hbaclib import eeg_spectrogram, kaggle_spectrogram
 from hbaclib.conventions import CHAINS, EEG_COLUMNS, RAW_PAIRS, REGIONS, SCALP_ELECTRODES
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import ConfigError
 from hbaclib.signal.missing import fill_from_neighbours
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, bipolar
 from hbaclib.signal.raw import raw_signals, signals_200hz
-from tests.dataset.segments import make_segment
 from tests.signal.recordings import column, noise
 
 NEIGHBOURS = {

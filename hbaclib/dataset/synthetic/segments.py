@@ -1,4 +1,4 @@
-"""Stand-alone windows of the generator's make, for pictures, statistics and experiments."""
+"""Stand-alone windows of the generator's make: what the built-in model is trained on, pictures and statistics."""
 
 from __future__ import annotations
 
