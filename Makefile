@@ -6,12 +6,13 @@ EXTRAS ?= pretrained,test,dev
 CONSTRAINTS ?=
 SUITE ?= demo
 JOBS ?= 2
+BUILTIN_WORK ?= runs/builtin
 
 # The first of these that is a Python 3.11-3.13; say PYTHON=... for another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test lint format notebooks notebooks-check bench evidence mutants lock dist install clean
+.PHONY: help demo test lint format notebooks notebooks-check bench evidence builtin mutants lock dist install clean
 
 help:
 	@echo "make demo       run the whole suite on a synthetic set (about twelve minutes); results in runs/demo"
@@ -20,6 +21,7 @@ help:
 	@echo "make notebooks  regenerate the .ipynb files from notebooks/*.py"
 	@echo "make bench      the benchmarks, rivals beside"
 	@echo "make evidence   the long proofs, outside CI (hours)"
+	@echo "make builtin    the model that the package ships, from synthetic EEG alone (hours; resumes)"
 	@echo "make mutants    wrong changes, one by one: every one must make a test fail (about half an hour)"
 	@echo "make dist       the wheel and the source archive, in dist/"
 	@echo "make lock       pin the versions in .venv in requirements-lock.txt"
@@ -64,6 +66,10 @@ evidence: install
 	status=0; for part in "tests/models" "tests --ignore tests/models"; do \
 	$(BIN)/python -m pytest $$part -m evidence --override-ini addopts="-ra --strict-markers" --timeout 20000 -s $(PYTEST_ARGS) \
 	|| [ $$? = 5 ] || status=1; done; exit $$status
+
+# Segments, trainings and the finished model of BUILTIN_WORK (some 10 GB) are not made again; REAL judges it, nothing else.
+builtin: install
+	$(BIN)/python -m hbaclib.builtin.make $(BUILTIN_WORK) --jobs $(JOBS) $(if $(REAL),--real $(REAL))
 
 # Wrong changes, tried on a copy: what a test does not notice is printed as surviving, and the exit code is 1.
 mutants: install
