@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import write_json
 from hbaclib.conventions import CLASSES, EEG_WINDOW, VOTE_COLUMNS
 from hbaclib.ensemble.fit import EnsembleFit
 from hbaclib.errors import DataFileError
@@ -19,11 +18,8 @@ from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.evaluation.tiers import mean_interval
 from hbaclib.prediction.ensemble_predictor import predict
 from hbaclib.recordings.parquet import load_eeg
-from hbaclib.schema import read_json
 from hbaclib.signal.short import WAYS, place_short
-
-FIGURES: Final = "figures.json"
-"""What was measured, beside the networks; the card shows it."""
+from hbaclib.stages.names import ENSEMBLE
 
 LABELS, VOTES = "eeg_labels.csv", "eeg_10s_votes.csv"
 _MOST = 64
@@ -72,10 +68,10 @@ def judge_held_out(
 
 
 def judge_real(model: str | Path, data: str | Path) -> dict[str, Any]:
-    """Predict real recordings, compare with their experts, and note it among the model's figures.
+    """Predict real recordings and compare with their experts.
 
     Args:
-        model: folder of the model, with ``figures.json``.
+        model: folder of the model.
         data: folder with ``eeg_labels.csv`` (eeg_id, expert_consensus) and 50-s EEGs in ``train_eegs/``; with
             ``eeg_10s_votes.csv`` (id, seizure_vote, ...) and 10-s EEGs in ``eeg_10s/``.
 
@@ -86,12 +82,8 @@ def judge_real(model: str | Path, data: str | Path) -> dict[str, Any]:
     Raises:
         DataFileError: a table is missing.
     """
-    model, data = Path(model), Path(data)
-    ensemble = model / "07_ensemble"
-    figures = read_json(model / FIGURES, dict, "figures", "make the model again")
-    figures["real"] = {"50 s": _judge_labelled(ensemble, data), "10 s": _judge_voted(ensemble, data)}
-    write_json(model / FIGURES, figures)
-    return figures["real"]
+    ensemble, data = Path(model) / ENSEMBLE, Path(data)
+    return {"50 s": _judge_labelled(ensemble, data), "10 s": _judge_voted(ensemble, data)}
 
 
 def _judge_labelled(model: Path, data: Path) -> dict[str, Any]:

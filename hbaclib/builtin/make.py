@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, read_manifest, write_json, write_manifest, write_text
-from hbaclib.builtin.card import write_card
-from hbaclib.builtin.judge import FIGURES, judge_held_out, judge_real
+from hbaclib.artefacts import digest_json, read_manifest, write_manifest, write_text
+from hbaclib.builtin.card import note
+from hbaclib.builtin.judge import judge_held_out, judge_real
 from hbaclib.builtin.segments import HELD_OUT, open_segments, store_segments
 from hbaclib.conventions import CLASSES, VOTE_COLUMNS
 from hbaclib.ensemble.fit import EnsembleFit
@@ -186,8 +186,7 @@ def make_builtin(
     means = {name: np.mean(list(parts.values()), axis=0) for name, parts in by_seed.items()}
     fit = ship_ensemble(made, means, samples)
     trained = {"segments": n_segments, "seed": seed, "digest": model_digest(made)}
-    write_json(made / FIGURES, {"model": trained, "held_out": judge_held_out(fit, by_seed, samples)})
-    write_card(made)
+    note(made, model=trained, held_out=judge_held_out(fit, by_seed, samples))
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(made, out)
     return out
@@ -205,8 +204,7 @@ def main(work: Path, out: Path, segments: int, jobs: int, real: Path | None) -> 
     """Make the built-in model `synthetic` in WORK, and judge it."""
     make_builtin(work, out, n_segments=segments, n_jobs=jobs)
     if real:
-        judge_real(out, real)
-        write_card(out)
+        note(out, real=judge_real(out, real))
     click.echo(f"{out}: {model_digest(out)}")
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from hbaclib import load_recipe, predict
 from hbaclib.artefacts import digest_folder
-from hbaclib.builtin.judge import FIGURES, judge_real
+from hbaclib.builtin.card import FIGURES, note
+from hbaclib.builtin.judge import judge_real
 from hbaclib.builtin.make import RECIPES, make_builtin, model_digest, rounded
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
@@ -68,7 +70,7 @@ def test_the_card_shows_what_was_measured(made):
 
 
 @pytest.mark.slow
-def test_real_recordings_judge_it(made, real_data):
+def test_real_recordings_judge_it(made, real_data, tmp_path):
     found = judge_real(made, real_data)
     assert found["50 s"]["n"] == 6
     assert found["10 s"]["n"] == 20
@@ -76,6 +78,11 @@ def test_real_recordings_judge_it(made, real_data):
     for way in ("nan", "reflect"):
         for row in found["10 s"][way]["rows"]:
             assert sum(row["shares"]) == pytest.approx(1, abs=0.01)
+    copy = tmp_path / "model"
+    shutil.copytree(made, copy)
+    card = note(copy, real=found).read_text()
+    assert f"{found['50 s']['right']} of 6 recordings" in card
+    assert "ODC-By" in card
 
 
 @pytest.mark.slow
