@@ -19,6 +19,7 @@ from hbaclib.evaluation.tiers import compare_by_tier
 from hbaclib.inputs.store import InputArrays
 from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.trained_folder import TrainedFolder
 
 FOLDS = 4
 COMMON = {
@@ -51,12 +52,7 @@ def train_all(
         delayed(train)(recipe, arrays, folders[name], folds=folds, progress=False)
         for name, (recipe, folds) in recipes.items()
     )
-    return {
-        name: pd.concat(
-            [pd.read_parquet(folders[name] / f"fold-{fold}.oof.parquet") for fold in folds], ignore_index=True
-        )
-        for name, (_, folds) in recipes.items()
-    }
+    return {name: TrainedFolder.open(folders[name]).oof(folds) for name, (_, folds) in recipes.items()}
 
 
 def of_fold(rows: pd.DataFrame, folds: Sequence[int]) -> pd.DataFrame:
