@@ -115,7 +115,8 @@ def predict(
     faults: list[str] = []
     try:
         import_modules(modules)
-        read: list[str | Path] = [folder_of(artefacts), *inputs, *modules, *([spectrogram] if files and spectrogram else [])]
+        read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]
+        read += [spectrogram] if files and spectrogram else []
         silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults, short is not None)
     except KeyboardInterrupt:
         if out:

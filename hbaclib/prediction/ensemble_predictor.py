@@ -161,9 +161,9 @@ class EnsemblePredictor:
             chosen = slice(rows.start, rows.stop) if len(sound) == len(rows) else sound
             if sound:
                 found[chosen] = self.predict(eeg[chosen], None if seen is None else seen[chosen])
-        for row in np.flatnonzero(~np.isfinite(found).all(axis=1)):
-            found[row] = np.nan
-            reasons[row] = reasons[row] or NO_ANSWER
+        for number in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+            found[number] = np.nan
+            reasons[number] = reasons[number] or NO_ANSWER
         return found, reasons
 
     def predict(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:

@@ -35,7 +35,6 @@ _SLACK = 2
 """Rows by which a spectrogram file may end before its EEG does."""
 
 
-
 class Window(NamedTuple):
     """One window of a recording.
 
@@ -55,7 +54,6 @@ class Window(NamedTuple):
     def short(self) -> bool:
         """Whether the recording is shorter than the window."""
         return self.recorded < EEG_WINDOW
-
 
 
 @dataclass(frozen=True)
