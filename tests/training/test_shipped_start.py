@@ -1,7 +1,8 @@
-"""``start_from = "synthetic"``: which network of the shipped model a recipe starts from, and what is said when none fits."""
+"""``start_from = "synthetic"``: which of the shipped networks a recipe starts from, and what is said if none fits."""
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ import pytest
 from hbaclib import build_model, load_recipe, register_model, train
 from hbaclib.artefacts import read_manifest
 from hbaclib.errors import ArtefactError, ConfigError
+from hbaclib.stages.names import EFFICIENTNET
 from hbaclib.stages.places import SHIPPED
 from hbaclib.stages.shipped import PackageError
 from hbaclib.suite.freshness import _named_files
 from hbaclib.suite.plans import plans_of
-from hbaclib.suite.table import Notebook, Stage
 from hbaclib.training.adapt import start_fusions
 from hbaclib.training.cross_validate import check_training
 from hbaclib.training.recipe import Recipe
@@ -22,6 +23,7 @@ from hbaclib.training.trained_folder import TrainedFolder
 from hbaclib.training.warm_start import start_folders, start_from
 from tests.made_shipped import IMAGE, IMAGE_FOLDER, WAVES, WAVES_FOLDER, make_shipped
 from tests.training.tiny import TinyArrays
+from tests.training.tiny_signals import SignalArrays
 
 NAMED = {"start_from": "synthetic"}
 FUSED = {**IMAGE, "name": "fused", "backbone": "own_wavenet"}
@@ -41,7 +43,7 @@ def root(packed, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def arrays():
-    return TinyArrays()
+    return SignalArrays()
 
 
 def recipe_of(values, **changes):
@@ -49,7 +51,8 @@ def recipe_of(values, **changes):
 
 
 def part(model, name):
-    found = next(layer for layer in model.layers if layer.name == name)
+    inner = [each for layer in model.layers for each in (layer, *getattr(layer, "layers", []))]
+    found = next(layer for layer in inner if layer.name == name)
     return [np.asarray(weight) for weight in found.get_weights()]
 
 
@@ -234,12 +237,11 @@ def test_plans_of_a_notebook_keep_the_name_where_something_fits(root, tmp_path):
         start_fusions({"other": other})
 
 
-def test_what_a_stage_read_holds_the_models_files(root, tmp_path, monkeypatch):
+def test_what_a_stage_read_holds_the_models_files(root, tmp_path):
     recipe_of(IMAGE).save(tmp_path / "own.toml")
     parameters = {"recipe": str(tmp_path / "own.toml")}
-    notebook = Notebook("04_train_efficientnet", tmp_path / "a.ipynb", (), (), ())
-    stage = Stage("04_train_a", notebook, {}, ())
-    assert plans_of(notebook.name, parameters).first.start_from == ("synthetic",)
+    stage = SimpleNamespace(notebook=SimpleNamespace(name=EFFICIENTNET))
+    assert plans_of(EFFICIENTNET, parameters).first.start_from == ("synthetic",)
     before = _named_files(stage, parameters, tmp_path)
     key = next(name for name in before if name.endswith(": synthetic"))
     (root / IMAGE_FOLDER / "fold-0-seed-1.weights.h5").write_bytes(b"another")
