@@ -18,6 +18,7 @@ _PUBLIC = {
     "dataset.synthetic": ("make_synthetic_dataset",),
     "stages.port": ("port_data",),
     "signal.mel": ("eeg_spectrogram",),
+    "signal.short": ("place_short",),
     "signal.multitaper": ("kaggle_spectrogram",),
     "signal.images": ("assemble_input", "spectrogram_image", "swap_left_right", "swap_left_right_raw"),
     "inputs.store": ("open_inputs",),

@@ -10,6 +10,7 @@ import click
 
 from hbaclib.errors import PlatformError
 from hbaclib.files import FILE, FOLDER, NOTHING, expanded, kind_of
+from hbaclib.stages.shipped import is_shipped
 
 
 class NamedPath(click.Path):
@@ -34,3 +35,14 @@ class NamedPath(click.Path):
         if unfit or (not self.file_okay and kind not in (FILE, FOLDER, NOTHING)):  # a file is told by click
             raise PlatformError(f"{os.fspath(value)}: is {kind}; expected {'a file' if self.file_okay else 'a folder'}")
         return super().convert(os.fspath(path), param, ctx)
+
+
+class Artefacts(NamedPath):
+    """A folder of what predicts, or the name of a model that the package ships.
+
+    A name stays a text: as a path, ``synthetic`` and ``./synthetic`` could not be told apart.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name, or the path; errors as for `NamedPath`."""
+        return value if is_shipped(value) else super().convert(value, param, ctx)

@@ -16,20 +16,25 @@ from hbaclib.cli.form import form_options
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
-from hbaclib.cli.paths import NamedPath
+from hbaclib.cli.paths import Artefacts, NamedPath
 from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import DataError, HbacError, printable
 from hbaclib.outputs import table_file
 from hbaclib.processes import without_remarks
+from hbaclib.stages.shipped import EEG_ALONE, folder_of, is_shipped
 
 if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording, Window
 
 FILE_COLUMNS = ("file", "start_second")
 REASON = "reason"
-"""Last column of the table: why a window was not evaluated; its shares are empty then."""
-HEADERS = tuple((*names, *VOTE_COLUMNS, *last) for names in (FILE_COLUMNS, ("eeg_id",)) for last in ((), (REASON,)))
+"""Column of the table: why a window was not evaluated; its shares are empty then."""
+NOTE, SHORT = "note", "short"
+"""Last column of the table where ``--short`` is given, and what it says of a recording below 50 s."""
+HEADERS = tuple(
+    (*names, *VOTE_COLUMNS, *last) for names in (FILE_COLUMNS, ("eeg_id",)) for last in ((), (REASON,), (REASON, NOTE))
+)
 """Columns of the tables that this command writes, now and in other versions, and may replace."""
 _CHUNK = 64
 _STEP = 10
@@ -48,7 +53,7 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
 
 
 @click.command()
-@click.argument("artefacts", type=NamedPath())
+@click.argument("artefacts", type=Artefacts(), metavar="ARTEFACTS|synthetic")
 @click.argument("inputs", nargs=-1, required=True, type=NamedPath(), metavar="INPUT...")
 @click.option("--out", type=NamedPath(dir_okay=False), default=None,
               help="CSV file to write, over an earlier table of this command but nothing else; standard output "
@@ -61,27 +66,36 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
                    "them (as is done without this option), none for networks that see the EEG alone.")  # fmt: skip
 @click.option("--eeg-begins", type=float, default=None, metavar="SECONDS",
               help="Where in the spectrogram file the EEG file begins; without it both have one centre.")  # fmt: skip
+@click.option("--short", type=click.Choice(["nan", "reflect"]), default=None,
+              help="Evaluate recordings of 10 to 50 s too, in the middle of 50 s: around it nothing, or its own "
+                   "reflection. The table gets a last column, note, which says 'short' of them. Each is one window, "
+                   "all of it, centre or sliding; a START other than 0 is refused.")  # fmt: skip
 @form_options
 @MODULES
 @without_remarks(REMARKS)
 def predict(
-    artefacts: Path,
+    artefacts: str | Path,
     inputs: tuple[Path, ...],
     out: Path | None,
     window: str | float,
     step: int | None,
     spectrogram: str | None,
     eeg_begins: float | None,
+    short: str | None,
     columns: dict[str, str] | None,
     unit: str | None,
     modules: tuple[str, ...],
 ) -> None:
     """Predict the six classes for every INPUT with ARTEFACTS, a trained network's or an ensemble's folder.
 
+    In place of a folder, synthetic is the built-in model: trained on synthetic EEG alone, it has seen no patient, and
+    sees the EEG alone, so --spectrogram does not apply. A folder of that name is ./synthetic, or its whole path.
+
     INPUT is an EEG file (Parquet, as in the competition), a folder of such files, or a folder in the competition's
     format, whose test.csv then says what is predicted. A file that cannot be read is named and left out; the exit code
-    is 1 then. A window without a plausible signal is not evaluated: its shares are empty, and the last column, reason,
-    says why. The exit code is 1 too where a recording has no window that could be evaluated.
+    is 1 then. So is a recording below 50 s, unless --short says what is to lie around it; one below 10 s always is.
+    A window without a plausible signal is not evaluated: its shares are empty, and the column reason says why. The
+    exit code is 1 too where a recording has no window that could be evaluated.
     """
     from hbaclib.prediction.windows import FROM_EEG, NONE, competition_recordings, cut_windows, find_recordings
 
@@ -91,16 +105,19 @@ def predict(
         raise click.UsageError("--step belongs to --window sliding")
     if eeg_begins is not None and not (files and math.isfinite(eeg_begins)):
         raise click.UsageError("--eeg-begins SECONDS belongs to --spectrogram PATH")
+    if is_shipped(artefacts) and spectrogram not in (None, NONE):
+        raise click.UsageError(f"{artefacts}: {EEG_ALONE}: --spectrogram does not apply")
     if competition and (window != "centre" or files):
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
     cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,
-                  columns=columns, unit=unit)  # fmt: skip
+                  columns=columns, unit=unit, short=short)  # fmt: skip
     faults: list[str] = []
     try:
         import_modules(modules)
-        read: list[str | Path] = [artefacts, *inputs, *modules, *([spectrogram] if files and spectrogram else [])]
-        silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults)
+        read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]
+        read += [spectrogram] if files and spectrogram else []
+        silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults, short is not None)
     except KeyboardInterrupt:
         if out:
             _tell(f"{out} was not written")
@@ -114,13 +131,14 @@ def predict(
 
 
 def _write_table(
-    artefacts: Path,
+    artefacts: str | Path,
     recordings: list[Recording],
     out: Path | None,
     read: list[str | Path],
     with_spectrograms: bool,
     cut: Callable[[Recording, bool], Iterator[Window]],
     faults: list[str],
+    with_notes: bool,
 ) -> dict[str, str]:
     """Predict all windows of the recordings; those with a fault are named and left out.
 
@@ -156,12 +174,14 @@ def _write_table(
         silent: dict[str, str] = {}
         evaluated = set[str]()
         while chunk := list(islice(cut_now, _CHUNK)):
-            names, eegs, power = zip(*chunk, strict=True)
-            shares, reasons = predictor.evaluate(np.stack(eegs), np.stack(power) if wanted else None)
+            names, eegs, power, recorded = zip(*chunk, strict=True)
+            shares, reasons = predictor.evaluate(np.stack(eegs), np.stack(power) if wanted else None, recorded)
             for name, reason in zip(names, reasons, strict=True):
                 (silent.setdefault(str(name[0]), reason) if reason else evaluated.add(str(name[0])))
             table = pd.DataFrame(names, columns=columns).join(pd.DataFrame(shares, columns=list(VOTE_COLUMNS)))
             table[REASON] = reasons
+            if with_notes:
+                table[NOTE] = [SHORT if each.short else "" for each in chunk]
             if file:
                 table.to_csv(file, mode="a", header=header, index=False)
             else:

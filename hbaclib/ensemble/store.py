@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,10 @@ from hbaclib.outputs import stage_folder
 from hbaclib.schema import PLAIN_NAME, closed, is_plain_name, read_json, shown
 from hbaclib.source import code_digest
 from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, TRAINED
-from hbaclib.stages.places import trained_folders
+from hbaclib.stages.places import SHIPPED, trained_folders
+from hbaclib.stages.shipped import damage_told, folder_of, is_shipped, shipped_networks
+
+log = logging.getLogger(__name__)
 
 ENSEMBLE_FILE, TABLE_FILE, CANDIDATES_FILE = "ensemble.json", "members.csv", "candidates.csv"
 SCHEMA = 1
@@ -270,22 +274,36 @@ def open_members(
     """What predicts in a folder: the one way in for predictions, submissions and the command line.
 
     Args:
-        artefacts: folder of an ensemble or of one trained network.
-        search: further folders whose sub-folders may hold the ensemble's networks.
+        artefacts: folder of an ensemble or of one trained network; or, as a text, the name of a model that the package
+            ships (`SHIPPED`). A folder of such a name is ``./NAME``, its whole path, or a `Path`.
+        search: further folders whose sub-folders may hold the ensemble's networks; not looked at for a shipped model.
 
     Returns:
         The ensemble, or None for a trained network; and name -> trained folder of what predicts.
 
     Raises:
-        ArtefactError: there is no such folder, or it holds something else; names the trained networks beside it.
+        ArtefactError: there is no such folder, or it holds something else; names the trained networks beside it, and
+            the shipped models.
+        PackageError: the package lacks a shipped model's files, or they are damaged.
     """
-    folder = Path(artefacts)
+    folder = folder_of(artefacts)
+    if is_shipped(artefacts):
+        if any((Path(artefacts) / name).is_file() for name in (ENSEMBLE_FILE, MANIFEST)):
+            log.warning("%s is the built-in model; the folder of that name is ./%s", artefacts, artefacts)
+        with damage_told(artefacts):
+            shipped_networks(artefacts)
+            ensemble = load_ensemble(folder)
+        return ensemble, ensemble.folders
     if (folder / ENSEMBLE_FILE).is_file():
         ensemble = load_ensemble(folder, search)
         return ensemble, ensemble.folders
     if not (folder / MANIFEST).is_file():
         found = "no finished stage" if folder.is_dir() else "no such folder"
-        raise ArtefactError(f"{folder}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}")
+        given = f"./{folder}" if str(folder) in SHIPPED else folder
+        raise ArtefactError(
+            f"{given}: {found}; expected {MANIFEST} (of a trained network) or {ENSEMBLE_FILE}, or the name of a "
+            f"built-in model ({', '.join(SHIPPED)})"
+        )
     try:
         check_kind(folder, TRAINED, FIRST_ROUND)
     except ArtefactError as error:

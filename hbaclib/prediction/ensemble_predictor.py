@@ -6,7 +6,7 @@ The inputs are prepared once a chunk and pass through all folds, seeds and views
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from hbaclib.conventions import (
     CLASSES,
     EEG_COLUMNS,
+    EEG_RATE,
     EEG_WINDOW,
     MANY_VOTES,
     SPECTROGRAM_COLUMNS,
@@ -29,6 +30,8 @@ from hbaclib.signal.images import on_common_scale, region_scales, spectrogram_im
 from hbaclib.signal.mel import absolute_spectrogram, eeg_spectrogram
 from hbaclib.signal.plausibility import eeg_doubt, spectrogram_doubt
 from hbaclib.signal.raw import raw_signals, signals_200hz
+from hbaclib.signal.short import LEAST_SAMPLES, WAYS, check_how, place_short, recorded_part
+from hbaclib.stages.shipped import EEG_ALONE, damage_told, is_shipped
 from hbaclib.training.trained_folder import TrainedFolder
 
 NO_ANSWER = "the networks' answer is NaN or infinite"
@@ -62,7 +65,7 @@ class EnsemblePredictor:
         """Load the networks of an ensemble's or a trained folder.
 
         Args:
-            artefacts: the folder.
+            artefacts: the folder, or the name of a shipped model.
             search: further folders below which the ensemble's networks may lie.
             spectrograms: False leaves out networks that see the ten-minute spectrogram.
             enough: asked before every network but the first: True leaves out this and all less important ones.
@@ -72,11 +75,12 @@ class EnsemblePredictor:
             ArtefactError, ConfigError: as `hbaclib.ensemble.store.open_members` and `Predictor.load` say.
         """
         ensemble, folders = open_members(artefacts, search)
-        serving = {
-            name: folder
-            for name, folder in folders.items()
-            if spectrograms or not sees_spectrograms(TrainedFolder.open(folder).recipe)
-        }
+        with damage_told(artefacts):
+            serving = {
+                name: folder
+                for name, folder in folders.items()
+                if spectrograms or not sees_spectrograms(TrainedFolder.open(folder).recipe)
+            }
         if not serving:
             raise DataError(
                 f"{artefacts}: {list_some(folders)} see Kaggle spectrograms; expected networks of the EEG alone "
@@ -86,7 +90,8 @@ class EnsemblePredictor:
         for name, folder in serving.items():
             if members and enough():
                 break
-            members[name] = Predictor.load(folder)
+            with damage_told(artefacts):
+                members[name] = Predictor.load(folder)
         return cls(serving, members, ensemble)
 
     @property
@@ -128,12 +133,16 @@ class EnsemblePredictor:
             pooled[known] = self.ensemble.predict(stacked[:, known], list(shares))
         return pooled
 
-    def evaluate(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> tuple[np.ndarray, list[str]]:
+    def evaluate(
+        self, eeg: np.ndarray, spectrogram: np.ndarray | None = None, recorded: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, list[str]]:
         """Predict the windows that make sense, and say of the others why they have no shares.
 
         Args:
             eeg: as for `shares`.
             spectrogram: as for `shares`; not looked at where no member sees it.
+            recorded: samples in the middle of each window that the recording has (see `place_short`), by which it is
+                judged; None: all.
 
         Returns:
             (n, 6) float32 shares whose rows sum to 1, or are NaN; and for each row "" or the reason. The networks are
@@ -144,15 +153,17 @@ class EnsemblePredictor:
         reasons: list[str] = []
         for start in range(0, len(eeg), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(eeg)))
-            reasons += [window_doubt(eeg[row], None if seen is None else seen[row]) for row in rows]
+            for row in rows:
+                own = eeg[row] if recorded is None else recorded_part(eeg[row], recorded[row])
+                reasons.append(window_doubt(own, None if seen is None else seen[row]))
             sound = [row for row in rows if not reasons[row]]
             # A slice costs no copy.
             chosen = slice(rows.start, rows.stop) if len(sound) == len(rows) else sound
             if sound:
                 found[chosen] = self.predict(eeg[chosen], None if seen is None else seen[chosen])
-        for row in np.flatnonzero(~np.isfinite(found).all(axis=1)):
-            found[row] = np.nan
-            reasons[row] = reasons[row] or NO_ANSWER
+        for number in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+            found[number] = np.nan
+            reasons[number] = reasons[number] or NO_ANSWER
         return found, reasons
 
     def predict(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
@@ -168,30 +179,40 @@ class EnsemblePredictor:
         return np.concatenate(found)
 
 
-def predict(artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
-    """Predict from one trained folder or an ensemble's folder.
+def predict(
+    artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | None = None, *, short: str | None = None
+) -> np.ndarray:
+    """Predict with the built-in model, one trained folder or an ensemble's folder.
 
     Args:
-        artefacts: a folder that `hbaclib.training.cross_validate.train` or the ensemble stage wrote.
+        artefacts: a folder that `hbaclib.training.cross_validate.train` or the ensemble stage wrote; or ``synthetic``,
+            the model that the package ships, trained on synthetic EEG alone. The name, as a text, is always that model:
+            a folder called so is ``./synthetic``, its whole path, or a `Path`.
         eeg: (n, 10000, 20) µV, columns as EEG_COLUMNS, NaN allowed.
         spectrogram: (n, 300, 400) µV²/Hz, columns as SPECTROGRAM_COLUMNS, NaN allowed; without it only members that see
-            the EEG alone can serve.
+            the EEG alone can serve. The built-in model takes none.
+        short: ``nan`` or ``reflect``: ``eeg`` may have 2,000 to 10,000 samples (10 to 50 s) and is placed in the middle
+            of 50 s as `hbaclib.place_short` does it. Whether it makes sense is judged by what was recorded.
 
     Returns:
         (n, 6) float32, columns as CLASSES, rows sum to 1. A window that makes no sense (see
         `hbaclib.signal.plausibility`) has a row of NaN; one warning names all of them, with the reasons.
 
     Raises:
-        DataError: a shape is not as promised, or no member can serve without spectrograms.
-        ArtefactError: the folder holds nothing that can predict.
+        DataError: a shape is not as promised, no member can serve without spectrograms, or the built-in model is given
+            some.
+        ConfigError: there is no such way of placing a short EEG.
+        ArtefactError: the folder holds nothing that can predict, or the package's files are damaged.
     """
-    eeg = _checked(eeg, (EEG_WINDOW, len(EEG_COLUMNS)), "eeg")
+    if is_shipped(artefacts) and spectrogram is not None:
+        raise DataError(f"{artefacts}: {EEG_ALONE}, and spectrograms were given; leave them out")
+    eeg, n_recorded = _checked_eeg(eeg, short)
     if spectrogram is not None:
         spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
         if len(spectrogram) != len(eeg):
             raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
     predictor = EnsemblePredictor.open(artefacts, spectrograms=spectrogram is not None)
-    shares, reasons = predictor.evaluate(eeg, spectrogram)
+    shares, reasons = predictor.evaluate(eeg, spectrogram, [n_recorded] * len(eeg))
     if doubts := [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason]:
         warnings.warn(f"{len(doubts)} of {len(eeg)} windows not evaluated: {'; '.join(doubts[:8])}{_more(doubts)}",
                       stacklevel=2)  # fmt: skip
@@ -202,7 +223,7 @@ def window_doubt(eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> str:
     """Why networks cannot be asked about a window, "" where they can.
 
     Args:
-        eeg: (10000, 20) µV.
+        eeg: (10000, 20) µV, or what of it was recorded.
         spectrogram: (300, 400) µV²/Hz; None where nobody sees it.
     """
     if reason := eeg_doubt(eeg):
@@ -238,6 +259,23 @@ def prepare(kinds: set[str], eeg: np.ndarray, spectrogram: np.ndarray | None) ->
 
 def _more(items: list[str], limit: int = 8) -> str:
     return f"; and {len(items) - limit} more" if len(items) > limit else ""
+
+
+def _checked_eeg(eeg: np.ndarray, short: str | None) -> tuple[np.ndarray, int]:
+    """(n, 10000, 20), short recordings placed in it, and how many samples of each were recorded."""
+    if short is not None:
+        check_how(short)
+    values = np.asarray(eeg)
+    n_samples = values.shape[1] if values.ndim == 3 else 0
+    if not LEAST_SAMPLES <= n_samples < EEG_WINDOW:
+        return _checked(values, (EEG_WINDOW, len(EEG_COLUMNS)), "eeg"), EEG_WINDOW
+    if short is None:
+        raise DataError(
+            f"eeg has shape {values.shape}, expected (n, {EEG_WINDOW}, {len(EEG_COLUMNS)}); EEGs of "
+            f"{LEAST_SAMPLES // EEG_RATE} to {EEG_WINDOW // EEG_RATE} s: short = {' or '.join(map(repr, WAYS))}"
+        )
+    values = _checked(values, (n_samples, len(EEG_COLUMNS)), "eeg")
+    return place_short(values.astype(np.float32, copy=False), short), n_samples
 
 
 def _checked(values: np.ndarray, shape: tuple[int, int], what: str) -> np.ndarray:

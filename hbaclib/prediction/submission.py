@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hbaclib.artefacts import MANIFEST, atomic_path, is_current, read_manifest, write_manifest, write_table
+from hbaclib.artefacts import MANIFEST, atomic_path, is_current, write_manifest, write_table
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import STORE, data_digest
@@ -30,6 +30,7 @@ from hbaclib.recordings.found import recording_files
 from hbaclib.signal.plausibility import eeg_doubt
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
+from hbaclib.stages.shipped import digest_of, folder_of, is_shipped
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", FROM_EEG)
@@ -76,7 +77,7 @@ def make_submission(
 
     Args:
         source: folder in the competition's format.
-        artefacts: folder of an ensemble or of one trained model.
+        artefacts: folder of an ensemble or of one trained model, or the name of a shipped one.
         out_path: file to write, atomically; one that is there is replaced where it is a submission.
         time_budget_seconds: time for everything; where it is too short for all models, the least important ones are
             left out, at last all but the first. None: no limit.
@@ -92,14 +93,15 @@ def make_submission(
         ArtefactError: no trained model is found, or the file is an input, no submission, or cannot be written.
         ConfigError: ``spectrograms`` is none of the two.
     """
-    refuse_inputs(out_path, [source, artefacts])
+    refuse_inputs(out_path, [source, folder_of(artefacts)])
     refuse_foreign_table(out_path, [SUBMISSION_COLUMNS])
     if spectrograms not in SOURCES:
         raise ConfigError(f"spectrograms = {spectrograms!r}; expected one of {', '.join(SOURCES)}")
     recordings = competition_recordings(Path(source), FROM_EEG if spectrograms == FROM_EEG else None)
     clock = _Clock(math.inf if time_budget_seconds is None else time_budget_seconds, len(recordings))
     log: list[tuple[int, str]] = []
-    predictor = EnsemblePredictor.open(Path(artefacts).resolve(), search, enough=clock.over)
+    place = artefacts if is_shipped(artefacts) else Path(artefacts).resolve()
+    predictor = EnsemblePredictor.open(place, search, enough=clock.over)
     if left := [name for name in predictor.folders if name not in predictor.members]:
         log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
     wanted = predictor.sees_spectrograms
@@ -119,7 +121,7 @@ def make_submission(
                 read = [(row, _read(each, wanted, log)) for row, each in enumerate(batch, start)]
             windows = {row: window for row, window in read if window}
             if windows:
-                _, eeg, power = zip(*windows.values(), strict=True)
+                _, eeg, power, _ = zip(*windows.values(), strict=True)
                 found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
                 _put(shares, list(windows), predictor.pool(found), batch, start, log)
             clock.rows_left -= len(batch)
@@ -146,7 +148,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
 
     Args:
         source: folder in the competition's format.
-        artefacts: folder of an ensemble or of one trained model.
+        artefacts: folder of an ensemble or of one trained model, or the name of a shipped one.
         folder: the stage's folder.
         **options: as for `make_submission`.
 
@@ -155,12 +157,12 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     """
     folder, source = Path(folder).resolve(), Path(source).resolve()
     published = folder.parent / SUBMISSION_FILE
-    refuse_inputs(published, [source, artefacts])
+    refuse_inputs(published, [source, folder_of(artefacts)])
     refuse_foreign_table(published, [SUBMISSION_COLUMNS])
     with stage_folder(folder, SUBMIT):
         test = data_digest(source, "test", folder.parent / STORE)
         made_from: dict[str, Any] = {
-            "inputs": {"artefacts": read_manifest(artefacts).digest, "test": test},
+            "inputs": {"artefacts": digest_of(artefacts), "test": test},
             "parameters": {key: options.get(key) for key in ("spectrograms", "time_budget_seconds")},
             "code": code_digest(__name__),
         }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from hbaclib.recordings.found import check_file, recordings_and_notes, told_pass
 from hbaclib.recordings.opened import KEPT, OpenedRecording, open_recording
 from hbaclib.recordings.parquet import load_spectrogram
 from hbaclib.signal.plausibility import spectrogram_doubt
+from hbaclib.signal.short import LEAST_SAMPLES, first_sample, place_short
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,26 @@ _MARGIN = (SPECTROGRAM_WINDOW * SPECTROGRAM_STEP - EEG_WINDOW / EEG_RATE) / 2
 _SLACK = 2
 """Rows by which a spectrogram file may end before its EEG does."""
 
-Window = tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]
-"""What names a window in the table, its EEG (10000, 20) and its spectrogram (300, 400)."""
+
+class Window(NamedTuple):
+    """One window of a recording.
+
+    Attributes:
+        name: what names it in the table.
+        eeg: (10000, 20) µV.
+        spectrogram: (300, 400) µV²/Hz, or None.
+        recorded: samples in its middle that the recording has; all, unless a short recording was placed there.
+    """
+
+    name: tuple[Any, ...]
+    eeg: np.ndarray
+    spectrogram: np.ndarray | None
+    recorded: int = EEG_WINDOW
+
+    @property
+    def short(self) -> bool:
+        """Whether the recording is shorter than the window."""
+        return self.recorded < EEG_WINDOW
 
 
 @dataclass(frozen=True)
@@ -110,8 +129,12 @@ def cut_windows(
     begins: float | None = None,
     columns: Mapping[str, str] | None = None,
     unit: str | None = None,
+    short: str | None = None,
 ) -> Iterator[Window]:
     """Read a recording and cut its windows, one by one: memory does not grow with its length.
+
+    A short recording is one window, all of it, whatever ``window`` says, but for a start behind its first sample. Its
+    ten minutes are those around its own middle; computed, they hold what the recording has and nothing else.
 
     Args:
         recording: a row of ``test.csv`` gives its first 50 s and ten minutes, whatever ``window`` says.
@@ -121,9 +144,12 @@ def cut_windows(
         begins: second of the spectrogram file at which the EEG file begins; None: both have one centre.
         columns: electrode -> column of the EEG file, as `open_recording` takes it.
         unit: of the EEG file, as `open_recording` takes it.
+        short: how recordings of 10 to 50 s are placed in the middle of 50 s, as `place_short` takes it; None: they are
+            refused.
 
     Raises:
         DataFileError: a file cannot be read, the recording is too short, or the spectrogram lies elsewhere.
+        ConfigError: there is no such way of placing.
     """
     with ExitStack() as opened:
         eeg = opened.enter_context(open_recording(recording.eeg, columns, unit))
@@ -131,7 +157,8 @@ def cut_windows(
             tell(f"{recording.eeg}: {note}")
         # A fault is told before the first window, wherever it lies.
         eeg.verify()
-        starts = _starts(recording.eeg, eeg.n_samples, (0.0, 0) if recording.eeg_id is not None else window)
+        wanted_window = (0.0, 0) if recording.eeg_id is not None else window
+        starts = _starts(recording.eeg, eeg.n_samples, wanted_window, short)
         shown = printable(recording.eeg, one_line=True)
         computed = _Computed(eeg, opened)
         file = _File(recording, eeg, starts, begins) if wanted and recording.spectrogram else None
@@ -139,19 +166,39 @@ def cut_windows(
             power = None
             if wanted:
                 power = file.take(start, computed, tell) if file else computed.take(start)
-            name = (recording.eeg_id,) if recording.eeg_id is not None else (shown, start / EEG_RATE)
-            yield name, np.ascontiguousarray(eeg.read(start, start + EEG_WINDOW)), power
+            begin = max(start, 0)
+            samples = eeg.read(begin, min(begin + EEG_WINDOW, eeg.n_samples))
+            name = (recording.eeg_id,) if recording.eeg_id is not None else (shown, begin / EEG_RATE)
+            placed = place_short(samples, short) if short and len(samples) < EEG_WINDOW else samples
+            yield Window(name, np.ascontiguousarray(placed), power, len(samples))
 
 
-def _starts(path: Path, n_samples: int, window: tuple[str | float, int]) -> Sequence[int]:
-    """First samples of the windows of a recording."""
+def _starts(path: Path, n_samples: int, window: tuple[str | float, int], short: str | None) -> Sequence[int]:
+    """First samples of the windows of a recording; that of a short one lies before the recording's own."""
     where, step = window
     start = round(where * EEG_RATE) if isinstance(where, float) else 0
     if n_samples < start + EEG_WINDOW:
-        raise DataFileError(f"{path}: {n_samples} samples; expected at least {start + EEG_WINDOW} (200 Hz)")
+        if short and n_samples >= LEAST_SAMPLES and not start:
+            return [-first_sample(n_samples)]
+        raise DataFileError(f"{path}: {_too_short(n_samples, start, short)}")
     if where == "sliding":
         return range(0, n_samples - EEG_WINDOW + 1, step * EEG_RATE)
     return [(n_samples - EEG_WINDOW) // 2 if where == "centre" else start]
+
+
+def _too_short(n_samples: int, start: int, short: str | None) -> str:
+    """Why a recording gives no window, and what would give it one."""
+    expected = start + EEG_WINDOW
+    words = f"{n_samples} samples; expected at least {expected} ({expected / EEG_RATE:g} s at {EEG_RATE} Hz)"
+    if n_samples >= EEG_WINDOW:
+        return words
+    words += f", and these are {n_samples / EEG_RATE:g} s: "
+    least, whole = LEAST_SAMPLES / EEG_RATE, EEG_WINDOW / EEG_RATE
+    if n_samples < LEAST_SAMPLES:
+        return words + f"below {least:g} s nothing is evaluated, whatever --short says"
+    if short:  # so a start was asked for
+        return words + f"a recording below {whole:g} s is one window, all of it, without --window START"
+    return words + f"hbac predict --short nan or --short reflect evaluates recordings of {least:g} to {whole:g} s"
 
 
 class _Computed:

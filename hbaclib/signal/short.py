@@ -1,45 +1,69 @@
-"""Recordings shorter than the window that networks see: placed in its middle."""
+"""Recordings shorter than the networks' window, placed in the middle of one."""
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
-from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, EEG_WINDOW
+from hbaclib.conventions import EEG_RATE, EEG_WINDOW
 from hbaclib.errors import ConfigError, DataError
+from hbaclib.signal.montage import as_eeg
 
-WAYS: Final = ("nan", "reflect")
+WAYS = ("nan", "reflect")
 """What lies around a short recording: nothing, or its own reflection."""
-
-SHORTEST: Final = 10 * EEG_RATE
-"""Samples of the shortest recording that can be placed: the ten seconds that experts judge."""
+LEAST_SAMPLES = 10 * EEG_RATE
+"""The shortest recording that is evaluated, 10 s: what experts vote on is the 10 s in the middle of every window."""
 
 
 def place_short(eeg: np.ndarray, how: str) -> np.ndarray:
-    """Place a recording of 10 to 50 s in the middle of the 50 s that networks see.
+    """Place a recording of 10 to 50 s in the middle of 50 s.
 
     Args:
-        eeg: (n_samples, 20) or (n, n_samples, 20) µV at 200 Hz, columns as EEG_COLUMNS.
-        how: ``nan`` leaves what lies around it empty, ``reflect`` puts its own reflection there, as often as needed.
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, columns as EEG_COLUMNS; 2,000 to 10,000
+            samples. NaN allowed.
+        how: ``nan`` = around it nothing is recorded; ``reflect`` = around it lies its own reflection, again and again
+            (as of ``numpy.pad`` with mode "reflect"), so that there is no seam and what is rhythmic stays so.
 
     Returns:
-        (10000, 20) or (n, 10000, 20) of the same precision.
+        (10000, 20) or (n, 10000, 20) float32; the recording begins at sample ``(10000 - n_samples) // 2``.
 
     Raises:
-        ConfigError: another ``how``.
-        DataError: another shape, fewer samples than 10 s or more than 50 s.
+        DataError: malformed EEG, fewer than 2,000 samples or more than 10,000.
+        ConfigError: there is no such way.
+    """
+    check_how(how)
+    eeg = as_eeg(eeg)
+    n_samples = eeg.shape[-2]
+    if not LEAST_SAMPLES <= n_samples <= EEG_WINDOW:
+        raise DataError(
+            f"EEG of {n_samples} samples ({n_samples / EEG_RATE:g} s); expected {LEAST_SAMPLES} to {EEG_WINDOW} "
+            f"({LEAST_SAMPLES // EEG_RATE} to {EEG_WINDOW // EEG_RATE} s)"
+        )
+    first = first_sample(n_samples)
+    if how == "nan":
+        placed = np.full((*eeg.shape[:-2], EEG_WINDOW, eeg.shape[-1]), np.nan, eeg.dtype)
+        placed[..., first : first + n_samples, :] = eeg
+        return placed
+    # Forth and back through the recording, whose ends are not repeated.
+    way = np.mod(np.arange(EEG_WINDOW) - first, 2 * (n_samples - 1))
+    return eeg[..., np.minimum(way, 2 * (n_samples - 1) - way), :]
+
+
+def check_how(how: object) -> None:
+    """Check a way of placing.
+
+    Raises:
+        ConfigError: it is none of WAYS.
     """
     if how not in WAYS:
-        raise ConfigError(f"short is {how!r}, expected {' or '.join(map(repr, WAYS))}")
-    eeg = np.asarray(eeg)
-    if eeg.ndim not in (2, 3) or eeg.shape[-1] != len(EEG_COLUMNS):
-        raise DataError(f"eeg has shape {eeg.shape}, expected ([n,] n_samples, {len(EEG_COLUMNS)})")
-    n = eeg.shape[-2]
-    if not SHORTEST <= n <= EEG_WINDOW:
-        raise DataError(f"eeg has {n} samples, expected {SHORTEST} to {EEG_WINDOW} (10 to 50 s at {EEG_RATE} Hz)")
-    before = (EEG_WINDOW - n) // 2
-    around = [(0, 0)] * (eeg.ndim - 2) + [(before, EEG_WINDOW - n - before), (0, 0)]
-    if how == "reflect":
-        return np.pad(eeg, around, mode="reflect")
-    return np.pad(eeg, around, constant_values=np.nan)
+        raise ConfigError(f"short = {how!r}; expected one of {', '.join(WAYS)}")
+
+
+def first_sample(n_samples: int) -> int:
+    """Sample of the window at which a recording of so many samples begins."""
+    return (EEG_WINDOW - n_samples) // 2
+
+
+def recorded_part(window: np.ndarray, n_samples: int) -> np.ndarray:
+    """The recording of so many samples in a window (10000, 20) that it was placed in."""
+    first = first_sample(n_samples)
+    return window[first : first + n_samples]

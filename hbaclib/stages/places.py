@@ -34,7 +34,10 @@ class _Row:
 
 
 SHIPPED: dict[str, Path] = {"synthetic": Path(__file__).parents[1] / "builtin" / "synthetic"}
-"""Name -> folder of the models that the package ships, each an output folder with an ensemble in it."""
+"""Name -> folder of the models that the package ships, each an output folder with an ensemble in it.
+
+`hbaclib.stages.shipped` says where such a name stands for a folder.
+"""
 
 
 def trained_folders(*roots: str | Path) -> list[Path]:

@@ -28,6 +28,7 @@ from hbaclib.schema import read_json
 from hbaclib.source import callable_digest, code_digest, imported_modules
 from hbaclib.stages.names import COMPARISON, PORT, TRAINING_PREFIXES
 from hbaclib.stages.places import find_trained, trained_folders
+from hbaclib.stages.shipped import is_shipped, shipped_root
 from hbaclib.suite.parameters import OWN, PATHS
 from hbaclib.suite.plans import plans_of
 from hbaclib.suite.table import EARLIER, NOTEBOOKS, Stage
@@ -105,7 +106,8 @@ def _named_files(stage: Stage, parameters: Mapping[str, Any], out: Path) -> dict
     with contextlib.suppress(HbacError, TypeError, ValueError, AttributeError):
         plans = plans_of(stage.notebook.name, parameters)
         for name, recipe in plans.recipes.items() if plans else ():
-            paths |= {f"{name}: {title}": path for title, path in start_folders(recipe, out).items()}
+            for title, place in start_folders(recipe, out).items():
+                paths[f"{name}: {title}"] = shipped_root(place) if is_shipped(place) else Path(place)
             if weights := recipe.find_weights():
                 paths[f"{name}: weights"] = weights
     found = {}

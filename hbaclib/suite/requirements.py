@@ -1,4 +1,4 @@
-"""What a suite needs, checked before its first stage: recipes, weights, disk, memory, a GPU.
+"""What a suite needs, checked before its first stage: recipes, weights, shipped starts, disk, memory, a GPU.
 
 Whoever starts a run learns of everything that is missing at once, and not after the hours of the stages before.
 """
@@ -36,6 +36,7 @@ from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values
 from hbaclib.suite.plans import Plans, plans_of
 from hbaclib.suite.table import Stage, Suite
+from hbaclib.training.shipped_start import check_shipped_starts
 
 _ASK_TENSORFLOW = """
 import tensorflow
@@ -113,6 +114,7 @@ def _plans(suite: Suite, parameters: Mapping[str, Mapping[str, Any]]) -> tuple[d
             for recipe in found.recipes.values() if found else ():
                 # The network and its options alone: weights are looked for together.
                 recipe.override({"weights": ""}).find_weights()
+                check_shipped_starts(recipe)
         except HbacError as error:
             faults.append(f"{stage.name}: {error}")
         except (TypeError, ValueError, AttributeError) as error:

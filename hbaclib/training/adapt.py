@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hbaclib.errors import ConfigError
 from hbaclib.inputs.store import InputArrays
+from hbaclib.stages.shipped import is_shipped
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.shipped_start import fitting_networks, network_parts, no_network_fits
 from hbaclib.training.trained_folder import TrainedFolder
 from hbaclib.training.warm_start import start_folders
-
-_WAVENET = "wavenet"
 
 
 def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
@@ -61,7 +61,7 @@ def start_fusions(plans: Mapping[str, Recipe], out: str | Path = "") -> dict[str
     """Let ``start_from`` hold for fusions alone, each with those trained folders whose network is a part of it.
 
     Side by side with the fusions stand their image networks, which have no part in common with a trained WaveNet, and
-    the fusions of other image networks.
+    the fusions of other image networks. A model that the package ships serves whatever network may start from it.
 
     Args:
         plans: name -> recipe.
@@ -71,16 +71,22 @@ def start_fusions(plans: Mapping[str, Recipe], out: str | Path = "") -> dict[str
         The same with ``start_from`` cut down.
 
     Raises:
-        ConfigError: there are fusions, and a folder's network is a part of none of them.
-        ArtefactError: a folder is not a finished training run.
+        ConfigError: there are fusions, and a folder's network is a part of none of them; or a shipped model has nothing
+            for any of the networks.
+        ArtefactError: a folder is not a finished training run, or the package is damaged.
     """
     fusions = {name: plan for name, plan in plans.items() if plan.family.with_signal}
     folders = {title: path for plan in fusions.values() for title, path in start_folders(plan, out).items()}
-    trained = {title: TrainedFolder.open(path) for title, path in folders.items()}
+    trained = {title: TrainedFolder.open(path) for title, path in folders.items() if not is_shipped(path)}
     fitting = {}
     for name, plan in plans.items():
-        named = plan.start_from if name in fusions else ()
-        own = [title for title in named if _parts(trained[title].recipe) & _parts(plan)]
+        own = []
+        for title in plan.start_from:
+            if is_shipped(title):
+                serves = not all(reason for _, reason in fitting_networks(title, plan))
+            else:
+                serves = name in fusions and bool(network_parts(trained[title].recipe) & network_parts(plan))
+            own += [title] * serves
         fitting[name] = plan.override({"start_from": own})
     for title, folder in trained.items():
         if not any(title in plan.start_from for plan in fitting.values()):
@@ -88,8 +94,8 @@ def start_fusions(plans: Mapping[str, Recipe], out: str | Path = "") -> dict[str
                 f"start_from: {folder.path} holds {folder.recipe.backbone!r}, which is a part of none "
                 f"of {', '.join(sorted(fusions))}"
             )
+    for plan in plans.values():
+        for title in filter(is_shipped, plan.start_from):
+            if not any(title in each.start_from for each in fitting.values()):
+                raise no_network_fits(title, plan, fitting_networks(title, plan))
     return fitting
-
-
-def _parts(plan: Recipe) -> set[str]:
-    return {plan.backbone.removesuffix(f"_{_WAVENET}"), _WAVENET} if plan.family.with_signal else {plan.backbone}

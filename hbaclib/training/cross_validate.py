@@ -37,11 +37,13 @@ from hbaclib.inputs.store import InputArrays
 from hbaclib.outputs import stage_folder
 from hbaclib.source import callable_digest, code_digest
 from hbaclib.stages.names import TRAINED
+from hbaclib.stages.shipped import digest_of, is_shipped
 from hbaclib.training.devices import choose_runtime, claim_for_this_process, visible_gpus
 from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.history import HISTORY, read_history
 from hbaclib.training.progress import watch
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.shipped_start import check_shipped_starts, start_files
 from hbaclib.training.targets import load_pseudo_labels
 from hbaclib.training.trained_folder import FITS, TrainedFolder, fit_name, read_oof
 from hbaclib.training.warm_start import start_folders
@@ -101,7 +103,7 @@ def train(
     labels = None if pseudo_labels is None else Path(pseudo_labels).resolve()
     chosen = check_training(recipe, inputs, folds, pseudo_labels, folder)
     starts = start_folders(recipe, folder)
-    needed = {"arrays": inputs.digest} | {f"from {name}": read_manifest(path).digest for name, path in starts.items()}
+    needed = {"arrays": inputs.digest} | {f"from {name}": digest_of(place) for name, place in starts.items()}
     # A user's network keeps its name when it is edited.
     needed["network"] = callable_digest(recipe.family.features)
     if labels is not None:
@@ -196,9 +198,11 @@ def check_training(
     starts = start_folders(recipe, folder)
     if Path(folder).resolve() in starts.values():
         raise ConfigError(f"recipe {recipe.name!r} starts from {folder}, the folder it trains; name another folder")
+    check_shipped_starts(recipe)
     for fold in chosen:
-        for path in starts.values():
-            TrainedFolder.open(path).audit(fold, samples, table)
+        for place in starts.values():
+            if not is_shipped(place):  # which has seen no patient
+                TrainedFolder.open(place).audit(fold, samples, table)
         if pseudo_labels is not None:
             load_pseudo_labels(pseudo_labels, samples, table, fold)
         if not (fold_of == fold).any():
@@ -213,18 +217,24 @@ def check_training(
 
 
 def _data_of(
-    fold: int, starts: Mapping[str, Path], inputs: InputArrays, weights: str, pseudo_labels: str | Path | None
+    fold: int,
+    starts: Mapping[str, str | Path],
+    inputs: InputArrays,
+    weights: str,
+    pseudo_labels: str | Path | None,
 ) -> str:
     """Digest of what the fits of a fold are made from; empty where it is not there (yet).
 
-    Of pseudo-labels and trained folders only the fold's own part counts: other folds may follow later.
+    Of pseudo-labels and trained folders only the fold's own part counts: other folds may follow later. A shipped
+    model serves all folds alike.
     """
     used: dict[str, object] = {"arrays": inputs.digest}
     if weights:
         used["weights"] = weights
     try:
-        for name, path in starts.items():
-            used[f"from {name}"] = [digest_file(file) for file in TrainedFolder.open(path).weights(fold)]
+        for name, place in starts.items():
+            files = start_files(place) if is_shipped(place) else TrainedFolder.open(place).weights(fold)
+            used[f"from {name}"] = [digest_file(file) for file in files]
         if pseudo_labels is not None:
             labels = load_pseudo_labels(pseudo_labels, inputs.samples, inputs.folds, fold)
             used["pseudo_labels"] = digest_bytes(labels.tobytes())

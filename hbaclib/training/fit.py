@@ -61,7 +61,7 @@ class Fit:
         data: digest of the arrays, and of pseudo-labels and trained folders where the fit uses any.
         family: the network's registry entry; it travels with the fit, so that worker processes know it.
         pseudo_labels: folder of pseudo-labels, where the recipe mixes them in.
-        starts: trained folders that the network starts from, whole paths.
+        starts: trained folders that the network starts from, whole paths; a shipped model's name stays one.
         code: digest of the loop and of the network's own source, where the run was started; the worker processes of one
             run share it.
         working: the working folder where the run was started, which the recipe's relative paths begin from.
@@ -74,7 +74,7 @@ class Fit:
     data: str
     family: Any = field(default=None, compare=False)
     pseudo_labels: Path | None = field(default=None, compare=False)
-    starts: tuple[Path, ...] = field(default=(), compare=False)
+    starts: tuple[str | Path, ...] = field(default=(), compare=False)
     code: str = ""
     working: Path = field(default_factory=Path.cwd, compare=False)
 

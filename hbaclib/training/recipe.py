@@ -18,6 +18,7 @@ from hbaclib.inputs.signals import LOW_PASS, NARROW_RATE
 from hbaclib.inputs.spec import InputSpec
 from hbaclib.models.registry import Family, build_model, check_model, check_network
 from hbaclib.schema import PLAIN_NAME, is_plain_name, read_toml
+from hbaclib.stages.shipped import is_shipped
 from hbaclib.training.checked import check_finite, check_types, expect, expect_within, make, plain
 
 _SHIPPED = Path(__file__).parent / "recipes"
@@ -118,7 +119,9 @@ class Recipe(InputSpec):
         label_smoothing_up_to: ``label_smoothing_votes`` only for rows with at most so many votes; 0 is all rows.
         pseudo_weight: share of pseudo-labels in the labels that have one (see ``hbaclib.prediction.pseudo_labels``).
         pseudo_up_to: pseudo-labels only for rows with at most so many votes.
-        start_from: trained folders whose weights the parts of the network start from, fold by fold.
+        start_from: trained folders whose weights the parts of the network start from, fold by fold: one, or a list. The
+            name ``synthetic`` is the model that the package ships, of which that network serves whose parts fit; a
+            folder called so is ``./synthetic``.
         label_smoothing: share of every label that is spread evenly over the classes.
         weight_decay: decoupled weight decay of the optimizer (AdamW); 0 is plain Adam.
         clip_norm: greatest length of a step's gradient over all weights; longer ones are shortened to it. 0: none is.
@@ -167,6 +170,8 @@ class Recipe(InputSpec):
         """Check every value."""
         if isinstance(self.downsample, int):
             object.__setattr__(self, "downsample", (self.downsample,))
+        if isinstance(self.start_from, str):
+            object.__setattr__(self, "start_from", (self.start_from,) if self.start_from else ())
         check_types(self)
         expect(self, "name", is_plain_name(self.name), PLAIN_NAME)
         expect(self, "stages", bool(self.stages), "at least one stage")
@@ -368,5 +373,6 @@ def load_recipe(name_or_path: str | Path, **overrides: Any) -> Recipe:
     def whole(place: str) -> str:
         return str(folder / place) if place and (folder / place).exists() else place
 
-    places = {"weights": whole(recipe.weights), "start_from": [whole(place) for place in recipe.start_from]}
+    starts = [place if is_shipped(place) else whole(place) for place in recipe.start_from]
+    places = {"weights": whole(recipe.weights), "start_from": starts}
     return recipe.override(places).override(overrides, source)

@@ -21,10 +21,13 @@ from hbaclib.dataset.synthetic import make_synthetic_dataset
 from hbaclib.errors import ConfigError, PlatformError
 from hbaclib.models import efficientnet, kerascv
 from hbaclib.platform import accelerators
+from hbaclib.stages.places import SHIPPED
 from hbaclib.suite import requirements, sizes
 from hbaclib.suite.parameters import fill_parameters
 from hbaclib.suite.requirements import check_prerequisites, tensorflow_gpus
 from hbaclib.suite.table import Suite, SuiteTable
+from hbaclib.training.recipe import Recipe
+from tests.made_shipped import IMAGE, IMAGE_FOLDER, make_shipped
 from tests.suite.tiny_project import make_project
 
 NOTEBOOK = "04_train_efficientnet"
@@ -102,6 +105,23 @@ def test_suites_that_need_nothing_run_in_an_empty_folder(tmp_path: Path, suite: 
 
 
 # ---- recipes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_from_the_built_in_model_is_looked_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: SimpleNamespace
+) -> None:
+    root = make_shipped(tmp_path / "package" / "synthetic")
+    monkeypatch.setitem(SHIPPED, "synthetic", root)
+    given = {}
+    for name, changes in {"fits": {}, "not": {"image": "pair"}}.items():
+        Recipe.from_dict({**IMAGE, **changes, "start_from": "synthetic"}).save(tmp_path / f"{name}.toml")
+        given[name] = {f"{NOTEBOOK}.recipe": str(tmp_path / f"{name}.toml"), f"{NOTEBOOK}.backbone": "convnet_small"}
+    assert faults("smoke", tmp_path / "run", given["fits"]) == []
+    (line,) = faults("smoke", tmp_path / "run", given["not"])
+    assert line.startswith(f"{NOTEBOOK}-b0: start_from = 'synthetic': no network of the built-in model fits")
+    (root / IMAGE_FOLDER / "manifest.json").unlink()
+    (line,) = faults("smoke", tmp_path / "run", given["fits"])
+    assert "the built-in model 'synthetic' is damaged" in line and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""A shipped model by its name: where its files are found, and what is said when they are not what was packed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hbaclib.artefacts import MANIFEST, read_manifest
+from hbaclib.errors import ArtefactError
+from hbaclib.stages.places import SHIPPED
+from hbaclib.stages.shipped import (
+    PackageError,
+    damage_told,
+    digest_of,
+    folder_of,
+    is_shipped,
+    shipped_networks,
+    shipped_root,
+)
+from tests.made_shipped import IMAGE, IMAGE_FOLDER, WAVES_FOLDER, make_shipped
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    return make_shipped(tmp_path_factory.mktemp("package") / "synthetic")
+
+
+@pytest.fixture
+def root(packed, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(packed, tmp_path / "builtin" / "synthetic"))
+    monkeypatch.setitem(SHIPPED, "synthetic", folder)
+    return folder
+
+
+def test_a_text_that_is_a_name_is_the_model_and_all_else_a_folder(root):
+    assert is_shipped("synthetic")
+    for folder in ("./synthetic", "synthetic/", "../synthetic", str(root), Path("synthetic"), "Synthetic", "", None):
+        assert not is_shipped(folder)
+    assert folder_of("synthetic") == root / "ensemble"
+    assert folder_of("./synthetic") == Path("synthetic") and folder_of(root) == root
+    assert [path.name for path in shipped_networks("synthetic")] == [IMAGE_FOLDER, WAVES_FOLDER]
+
+
+def test_its_digest_is_that_of_all_its_networks(root, packed, tmp_path, monkeypatch):
+    before = digest_of("synthetic")
+    assert digest_of(root / "ensemble") == read_manifest(root / "ensemble").digest != before
+    monkeypatch.setitem(SHIPPED, "synthetic", Path(shutil.copytree(packed, tmp_path / "elsewhere")))
+    assert digest_of("synthetic") == before
+    for name, made in {"others": {"seed": 1}, "one": {"networks": {IMAGE_FOLDER: IMAGE}}}.items():
+        monkeypatch.setitem(SHIPPED, "synthetic", make_shipped(tmp_path / name, **made))
+        assert digest_of("synthetic") != before
+
+
+def test_a_package_without_the_model_says_so(root):
+    shutil.rmtree(root)
+    for door in (shipped_root, folder_of, shipped_networks, digest_of):
+        with pytest.raises(PackageError, match=r"'synthetic' is not in this installation .*make builtin"):
+            door("synthetic")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "ensemble" / MANIFEST).unlink(), r"ensemble/manifest\.json: missing\)"),
+        (lambda root: shutil.rmtree(root / "ensemble"), "ensemble: no such folder"),
+        (lambda root: shutil.rmtree(root / WAVES_FOLDER), f"{WAVES_FOLDER}: no such folder"),
+        (lambda root: (root / IMAGE_FOLDER / MANIFEST).write_text("{"), "not a readable manifest"),
+        (lambda root: (root / IMAGE_FOLDER / MANIFEST).write_bytes(b""), "not a readable manifest"),
+        (lambda root: _swap(root, IMAGE_FOLDER, WAVES_FOLDER), "another network"),
+        (lambda root: _swap(root, "ensemble", IMAGE_FOLDER), "holds stage"),
+    ],
+)
+def test_damage_names_the_file_and_what_mends_it(root, spoil, message):
+    spoil(root)
+    for door in (shipped_networks, digest_of):
+        with pytest.raises(PackageError, match=message) as caught:
+            door("synthetic")
+        told = str(caught.value)
+        assert told.startswith("the built-in model 'synthetic' is damaged (") and "again" not in told.split(")")[0]
+        assert told.endswith("install hbaclib again (pip install --force-reinstall --no-deps hbaclib)")
+
+
+def _swap(root, one, other):
+    (root / one).rename(root / "aside")
+    (root / other).rename(root / one)
+    (root / "aside").rename(root / other)
+
+
+def test_faults_of_other_folders_stay_as_they_are(root):
+    with pytest.raises(ArtefactError, match=r"^mine: torn; train again$") as caught, damage_told(root):
+        raise ArtefactError("mine: torn; train again")
+    assert not isinstance(caught.value, PackageError)
+    with pytest.raises(ZeroDivisionError), damage_told("synthetic"):
+        raise ZeroDivisionError
