@@ -30,11 +30,11 @@ PRIOR = (0.2, 0.2, 0.1, 0.1, 0.1, 0.3)
 
 
 def make_shipped(root: Path, networks: Mapping[str, Mapping[str, Any]] = NETWORKS, seed: int = 0) -> Path:
-    """Write ``ensemble`` and the folders of its networks, with fold 0 alone and no out-of-fold tables."""
+    """Write ``07_ensemble`` and the folders of its networks, with fold 0 alone and no out-of-fold tables."""
     digests = {name: _network(root / name, Recipe.from_dict(recipe), seed) for name, recipe in networks.items()}
     members = [{"name": recipe["name"], "folder": name, "kl": 0.5} for name, recipe in networks.items()]
     write_json(
-        root / "ensemble" / "ensemble.json",
+        root / "07_ensemble" / "ensemble.json",
         {
             "schema": 1,
             "kind": "mean, calibrated",
@@ -49,7 +49,7 @@ def make_shipped(root: Path, networks: Mapping[str, Mapping[str, Any]] = NETWORK
             "notes": [],
         },
     )
-    write_manifest(root / "ensemble", ENSEMBLE, inputs=digests, parameters={}, outputs=["ensemble.json"])
+    write_manifest(root / "07_ensemble", ENSEMBLE, inputs=digests, parameters={}, outputs=["ensemble.json"])
     return root
 
 

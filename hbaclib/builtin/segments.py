@@ -16,7 +16,7 @@ from hbaclib.inputs.store import InputArrays
 from hbaclib.outputs import stage_folder
 from hbaclib.signal.mel import absolute_spectrogram
 from hbaclib.signal.raw import STEP, raw_signals
-from hbaclib.signal.short import SHORTEST, WAYS, place_short
+from hbaclib.signal.short import LEAST_SAMPLES, WAYS, place_short
 from hbaclib.source import code_digest
 from hbaclib.stages.blocks import Block, StoredArray, run_blocks, spans
 from hbaclib.stages.names import EEG_ABSOLUTE, RAW_SIGNALS, SAMPLES
@@ -118,7 +118,7 @@ def _one(number: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     eeg, seconds = segment.eeg, EEG_WINDOW / EEG_RATE
     if short:
         # Most short recordings that people have are of 10 s, the time that experts judge.
-        length = SHORTEST if rng.random() < 0.5 else int(rng.integers(SHORTEST, EEG_WINDOW))
+        length = LEAST_SAMPLES if rng.random() < 0.5 else int(rng.integers(LEAST_SAMPLES, EEG_WINDOW))
         begin = (EEG_WINDOW - length) // 2
         eeg, seconds = place_short(eeg[begin : begin + length], short), length / EEG_RATE
     shares = expected_votes(segment.probability, "expert")

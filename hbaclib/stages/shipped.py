@@ -2,7 +2,7 @@
 
 A text that is one of the names means the shipped model, whatever lies in the working folder; a folder of that name is
 reached as ``./NAME``, by its whole path, or as a `Path`, which is always a folder. All of them see the EEG alone, and
-none has seen a patient.
+none has seen a patient. Its folder is an output folder like that of a run: the ensemble, and beside it its networks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from hbaclib.errors import ArtefactError, ConfigError, HbacError
 from hbaclib.stages.names import ENSEMBLE, TRAINED, TRAINING_PREFIXES
 from hbaclib.stages.places import SHIPPED
 
-ENSEMBLE_FOLDER = "ensemble"
-"""Sub-folder of a shipped model that holds the ensemble; its networks lie beside it, as in a run's output folder."""
 FOLD = 0
 """The one fold of a shipped network. It was trained on other data than anybody's, so it serves every fold."""
 EEG_ALONE = "the built-in model sees the EEG alone"
@@ -55,7 +53,7 @@ def folder_of(artefacts: str | Path) -> Path:
     Raises:
         PackageError: the package lacks the model.
     """
-    return shipped_root(artefacts) / ENSEMBLE_FOLDER if is_shipped(artefacts) else Path(artefacts)
+    return shipped_root(artefacts) / ENSEMBLE if is_shipped(artefacts) else Path(artefacts)
 
 
 def shipped_networks(name: str) -> list[Path]:
@@ -66,7 +64,7 @@ def shipped_networks(name: str) -> list[Path]:
     """
     root = shipped_root(name)
     with damage_told(name):
-        known = check_kind(root / ENSEMBLE_FOLDER, ENSEMBLE).inputs
+        known = check_kind(root / ENSEMBLE, ENSEMBLE).inputs
         names = {path.name for path in root.iterdir()} | set(known)
         folders = [root / each for each in sorted(names) if each.startswith(TRAINING_PREFIXES)]
         for folder in folders:
@@ -88,7 +86,7 @@ def digest_of(artefacts: str | Path) -> str:
         return read_manifest(artefacts).digest
     folders = shipped_networks(artefacts)
     with damage_told(artefacts):
-        parts = [shipped_root(artefacts) / ENSEMBLE_FOLDER, *folders]
+        parts = [shipped_root(artefacts) / ENSEMBLE, *folders]
         return digest_json([[part.name, read_manifest(part).digest] for part in parts])
 
 

@@ -1,9 +1,7 @@
-"""Two questions to the generator: is what a network learns from it true of real EEG, and what gives it away?"""
+"""What gives the generator away: real recordings against segments, by figures of amplitude, spectrum and waveform."""
 
 from __future__ import annotations
 
-import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +10,12 @@ from joblib import Parallel, delayed
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
-from hbaclib import kl_divergence, load_recipe, predict, read_eeg, train
-from hbaclib.artefacts import digest_bytes
-from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, PREDICTION_COLUMNS, VOTE_COLUMNS
+from hbaclib import read_eeg
+from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
-from hbaclib.dataset.synthetic.votes import expected_votes
-from hbaclib.inputs.store import InputArrays
-from hbaclib.signal.mel import absolute_spectrogram
-from hbaclib.training.recipe import Recipe
 from tests.evidence.statistics import describe
 
 REAL = "HBAC_REAL_DATA"
-HELD_OUT = 7
-"""One segment in so many is held out."""
 
 
 def real_recordings(folder: str | Path) -> dict[str, np.ndarray]:
@@ -36,61 +27,17 @@ def real_recordings(folder: str | Path) -> dict[str, np.ndarray]:
     }
 
 
-def real_segments(folder: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Ten-second real recordings, each mirrored to the 50 s that networks take, and their experts' votes as shares.
-
-    Returns:
-        (n, 10000, 20) µV and (n, 6).
-    """
-    folder = Path(folder)
-    votes = pd.read_csv(folder / "eeg_10s_votes.csv")
-    eegs = [pd.read_parquet(folder / "eeg_10s" / f"{number}.parquet")[list(EEG_COLUMNS)] for number in votes["id"]]
-    around = (EEG_WINDOW - len(eegs[0])) // 2
-    mirrored = [np.pad(eeg.to_numpy(np.float32), ((around, around), (0, 0)), mode="reflect") for eeg in eegs]
-    counts = votes[[f"{name.lower()}_vote" for name in CLASSES]].to_numpy(float)
-    return np.stack(mirrored), counts / counts.sum(axis=1, keepdims=True)
-
-
-def _one(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    segment = make_segment(kind, seed)
-    truth = expected_votes(segment.probability, "expert")
-    return (
-        absolute_spectrogram(segment.eeg).astype(np.float16),
-        truth.astype(np.float32),
-        describe(segment.eeg[3000:7000]),
+def describe_segments(n: int, seed: int, n_jobs: int, *, varied: bool) -> pd.DataFrame:
+    """Figures of segments (`describe`), equally many of each class, and their class (``kind``)."""
+    kinds = [CLASSES[i % 6] for i in range(n)]
+    made = Parallel(n_jobs=n_jobs)(
+        delayed(_one)(kind, 10_000_000 * (seed + 1) + i, varied) for i, kind in enumerate(kinds)
     )
+    return pd.DataFrame(made).assign(kind=kinds)
 
 
-def synthetic_segments(n: int, seed: int, n_jobs: int) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Images (n, 128, 256, 4), expected votes (n, 6) and descriptions of segments, equally many of each class."""
-    made = Parallel(n_jobs=n_jobs)(delayed(_one)(CLASSES[i % 6], 10_000_000 * (seed + 1) + i) for i in range(n))
-    table = pd.DataFrame([row[2] for row in made]).assign(kind=[CLASSES[i % 6] for i in range(n)])
-    return np.array([row[0] for row in made]), np.array([row[1] for row in made]), table
-
-
-def as_inputs(images: np.ndarray, truth: np.ndarray) -> InputArrays:
-    """Segments as stages 01 to 03 would leave them, each a patient of its own, one in HELD_OUT of fold 0."""
-    number = np.arange(len(images))
-    samples = pd.DataFrame({"eeg_id": number, "spectrogram_id": number, "patient_id": number})
-    samples = samples.assign(eeg_start=0, spectrogram_row=0, n_votes=20)
-    samples[list(VOTE_COLUMNS)] = truth
-    folds = pd.Series((number % HELD_OUT > 0).astype(int), index=pd.Index(number, name="patient_id"), name="fold")
-    none = np.zeros((0, 0), np.float16)
-    return InputArrays(samples, folds, digest_bytes(images.tobytes()), none, None, none, eeg_absolute=images)
-
-
-def train_network(images: np.ndarray, truth: np.ndarray, recipe: Recipe, folder: Path) -> float:
-    """Train by the library's loop on synthetic segments alone; returns the KL on those held out."""
-    train(recipe, as_inputs(images, truth), folder, folds=[0], progress=False)
-    oof = pd.read_parquet(next(folder.glob("fold-0*.oof.parquet")))
-    return float(kl_divergence(oof[list(VOTE_COLUMNS)].to_numpy(), oof[list(PREDICTION_COLUMNS)].to_numpy()))
-
-
-def predict_real(folders: list[Path], real: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Mean prediction of trained folders for each real recording: rows = label, columns = classes."""
-    recordings = np.stack(list(real.values()))
-    mean = np.mean([predict(folder, recordings) for folder in folders], axis=0)
-    return pd.DataFrame(mean, index=list(real), columns=list(CLASSES)).loc[list(CLASSES)]
+def _one(kind: str, seed: int, varied: bool) -> dict[str, float]:
+    return describe(make_segment(kind, seed, varied=varied).eeg[3000:7000])
 
 
 def tell_apart(real: dict[str, np.ndarray], synthetic: pd.DataFrame) -> tuple[float, pd.DataFrame]:
@@ -131,39 +78,3 @@ def tell_apart(real: dict[str, np.ndarray], synthetic: pd.DataFrame) -> tuple[fl
     result["outside"] = ((result[list(real)] < 0.05) | (result[list(real)] > 0.95)).sum(axis=1)
     result["importance"] = importance
     return roc_auc_score(labels, scores), result.sort_values("importance", ascending=False)
-
-
-def main() -> None:
-    """Run one round and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the networks are left")
-    parser.add_argument("--segments", type=int, default=2400)
-    parser.add_argument("--recipe", default="demo")
-    parser.add_argument("--backbone", default="")
-    parser.add_argument("--networks", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
-    options = parser.parse_args()
-    real, (short, votes) = real_recordings(os.environ[REAL]), real_segments(os.environ[REAL])
-    images, truth, table = synthetic_segments(options.segments, options.seed, options.jobs)
-    area, features = tell_apart(real, table)
-    print(f"real against synthetic: AUC {area:.3f}")
-    print(features.round(2).to_string())
-    chosen, folders = {"backbone": options.backbone} if options.backbone else {}, []
-    for number in range(options.networks):
-        folders.append(options.folder / f"network-{number}")
-        recipe = load_recipe(options.recipe, **chosen, seeds=[number])
-        loss = train_network(images, truth, recipe, folders[-1])
-        one = predict_real(folders[-1:], real)
-        right = sum(one.loc[kind].idxmax() == kind for kind in CLASSES)
-        judged = kl_divergence(votes, predict(folders[-1], short))
-        print(f"network {number}: held-out KL {loss:.3f}, {right} of 6 real right, KL to experts {judged:.3f}")
-    print(predict_real(folders, real).round(3).to_string())
-    together = np.mean([predict(folder, short) for folder in folders], axis=0)
-    print(
-        f"all networks: KL to the experts of {len(votes)} real recordings of 10 s {kl_divergence(votes, together):.3f}"
-    )
-
-
-if __name__ == "__main__":
-    main()

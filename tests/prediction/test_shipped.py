@@ -59,7 +59,7 @@ def test_the_name_predicts_what_its_folder_does(root, eegs):
     found = predict("synthetic", eegs)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert np.ptp(found, axis=0).max() > 1e-4
-    np.testing.assert_array_equal(found, predict(root / "ensemble", eegs))
+    np.testing.assert_array_equal(found, predict(root / "07_ensemble", eegs))
     parts = np.stack([predict(root / name, eegs) for name in (IMAGE_FOLDER, WAVES_FOLDER)])
     ensemble, _ = open_members("synthetic")
     np.testing.assert_allclose(found, ensemble.predict(parts), atol=1e-6)
@@ -69,7 +69,7 @@ def test_the_name_predicts_what_its_folder_does(root, eegs):
 def test_a_folder_of_the_name_is_reached_as_a_path(root, packed, eegs, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     other = make_shipped(tmp_path / "run", seed=7)
-    (other / "ensemble").rename(other / "synthetic")
+    (other / "07_ensemble").rename(other / "synthetic")
     monkeypatch.chdir(other)
     own = predict("./synthetic", eegs)
     for place in (Path("synthetic"), "synthetic/", str(other / "synthetic")):
@@ -134,11 +134,11 @@ def test_a_submission_by_the_name(root, tmp_path, monkeypatch):
     [
         (lambda root: (root / IMAGE_FOLDER / "fold-0-seed-1.weights.h5").unlink(), r"seed-1\.weights\.h5: missing"),
         (lambda root: _cut(root / WAVES_FOLDER / "fold-0.weights.h5"), r"fold-0\.weights\.h5: changed since .*digest"),
-        (lambda root: _cut(root / "ensemble" / "ensemble.json"), "not a readable ensemble"),
-        (lambda root: _turned(root / "ensemble" / "ensemble.json", "1.25", "1.35"), "changed since its manifest"),
+        (lambda root: _cut(root / "07_ensemble" / "ensemble.json"), "not a readable ensemble"),
+        (lambda root: _turned(root / "07_ensemble" / "ensemble.json", "1.25", "1.35"), "changed since its manifest"),
         (lambda root: _turned(root / IMAGE_FOLDER / "manifest.json", "convnet_small", "convnet_large"), "its seal"),
         (lambda root: shutil.rmtree(root / IMAGE_FOLDER), "no such folder"),
-        (lambda root: (root / "ensemble" / "manifest.json").unlink(), r"manifest\.json: missing"),
+        (lambda root: (root / "07_ensemble" / "manifest.json").unlink(), r"manifest\.json: missing"),
     ],
 )
 def test_damage_is_told(root, eegs, tmp_path, spoil, message):

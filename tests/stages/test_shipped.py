@@ -36,14 +36,14 @@ def test_a_text_that_is_a_name_is_the_model_and_all_else_a_folder(root):
     assert is_shipped("synthetic")
     for folder in ("./synthetic", "synthetic/", "../synthetic", str(root), Path("synthetic"), "Synthetic", "", None):
         assert not is_shipped(folder)
-    assert folder_of("synthetic") == root / "ensemble"
+    assert folder_of("synthetic") == root / "07_ensemble"
     assert folder_of("./synthetic") == Path("synthetic") and folder_of(root) == root
     assert [path.name for path in shipped_networks("synthetic")] == [IMAGE_FOLDER, WAVES_FOLDER]
 
 
 def test_its_digest_is_that_of_all_its_networks(root, packed, tmp_path, monkeypatch):
     before = digest_of("synthetic")
-    assert digest_of(root / "ensemble") == read_manifest(root / "ensemble").digest != before
+    assert digest_of(root / "07_ensemble") == read_manifest(root / "07_ensemble").digest != before
     monkeypatch.setitem(SHIPPED, "synthetic", Path(shutil.copytree(packed, tmp_path / "elsewhere")))
     assert digest_of("synthetic") == before
     for name, made in {"others": {"seed": 1}, "one": {"networks": {IMAGE_FOLDER: IMAGE}}}.items():
@@ -61,13 +61,13 @@ def test_a_package_without_the_model_says_so(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / "ensemble" / MANIFEST).unlink(), r"ensemble/manifest\.json: missing\)"),
-        (lambda root: shutil.rmtree(root / "ensemble"), "ensemble: no such folder"),
+        (lambda root: (root / "07_ensemble" / MANIFEST).unlink(), r"07_ensemble/manifest\.json: missing\)"),
+        (lambda root: shutil.rmtree(root / "07_ensemble"), "ensemble: no such folder"),
         (lambda root: shutil.rmtree(root / WAVES_FOLDER), f"{WAVES_FOLDER}: no such folder"),
         (lambda root: (root / IMAGE_FOLDER / MANIFEST).write_text("{"), "not a readable manifest"),
         (lambda root: (root / IMAGE_FOLDER / MANIFEST).write_bytes(b""), "not a readable manifest"),
         (lambda root: _swap(root, IMAGE_FOLDER, WAVES_FOLDER), "another network"),
-        (lambda root: _swap(root, "ensemble", IMAGE_FOLDER), "holds stage"),
+        (lambda root: _swap(root, "07_ensemble", IMAGE_FOLDER), "holds stage"),
     ],
 )
 def test_damage_names_the_file_and_what_mends_it(root, spoil, message):
