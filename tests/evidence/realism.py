@@ -18,9 +18,9 @@ from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_WINDOW, PREDICTION_COL
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.dataset.synthetic.votes import expected_votes
 from hbaclib.inputs.store import InputArrays
+from hbaclib.plots.statistics import describe
 from hbaclib.signal.mel import absolute_spectrogram
 from hbaclib.training.recipe import Recipe
-from tests.evidence.statistics import describe
 
 REAL = "HBAC_REAL_DATA"
 HELD_OUT = 7

@@ -8,6 +8,7 @@ import pytest
 from hbaclib import kl_divergence, load_recipe, predict
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
+from hbaclib.plots.statistics import describe
 from tests.evidence.realism import (
     predict_real,
     real_recordings,
@@ -16,7 +17,6 @@ from tests.evidence.realism import (
     tell_apart,
     train_network,
 )
-from tests.evidence.statistics import describe
 
 N_SEGMENTS = 2400
 

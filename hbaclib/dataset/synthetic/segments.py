@@ -43,7 +43,8 @@ def make_segment(
         seed: its seed.
         difficulty: 1 as in real recordings, 0 clear cases only.
         seconds: length; the labelled moment is its middle.
-        varied: of the wide population (``variety``), which the built-in model learns from; the synthetic set's own without.
+        varied: of the wide population (``variety``), which the built-in model learns from; without it, of the
+            synthetic set's own.
     """
     rng = np.random.default_rng(seed)
     traits = draw_traits(rng)

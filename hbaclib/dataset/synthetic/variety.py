@@ -1,7 +1,7 @@
 """The wide population: more kinds of patients, pathologies, artefacts and amplifiers than the synthetic set has.
 
-Every recording begins as a plain one; ideas are then drawn for it from a generator of their own. Most recordings get one
-or two, many none: wide, not weird.
+Every recording begins as a plain one; ideas are then drawn for it from a generator of their own, each so rarely that an
+ordinary recording stays the rule: wide, not weird.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from hbaclib.dataset.synthetic.wide_mimics import MIMICS, heart_beats
 from hbaclib.dataset.synthetic.wide_patterns import WideScene, widen_scene
 
 STATES = (
-    (0.09, states.young),
-    (0.09, states.old),
-    (0.08, states.benzodiazepine),
-    (0.06, states.propofol),
+    (0.14, states.diffuse_slowing),
+    (0.07, states.young),
+    (0.08, states.old),
+    (0.07, states.benzodiazepine),
+    (0.05, states.propofol),
     (0.02, states.spindle_coma),
     (0.02, states.alpha_coma),
 )

@@ -140,7 +140,7 @@ def arches(made: Rendered, rng: np.random.Generator) -> None:
 
 
 def fast_onset(made: Rendered, rng: np.random.Generator) -> None:
-    """Low-voltage fast activity of 13-28 Hz for 3-7 s from the onset, the background silent, the rhythm rising after."""
+    """Low-voltage fast activity of 13-28 Hz for 3-7 s from the onset over a silent background; then the rhythm rises."""
     since = made.seconds - np.float32(made.pattern.start)
     length = rng.uniform(3, 7)
     made.wave *= np.clip((since - 0.5 * length) / length, 0.03, 1)

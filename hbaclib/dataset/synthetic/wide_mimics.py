@@ -1,6 +1,7 @@
-"""Artefacts that resemble patterns: whoever looks at rhythm alone takes them for one. What is judged stays what the brain does.
+"""Artefacts that resemble patterns: whoever looks at rhythm alone takes them for one. Labels stay what the brain does.
 
-Each adds one artefact about a second of a recording (19, n), µV, in place; ``sd`` is the background's median bipolar sd.
+Each adds one artefact about a second of a recording (19, n), µV, in place; ``sd`` is the median bipolar sd of the
+background.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def pulse(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -
 
 
 def ballistocardiogram(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -> None:
-    """The head that rocks with every heart beat: waves of .9-1.9 Hz, opposite in sign in front and behind or on the sides."""
+    """The head that rocks with every heart beat: waves of .9-1.9 Hz, of opposite sign at opposite ends."""
     part = _Stretch(eeg, centre, rng)
     phase = part.phase(rng.uniform(0.9, 1.9), 0.3, rng)
     direction = rng.standard_normal(3)
@@ -141,7 +142,7 @@ def sweat(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -
 
 
 def pops(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -> None:
-    """A bad contact that pops every .6-2.5 s: steep discharges with a tail, in one electrode and mirrored by its pairs."""
+    """A bad contact that pops every .6-2.5 s: steep discharges with a tail, in one electrode alone."""
     part = _Stretch(eeg, centre, rng)
     impulses = np.zeros(part.n, dtype=np.float32)
     at, pause = 0.0, rng.uniform(0.6, 2.5)
@@ -174,7 +175,7 @@ def nystagmus(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generato
 
 
 def tongue(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) -> None:
-    """Glossokinetic waves of a moving tongue: slow, .8-2.5 Hz, both sides, in front and low at the temples, with chewing's hum."""
+    """Glossokinetic waves of a moving tongue: .8-2.5 Hz, on both sides, in front and low at the temples."""
     part = _Stretch(eeg, centre, rng)
     phase = part.phase(rng.uniform(0.8, 2.5), 1.5, rng)
     level = slow_gain(rng, 1, part.n, 2, 0.5)[0]
@@ -183,7 +184,7 @@ def tongue(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generator) 
 
 
 def heart_beats(eeg: np.ndarray, ekg: np.ndarray, sd: float, rng: np.random.Generator) -> None:
-    """The heart, far louder than usual: sharp waves at .8-2.5 Hz over one side or all of the head, like periodic discharges.
+    """The heart, far louder than usual: sharp waves at .8-2.5 Hz over one side or all of the head, as if periodic.
 
     Args:
         eeg: (19, n) µV.
@@ -202,7 +203,8 @@ def heart_beats(eeg: np.ndarray, ekg: np.ndarray, sd: float, rng: np.random.Gene
 MIMICS: dict[str, Callable[[np.ndarray, float, float, np.random.Generator], None]] = {
     made.__name__: made
     for made in (
-        chewing, patting, pulse, ballistocardiogram, ventilator, tremor, hiccups, sweat, pops, eye_flutter, nystagmus, tongue
+        chewing, patting, pulse, ballistocardiogram, ventilator, tremor, hiccups, sweat, pops, eye_flutter, nystagmus,
+        tongue,
     )
 }  # fmt: skip
 """Name -> how it is added; ``heart_beats``, which follows the heart channel, comes besides."""

@@ -1,8 +1,8 @@
 """Patterns of the wide population: more seizures, real rhythmic delta, and mixtures that readers disagree about.
 
 An idea changes the parameters of a scene's patterns, from which the labels follow by the rules of ``votes``; what the
-parameters cannot say (spikes on delta waves, a fast onset, silence after a seizure) is a `Feature` that ``wide_features``
-renders.
+parameters cannot say (spikes on delta waves, a fast onset, silence after a seizure) is a feature that
+``wide_features`` renders.
 """
 
 from __future__ import annotations
@@ -65,8 +65,14 @@ def _frontal_point(rng: np.random.Generator) -> np.ndarray:
 
 
 def _louder(ratio: float, rng: np.random.Generator) -> float:
-    """A third of what is drawn is far above a quiet background: ten to thirty times, as real discharges are."""
-    return ratio * log_uniform(rng, 1.5, 5) if rng.random() < 0.3 else ratio
+    """Half of what is drawn is far above a quiet background: up to thirty times, as real discharges are."""
+    return ratio * log_uniform(rng, 1.5, 5) if rng.random() < 0.5 else ratio
+
+
+def loud(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """A pattern that leaves nothing of the background: 1.5 to 4 times as high as drawn."""
+    main = wide.scene.patterns[0]
+    return _with(wide, replace(main, ratio=main.ratio * log_uniform(rng, 1.5, 4)), "loud")
 
 
 # --- seizures ---
@@ -80,9 +86,10 @@ def spike_and_wave(wide: WideScene, rng: np.random.Generator) -> WideScene:
     main = _fielded(main, point, rng.uniform(0.7, 1) if bilateral else rng.uniform(0, 0.4), (0.6, 1.2), rng)
     main = replace(
         main, form="rhythmic", rate=log_uniform(rng, 2.5, 4), drift=float(rng.uniform(-0.5, -0.05)),
-        variation=float(rng.uniform(0.02, 0.08)), ratio=_louder(main.ratio, rng), delays=main.delays * 0.4, coupling=0.95,
+        variation=float(rng.uniform(0.01, 0.04)), ratio=_louder(main.ratio, rng),
+        delays=main.delays * 0.4, coupling=0.95,
     )  # fmt: skip
-    return _only(wide, main, "spike-and-wave", "spikes")
+    return _only(wide, main, "spike-and-wave", "spikes", "arches")
 
 
 def focal_spread(wide: WideScene, rng: np.random.Generator) -> WideScene:
@@ -105,7 +112,7 @@ def low_voltage_onset(wide: WideScene, rng: np.random.Generator) -> WideScene:
 
 
 def sharp_delta_seizure(wide: WideScene, rng: np.random.Generator) -> WideScene:
-    """Rhythmic delta to theta of sharp contour that evolves: its rate falls, or its amplitude grows, by a third or more."""
+    """Rhythmic delta to theta of sharp contour whose rate changes by a third or more, often while it grows."""
     main = wide.scene.patterns[0]
     drift = float(rng.choice([-1, -1, 1]) * rng.uniform(0.35, 0.8))
     main = replace(
@@ -150,7 +157,7 @@ def near_seizure(wide: WideScene, rng: np.random.Generator) -> WideScene:
 
 
 def triphasic_or_delta(wide: WideScene, rng: np.random.Generator) -> WideScene:
-    """Triphasic waves of 1.4-2.3 Hz that nearly touch one another: generalised periodic discharges or rhythmic delta."""
+    """Triphasic waves of 1.4-2.3 Hz that nearly touch one another: periodic discharges or rhythmic delta."""
     main = replace(
         wide.scene.patterns[0],
         form="triphasic",
@@ -158,6 +165,18 @@ def triphasic_or_delta(wide: WideScene, rng: np.random.Generator) -> WideScene:
         sharpness=float(rng.uniform(0.1, 0.6)),
     )
     return _with(wide, main, "triphasic or delta")
+
+
+def widespread(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """One wave for the whole head: wide sources, loudest in front, nearly the same in all derivations of a chain."""
+    main = _fielded(wide.scene.patterns[0], _frontal_point(rng), rng.uniform(0.8, 1.0), (0.9, 1.7), rng)
+    return _with(wide, replace(main, delays=main.delays * 0.5), "widespread")
+
+
+def one_electrode(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """Discharges of so narrow a field that one electrode shows them and its neighbours hardly do."""
+    main = _fielded(wide.scene.patterns[0], _lateral_point(rng), 0.0, (0.18, 0.3), rng)
+    return _with(wide, main, "one electrode")
 
 
 def plus_fast(wide: WideScene, rng: np.random.Generator) -> WideScene:
@@ -216,6 +235,12 @@ def loose_sides(wide: WideScene, rng: np.random.Generator) -> WideScene:
     return _with(wide, main, "loose sides", "slowing")
 
 
+def tight_sides(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """Generalised delta of one wave for both hemispheres, which falls off evenly from the frontal poles."""
+    main = _fielded(wide.scene.patterns[0], _frontal_point(rng), rng.uniform(0.85, 1.0), (0.8, 1.5), rng)
+    return _with(wide, replace(main, coupling=float(rng.uniform(0.93, 1.0)), delays=0.3 * main.delays), "tight sides")
+
+
 def arched(wide: WideScene, rng: np.random.Generator) -> WideScene:
     """Arched or cuspate waves: rounded one way and pointed the other, all over the head alike."""
     return _with(wide, wide.scene.patterns[0], "arched", "arches")
@@ -254,21 +279,22 @@ def seizure_elsewhere(wide: WideScene, rng: np.random.Generator) -> WideScene:
 
 
 FORMS: dict[str, tuple[tuple[float, Idea], ...]] = {
-    "Seizure": ((0.16, spike_and_wave), (0.18, focal_spread), (0.14, sharp_delta_seizure)),
-    "LPD": ((0.08, near_seizure), (0.10, independent_sides)),
-    "GPD": ((0.08, near_seizure), (0.12, triphasic_or_delta)),
+    "Seizure": ((0.18, spike_and_wave), (0.18, focal_spread), (0.14, sharp_delta_seizure)),
+    "LPD": ((0.08, near_seizure), (0.10, independent_sides), (0.08, one_electrode)),
+    "GPD": ((0.08, near_seizure), (0.12, triphasic_or_delta), (0.30, widespread)),
     "LRDA": ((0.50, frontotemporal), (0.10, border_of_sides)),
-    "GRDA": ((0.08, border_of_sides),),
+    "GRDA": ((0.08, border_of_sides), (0.30, tight_sides), (0.27, loose_sides)),
 }
 """Class -> ideas of which at most one is taken, and how often."""
 
 ADDED: dict[str, tuple[tuple[float, Idea], ...]] = {
-    "Seizure": ((0.14, low_voltage_onset), (0.16, sudden_onset), (0.12, ending), (0.14, ictal_muscle), (0.25, arched),
-                (0.12, plus_fast)),
+    "Seizure": ((0.14, low_voltage_onset), (0.18, sudden_onset), (0.12, ending), (0.14, ictal_muscle), (0.15, arched),
+                (0.10, plus_fast), (0.15, loud)),
     "LPD": ((0.14, plus_fast), (0.20, with_slowing), (0.15, mixed_complexes), (0.10, flat_between)),
-    "GPD": ((0.12, plus_fast), (0.10, with_slowing), (0.25, mixed_complexes), (0.25, flat_between)),
-    "LRDA": ((0.25, runs), (0.40, arched), (0.12, plus_sharp), (0.10, plus_fast), (0.25, notched), (0.25, with_slowing)),
-    "GRDA": ((0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.40, loose_sides), (0.15, notched)),
+    "GPD": ((0.12, plus_fast), (0.10, with_slowing), (0.25, mixed_complexes), (0.30, flat_between)),
+    "LRDA": ((0.35, loud), (0.25, runs), (0.40, arched), (0.12, plus_sharp), (0.10, plus_fast), (0.25, notched),
+             (0.20, with_slowing)),
+    "GRDA": ((0.30, loud), (0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.15, notched)),
     "Other": ((0.06, seizure_elsewhere),),
 }  # fmt: skip
 """Class -> ideas that come each for itself, and how often."""

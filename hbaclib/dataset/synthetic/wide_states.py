@@ -1,7 +1,7 @@
 """States of a brain beyond the ordinary ones: age, medication, coma, burst suppression.
 
-Each function takes a patient and gives the same one in another state, or draws the gain that a state puts on the ongoing
-activity. None of them is a pattern: readers see background.
+A function takes a patient and gives the same one in another state, or changes the ongoing activity. None of them is a
+pattern: readers see background.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SUPPRESSED = 10.0
 
 def young(traits: Traits, rng: np.random.Generator) -> Traits:
     """A young adult: posterior alpha of 9-11.5 Hz, central mu, frontal beta, all stronger than in the old."""
-    peaks = [Peak(rng.uniform(9, 11.5), rng.uniform(0.5, 1.1), log_uniform(rng, 0.4, 2.5), "back")]
+    peaks = [Peak(rng.uniform(9, 11.5), rng.uniform(0.5, 1.1), log_uniform(rng, 0.12, 1.2), "back")]
     if rng.random() < 0.4:
-        peaks.append(Peak(rng.uniform(8.5, 11), rng.uniform(0.6, 1.2), log_uniform(rng, 0.2, 1.0), "centre"))
+        peaks.append(Peak(rng.uniform(8.5, 11), rng.uniform(0.6, 1.2), log_uniform(rng, 0.1, 0.6), "centre"))
     if rng.random() < 0.6:
-        peaks.append(Peak(rng.uniform(16, 24), rng.uniform(2, 4), log_uniform(rng, 0.1, 0.6), "front"))
+        peaks.append(Peak(rng.uniform(16, 24), rng.uniform(2, 4), log_uniform(rng, 0.04, 0.3), "front"))
     return replace(traits, peaks=tuple(peaks), slope=float(rng.uniform(1.2, 2.2)))
 
 
@@ -41,13 +41,13 @@ def old(traits: Traits, rng: np.random.Generator) -> Traits:
 
 def benzodiazepine(traits: Traits, rng: np.random.Generator) -> Traits:
     """Beta of benzodiazepines and barbiturates: 14-25 Hz, broad, frontal, on top of what the patient has."""
-    beta = Peak(rng.uniform(15, 23), rng.uniform(2.5, 4.5), log_uniform(rng, 0.4, 2.5), "front")
+    beta = Peak(rng.uniform(15, 23), rng.uniform(2.5, 4.5), log_uniform(rng, 0.12, 1.0), "front")
     return replace(traits, peaks=(*(p for p in traits.peaks if p.centre < 13), beta))
 
 
 def propofol(traits: Traits, rng: np.random.Generator) -> Traits:
     """Propofol: frontal alpha of 8-13 Hz that waxes and wanes like spindles, over slow delta."""
-    alpha = Peak(rng.uniform(8, 13), rng.uniform(0.7, 1.6), log_uniform(rng, 0.4, 2.5), "front")
+    alpha = Peak(rng.uniform(8, 13), rng.uniform(0.7, 1.6), log_uniform(rng, 0.15, 1.2), "front")
     delta = Peak(rng.uniform(0.7, 1.4), rng.uniform(0.4, 0.8), log_uniform(rng, 0.4, 1.5), "wide")
     return replace(traits, peaks=(alpha, delta), slope=float(rng.uniform(1.8, 3.0)))
 
@@ -65,13 +65,21 @@ def alpha_coma(traits: Traits, rng: np.random.Generator) -> Traits:
     return replace(traits, peaks=(alpha,), slope=float(rng.uniform(1.2, 2.2)))
 
 
+def diffuse_slowing(traits: Traits, rng: np.random.Generator) -> Traits:
+    """Severe diffuse slowing: delta and some theta, and hardly anything fast (steep spectrum)."""
+    peaks = [Peak(rng.uniform(0.8, 2.5), rng.uniform(0.5, 1.2), log_uniform(rng, 0.2, 1.2), "wide")]
+    if rng.random() < 0.5:
+        peaks.append(Peak(rng.uniform(3.5, 6.5), rng.uniform(0.8, 1.8), log_uniform(rng, 0.05, 0.4), "wide"))
+    return replace(traits, peaks=tuple(peaks), slope=float(rng.uniform(2.6, 4.0)))
+
+
 def low_amplitude(traits: Traits, rng: np.random.Generator) -> Traits:
     """A low-voltage recording: 2-4.5 µV in the median difference, whatever its rhythms."""
     return replace(traits, bipolar_sd=log_uniform(rng, 2.0, 4.5))
 
 
 def attenuated(traits: Traits, rng: np.random.Generator) -> Traits:
-    """Generalised attenuation: the brain is nearly silent (1.2-2.5 µV), so that electrodes and heart are what is seen."""
+    """Generalised attenuation: the brain is nearly silent (1.2-2.5 µV); electrodes and heart are what is seen."""
     return replace(traits, bipolar_sd=log_uniform(rng, 1.2, 2.5), spindles=False, peaks=traits.peaks[:1])
 
 
@@ -101,9 +109,9 @@ def _by_side(gains: np.ndarray) -> np.ndarray:
 def burst_suppression(eeg: np.ndarray, sd: float, rng: np.random.Generator) -> None:
     """Burst suppression: bursts of .5-8 s between 2-20 s of silence below 10 µV, in place.
 
-    In a fifth the sides burst for themselves, in another fifth half together. A third of the bursts are full of spikes
-    ("highly epileptiform bursts"). Bursts outlast the half second of a discharge and come irregularly, so that they are no
-    periodic pattern.
+    In a fifth the sides burst for themselves, in another fifth half together. In a third the bursts are full of spikes
+    ("highly epileptiform bursts"). Bursts outlast the half second of a discharge and come irregularly, so that they are
+    no periodic pattern.
 
     Args:
         eeg: (19, n) µV, the ongoing activity.
