@@ -76,6 +76,8 @@ class Recording:
 
     def __init__(self, traits: Traits, scene: Scene, rng: np.random.Generator) -> None:
         names: list[str] = []
+        # Real neighbouring chains are less alike than the plain ones: sources of the ongoing activity are narrower.
+        traits = replace(traits, patch_widths=traits.patch_widths * rng.uniform(0.6, 1.05))
         for table in (STATES, VOLTAGES):
             idea = _one_of(table, rng)
             if idea is not None:
@@ -97,7 +99,7 @@ class Recording:
             self.mimic = str(rng.choice(list(MIMICS)))
         self.loud_heart = rng.random() < HEART_SHARE.get(scene.meant, 0.005)
         self.mains = 50.0 if rng.random() < 0.3 else 60.0
-        self.device = rng.random() < 0.04
+        self.device = rng.random() < 0.03
         self.faults = [(name, put) for share, name, put in FAULTS if rng.random() < share]
         self.traits, self.wide, self.scene = traits, wide, wide.scene
         if self.mimic:

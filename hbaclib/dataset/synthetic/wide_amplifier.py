@@ -32,7 +32,7 @@ def draw_filters(eeg: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def reference(eeg: np.ndarray, rng: np.random.Generator) -> None:
-    """Another reference: the average of all, or linked ears; a residue is left, as electrodes' gains differ a little."""
+    """Another reference: the average of all, or linked ears; as gains differ a little, a residue is left."""
     gains = 1 + 0.02 * rng.standard_normal(N_SCALP)
     ears = eeg[[electrode_index("T3"), electrode_index("T4")]].mean(axis=0)
     common = eeg.mean(axis=0) if rng.random() < 0.6 else ears
@@ -83,7 +83,7 @@ def device_line(eeg: np.ndarray, rng: np.random.Generator) -> None:
         1 + rng.uniform(0, 0.6) * np.sin(2 * np.pi * rng.uniform(0.1, 0.6) * time)
     )
     weights = np.exp(0.9 * rng.standard_normal(N_SCALP)) * np.sign(rng.standard_normal(N_SCALP) + 0.8)
-    eeg += np.outer(weights, log_uniform(rng, 3, 150) * wave).astype(np.float32)
+    eeg += np.outer(weights, log_uniform(rng, 2, 100) * wave).astype(np.float32)
 
 
 def quantised(eeg: np.ndarray, rng: np.random.Generator) -> float:

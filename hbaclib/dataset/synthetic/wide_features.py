@@ -76,14 +76,14 @@ def _ride(made: Rendered, rng: np.random.Generator, height: tuple[float, float],
         * rng.choice([-1, 1])
         * made.height
         * rng.uniform(*height)
-        * np.exp(0.25 * rng.standard_normal(len(places)))
+        * np.exp(0.15 * rng.standard_normal(len(places)))
     )
     made.add(_stamp(made.wave.shape[1], places, heights, shape, middle))
 
 
 def spikes(made: Rendered, rng: np.random.Generator) -> None:
     """A spike before each slow wave, as high as the wave or higher."""
-    _ride(made, rng, (1.0, 3.0), 0.97, rng.uniform(0.06, 0.12))
+    _ride(made, rng, (1.2, 4.0), 1.0, rng.uniform(0.06, 0.12))
 
 
 def sharp_contours(made: Rendered, rng: np.random.Generator) -> None:
@@ -131,16 +131,16 @@ def slowing(made: Rendered, rng: np.random.Generator) -> None:
 
 
 def arches(made: Rendered, rng: np.random.Generator) -> None:
-    """Points one way, arcs the other: the square of the wave is added to it."""
+    """Points one way, arcs the other: a share of the squared wave is added, to high waves as to low ones."""
     loud = np.flatnonzero(np.abs(made.weights) > 0.15)
     wave = made.wave[loud]
     height = np.maximum(np.abs(made.weights[loud]) * made.height, 1e-3)[:, None].astype(np.float32)
-    wave += np.float32(rng.choice([-1, 1]) * rng.uniform(0.15, 0.45)) * (wave**2 / height - height)
+    wave += np.float32(rng.choice([-1, 1]) * rng.uniform(0.3, 0.8)) * wave**2 / (0.5 * height + np.abs(wave))
     made.wave[loud] = wave
 
 
 def fast_onset(made: Rendered, rng: np.random.Generator) -> None:
-    """Low-voltage fast activity of 13-28 Hz for 3-7 s from the onset over a silent background; then the rhythm rises."""
+    """Low-voltage fast activity of 13-28 Hz for 3-7 s from the onset over silence; then the rhythm rises."""
     since = made.seconds - np.float32(made.pattern.start)
     length = rng.uniform(3, 7)
     made.wave *= np.clip((since - 0.5 * length) / length, 0.03, 1)
@@ -151,6 +151,12 @@ def fast_onset(made: Rendered, rng: np.random.Generator) -> None:
         _band(rng, len(since), middle - 2.5, middle + 2.5) * there * np.float32(made.height * rng.uniform(0.1, 0.3))
     )
     made.gain = made.gain * (1 - np.float32(rng.uniform(0.3, 0.8)) * np.clip(there, 0, 1))
+
+
+def abrupt_onset(made: Rendered, rng: np.random.Generator) -> None:
+    """Full amplitude within a third of a second, where patterns otherwise swell for two."""
+    # Halfway up its soft edge a pattern begins; it is whole 1.25 s later.
+    made.wave *= np.clip((made.seconds - np.float32(made.pattern.start) - 1.0) / rng.uniform(0.15, 0.5), 0, 1)
 
 
 def ictal_muscle(made: Rendered, rng: np.random.Generator) -> None:
@@ -186,6 +192,7 @@ FEATURES: dict[str, Callable[[Rendered, np.random.Generator], None]] = {
     "fast": fast,
     "slowing": slowing,
     "fast onset": fast_onset,
+    "abrupt onset": abrupt_onset,
     "ictal muscle": ictal_muscle,
     "after the seizure": after_the_seizure,
 }

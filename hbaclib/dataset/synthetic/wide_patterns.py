@@ -126,7 +126,7 @@ def sudden_onset(wide: WideScene, rng: np.random.Generator) -> WideScene:
     """Onset inside the labelled ten seconds or shortly before, from a quiet background, at full amplitude at once."""
     main = wide.scene.patterns[0]
     start = main.centre - rng.uniform(2, 15)
-    return _with(wide, replace(main, start=start, ratio=_louder(main.ratio, rng)), "sudden onset")
+    return _with(wide, replace(main, start=start, ratio=_louder(main.ratio, rng)), "sudden onset", "abrupt onset")
 
 
 def ending(wide: WideScene, rng: np.random.Generator) -> WideScene:
@@ -165,6 +165,15 @@ def triphasic_or_delta(wide: WideScene, rng: np.random.Generator) -> WideScene:
         sharpness=float(rng.uniform(0.1, 0.6)),
     )
     return _with(wide, main, "triphasic or delta")
+
+
+def dipoles(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """Sources in the walls of sulci: some of opposite sign and narrower, so that phases reverse inside the chains."""
+    main = wide.scene.patterns[0]
+    signs = rng.choice([-1.0, 1.0], len(main.gains))
+    signs[0] = 1
+    main = replace(main, gains=main.gains * signs, widths=main.widths * rng.uniform(0.5, 0.9))
+    return _with(wide, main, "dipoles")
 
 
 def widespread(wide: WideScene, rng: np.random.Generator) -> WideScene:
@@ -210,10 +219,10 @@ def with_slowing(wide: WideScene, rng: np.random.Generator) -> WideScene:
 def frontotemporal(wide: WideScene, rng: np.random.Generator) -> WideScene:
     """Lateralised delta of one fronto-temporal region; the other side shows about half of it, delayed."""
     main = wide.scene.patterns[0]
-    left = rng.choice([-1.0, 1.0])
-    point = _lateral_point(rng, ("F7", "F3", "T3", "F7")) if rng.random() < 0.6 else front_pole(rng, 0.9)
-    point = point * np.array([left * -np.sign(point[0]), 1, 1])
-    return _with(wide, _fielded(main, point, rng.uniform(0.1, 0.45), (0.35, 0.75), rng), "fronto-temporal")
+    side = rng.choice([-1.0, 1.0])
+    point = _lateral_point(rng, ("F7", "F3", "F3", "Fp1")) if rng.random() < 0.65 else front_pole(rng, 0.9)
+    point = point * np.array([-side * np.sign(point[0]), 1, 1])
+    return _with(wide, _fielded(main, point, rng.uniform(0.0, 0.4), (0.3, 0.6), rng), "fronto-temporal")
 
 
 def border_of_sides(wide: WideScene, rng: np.random.Generator) -> WideScene:
@@ -289,11 +298,12 @@ FORMS: dict[str, tuple[tuple[float, Idea], ...]] = {
 
 ADDED: dict[str, tuple[tuple[float, Idea], ...]] = {
     "Seizure": ((0.14, low_voltage_onset), (0.18, sudden_onset), (0.12, ending), (0.14, ictal_muscle), (0.15, arched),
-                (0.10, plus_fast), (0.15, loud)),
-    "LPD": ((0.14, plus_fast), (0.20, with_slowing), (0.15, mixed_complexes), (0.10, flat_between)),
+                (0.10, plus_fast), (0.15, loud), (0.20, dipoles)),
+    "LPD": ((0.14, plus_fast), (0.20, with_slowing), (0.15, mixed_complexes), (0.10, flat_between),
+            (0.20, dipoles)),
     "GPD": ((0.12, plus_fast), (0.10, with_slowing), (0.25, mixed_complexes), (0.30, flat_between)),
     "LRDA": ((0.35, loud), (0.25, runs), (0.40, arched), (0.12, plus_sharp), (0.10, plus_fast), (0.25, notched),
-             (0.20, with_slowing)),
+             (0.20, with_slowing), (0.15, dipoles)),
     "GRDA": ((0.30, loud), (0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.15, notched)),
     "Other": ((0.06, seizure_elsewhere),),
 }  # fmt: skip
