@@ -22,6 +22,7 @@ from hbaclib.dataset.synthetic.artefact_noise import (
     add_wild,
 )
 from hbaclib.dataset.synthetic.background import Traits, background
+from hbaclib.dataset.synthetic.draws import log_uniform
 from hbaclib.dataset.synthetic.patterns import Pattern
 from hbaclib.dataset.synthetic.recording import Scene
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
@@ -92,6 +93,10 @@ class Recording:
             traits = replace(traits, burst_suppression=False, bipolar_sd=max(traits.bipolar_sd, 5.0))
         self.lesions = [(name, put) for share, name, put in LESIONS if rng.random() < share]
         wide = widen_scene(scene, rng)
+        # Loud patterns of loud brains: no brain gives more than this, µV rms.
+        highest = log_uniform(rng, 80, 250) / traits.bipolar_sd
+        capped = tuple(replace(one, ratio=min(one.ratio, highest)) for one in wide.scene.patterns)
+        wide = replace(wide, scene=replace(wide.scene, patterns=capped))
         self.mimic = ""
         if wide.scene.artefact == "mimic" or (
             not wide.scene.artefact and rng.random() < MIMIC_SHARE.get(scene.meant, 0.03)

@@ -117,7 +117,7 @@ def fast(made: Rendered, rng: np.random.Generator) -> None:
     line = np.abs(made.wave[made.loudest])
     middle = rng.uniform(13, 22)
     band = _band(rng, len(line), middle - 2.5, middle + 2.5)
-    made.add(band * line * np.float32(rng.uniform(0.2, 0.6)))
+    made.add(band * line * np.float32(rng.uniform(0.1, 0.4)))
 
 
 def slowing(made: Rendered, rng: np.random.Generator) -> None:

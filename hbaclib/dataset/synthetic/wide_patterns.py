@@ -86,7 +86,7 @@ def spike_and_wave(wide: WideScene, rng: np.random.Generator) -> WideScene:
     main = _fielded(main, point, rng.uniform(0.7, 1) if bilateral else rng.uniform(0, 0.4), (0.6, 1.2), rng)
     main = replace(
         main, form="rhythmic", rate=log_uniform(rng, 2.5, 4), drift=float(rng.uniform(-0.5, -0.05)),
-        variation=float(rng.uniform(0.01, 0.04)), ratio=_louder(main.ratio, rng),
+        variation=float(rng.uniform(0.01, 0.04)), ratio=_louder(max(main.ratio, 2.5), rng),
         delays=main.delays * 0.4, coupling=0.95,
     )  # fmt: skip
     return _only(wide, main, "spike-and-wave", "spikes", "arches")
@@ -298,13 +298,13 @@ FORMS: dict[str, tuple[tuple[float, Idea], ...]] = {
 
 ADDED: dict[str, tuple[tuple[float, Idea], ...]] = {
     "Seizure": ((0.14, low_voltage_onset), (0.18, sudden_onset), (0.12, ending), (0.14, ictal_muscle), (0.15, arched),
-                (0.10, plus_fast), (0.15, loud), (0.20, dipoles)),
+                (0.10, plus_fast), (0.25, loud), (0.20, dipoles)),
     "LPD": ((0.14, plus_fast), (0.20, with_slowing), (0.15, mixed_complexes), (0.10, flat_between),
             (0.20, dipoles)),
     "GPD": ((0.12, plus_fast), (0.10, with_slowing), (0.25, mixed_complexes), (0.30, flat_between)),
     "LRDA": ((0.35, loud), (0.25, runs), (0.40, arched), (0.12, plus_sharp), (0.10, plus_fast), (0.25, notched),
              (0.20, with_slowing), (0.15, dipoles)),
-    "GRDA": ((0.30, loud), (0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.15, notched)),
+    "GRDA": ((0.40, loud), (0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.15, notched)),
     "Other": ((0.06, seizure_elsewhere),),
 }  # fmt: skip
 """Class -> ideas that come each for itself, and how often."""
