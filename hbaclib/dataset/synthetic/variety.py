@@ -6,6 +6,7 @@ ordinary recording stays the rule: wide, not weird.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -31,18 +32,24 @@ from hbaclib.dataset.synthetic.wide_features import FEATURES, Rendered
 from hbaclib.dataset.synthetic.wide_mimics import MIMICS, heart_beats
 from hbaclib.dataset.synthetic.wide_patterns import WideScene, widen_scene
 
-STATES = (
-    (0.14, states.diffuse_slowing),
-    (0.07, states.young),
-    (0.08, states.old),
-    (0.07, states.benzodiazepine),
-    (0.05, states.propofol),
-    (0.02, states.spindle_coma),
-    (0.02, states.alpha_coma),
+State = Callable[[Traits, np.random.Generator], Traits]
+
+STATES: tuple[tuple[float, str, State], ...] = (
+    (0.14, "diffuse slowing", states.diffuse_slowing),
+    (0.07, "young", states.young),
+    (0.08, "old", states.old),
+    (0.07, "benzodiazepine", states.benzodiazepine),
+    (0.05, "propofol", states.propofol),
+    (0.02, "spindle coma", states.spindle_coma),
+    (0.02, "alpha coma", states.alpha_coma),
 )
-"""States of which a patient has one at most, and how often."""
-VOLTAGES = ((0.06, states.low_amplitude), (0.06, states.high_amplitude), (0.02, states.attenuated))
-"""Amplitudes out of the ordinary, of which a patient has one at most, and how often."""
+"""How often, name, and what is done to a patient, who is in one such state at most."""
+VOLTAGES: tuple[tuple[float, str, State], ...] = (
+    (0.06, "low amplitude", states.low_amplitude),
+    (0.06, "high amplitude", states.high_amplitude),
+    (0.02, "attenuated", states.attenuated),
+)
+"""The same for amplitudes out of the ordinary."""
 LESIONS = (
     (0.12, "asymmetry", lambda eeg, sd, rng: lesions.asymmetry(eeg, rng)),
     (0.07, "focal attenuation", lambda eeg, sd, rng: lesions.focal_attenuation(eeg, rng)),
@@ -56,14 +63,14 @@ HEART_SHARE = {"Other": 0.03}
 """How often the heart is loud enough to mimic discharges, .005 in the others."""
 
 
-def _one_of(table: tuple, rng: np.random.Generator) -> object:
-    """One of the second entries by the shares in the first, or None."""
+def _one_of(table: tuple[tuple[float, str, State], ...], rng: np.random.Generator) -> tuple[tuple[str, State], ...]:
+    """One entry of a table by the shares in it, or none."""
     at = rng.random()
-    for share, idea in table:
+    for share, name, idea in table:
         at -= share
         if at < 0:
-            return idea
-    return None
+            return ((name, idea),)
+    return ()
 
 
 class Recording:
@@ -80,10 +87,9 @@ class Recording:
         # Real neighbouring chains are less alike than the plain ones: sources of the ongoing activity are narrower.
         traits = replace(traits, patch_widths=traits.patch_widths * rng.uniform(0.6, 1.05))
         for table in (STATES, VOLTAGES):
-            idea = _one_of(table, rng)
-            if idea is not None:
-                traits = idea(traits, rng)  # type: ignore[operator]
-                names.append(idea.__name__.replace("_", " "))  # type: ignore[attr-defined]
+            for name, idea in _one_of(table, rng):
+                traits = idea(traits, rng)
+                names.append(name)
         self.bursts = ""
         at = rng.random() * (1 if scene.meant == "Other" else 3)
         if at < 0.16:
