@@ -80,7 +80,7 @@ def focal_slowing(eeg: np.ndarray, sd: float, rng: np.random.Generator) -> None:
         weights = np.stack([np.where(POSITIONS[:, 0] * side > 0, w, w[_MIRRORED]) for w in weights]) * inside
     else:
         weights[1] = _region_near(weights[0], rng)
-    waves = slow_noise(rng, len(weights), n, rng.uniform(0.2, 0.5))
+    waves = slow_noise(rng, len(weights), n, rng.uniform(0.15, 0.4))
     waves *= slow_gain(rng, 1, n, rng.uniform(2, 8), rng.uniform(0.2, 0.6))
     eeg += weights.T.astype(np.float32) @ (waves * np.float32(sd * log_uniform(rng, 0.8, 2.5)))
 
