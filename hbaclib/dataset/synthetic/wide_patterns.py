@@ -245,9 +245,10 @@ def loose_sides(wide: WideScene, rng: np.random.Generator) -> WideScene:
 
 
 def tight_sides(wide: WideScene, rng: np.random.Generator) -> WideScene:
-    """Generalised delta of one wave for both hemispheres, which falls off evenly from the frontal poles."""
+    """Generalised delta of one steady wave for both hemispheres, which falls off evenly from the frontal poles."""
     main = _fielded(wide.scene.patterns[0], _frontal_point(rng), rng.uniform(0.85, 1.0), (0.8, 1.5), rng)
-    return _with(wide, replace(main, coupling=float(rng.uniform(0.93, 1.0)), delays=0.3 * main.delays), "tight sides")
+    main = replace(main, variation=float(rng.uniform(0.02, 0.1)), coupling=float(rng.uniform(0.93, 1.0)))
+    return _with(wide, replace(main, delays=0.3 * main.delays), "tight sides")
 
 
 def arched(wide: WideScene, rng: np.random.Generator) -> WideScene:
