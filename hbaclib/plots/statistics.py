@@ -69,5 +69,5 @@ def describe(eeg: np.ndarray) -> dict[str, float]:
     }
     for name, (low, high) in BANDS.items():
         band = (frequencies >= low) & (frequencies < high)
-        result[name] = float(mean[band].sum() / mean[inside].sum())
+        result[name] = float(mean[band].sum() / max(mean[inside].sum(), 1e-12))  # 0 of a flat recording
     return result
