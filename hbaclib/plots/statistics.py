@@ -64,7 +64,7 @@ def describe(eeg: np.ndarray) -> dict[str, float]:
         "sides": float(min(left, right) / max(left, right)),
         "frontal": float(np.log(front.mean() / back.mean())),
         "skewness": float(np.abs((scaled**3).mean(axis=0)).mean()),
-        "steepness": float(np.log(np.percentile(steps, 99) / steps.mean())),
+        "steepness": float(np.log((np.percentile(steps, 99) + 1e-9) / (steps.mean() + 1e-9))),
         "burstiness": float(seconds.std(axis=0).mean()),
     }
     for name, (low, high) in BANDS.items():
