@@ -37,7 +37,7 @@ _BLOCK, _SEED_STEP = 50, 10_000_000
 _OF_THE_SCENE = ("form", "rate", "ratio", "asymmetry")
 
 
-def store_segments(folder: str | Path, n: int, seed: int, *, n_jobs: int | None = None) -> Path:
+def store_segments(folder: str | Path, n: int, seed: int, *, varied: bool = True, n_jobs: int | None = None) -> Path:
     """Make segments, equally many of each class, and store the images and signals that networks read.
 
     Args:
@@ -45,6 +45,7 @@ def store_segments(folder: str | Path, n: int, seed: int, *, n_jobs: int | None 
             ``samples.parquet``. What is finished is not made again; a run that was killed resumes.
         n: number of segments.
         seed: of all of them, below 2 ** 32.
+        varied: patients of the wider population, see `make_segment`.
         n_jobs: processes; None: all cores.
 
     Returns:
@@ -53,7 +54,7 @@ def store_segments(folder: str | Path, n: int, seed: int, *, n_jobs: int | None 
     folder = Path(folder)
     made_from: dict[str, Any] = {
         "inputs": {},
-        "parameters": {"n": n, "seed": seed, "short": dict(SHORT)},
+        "parameters": {"n": n, "seed": seed, "varied": varied, "short": dict(SHORT)},
         "code": code_digest(__name__),
     }
     with stage_folder(folder, SEGMENTS):
@@ -63,7 +64,7 @@ def store_segments(folder: str | Path, n: int, seed: int, *, n_jobs: int | None 
             StoredArray(EEG_ABSOLUTE, (n, *IMAGE_SHAPE, len(REGIONS)), "float16"),
             StoredArray(RAW_SIGNALS, (n, EEG_WINDOW // STEP, len(RAW_PAIRS)), "float16"),
         ]
-        blocks = [Block(start, stop, (start, stop, seed)) for start, stop in spans(n, _BLOCK)]
+        blocks = [Block(start, stop, (start, stop, seed, varied)) for start, stop in spans(n, _BLOCK)]
         facts = run_blocks(
             _make_block,
             blocks,
@@ -97,22 +98,22 @@ def open_segments(folder: str | Path) -> InputArrays:
     return InputArrays(table, folds, read_manifest(folder).digest, none, None, raw, eeg_absolute=images)
 
 
-def _make_block(work: tuple[int, int, int]) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+def _make_block(work: tuple[int, int, int, bool]) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Images and signals of some segments, and their rows of the table."""
-    start, stop, seed = work
+    start, stop, seed, varied = work
     images, signals, rows = [], [], []
     for number in range(start, stop):
-        eeg, row = _one(number, seed)
+        eeg, row = _one(number, seed, varied)
         images.append(absolute_spectrogram(eeg).astype(np.float16))
         signals.append(raw_signals(eeg).astype(np.float16))
         rows.append(row)
     return {EEG_ABSOLUTE: np.stack(images), RAW_SIGNALS: np.stack(signals)}, rows
 
 
-def _one(number: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+def _one(number: int, seed: int, varied: bool) -> tuple[np.ndarray, dict[str, Any]]:
     """A segment (10000, 20) and its row: the ids are its number, for each is a patient of its own."""
     meant = CLASSES[number % len(CLASSES)]
-    segment = make_segment(meant, seed * _SEED_STEP + number)
+    segment = make_segment(meant, seed * _SEED_STEP + number, varied=varied)
     rng = np.random.default_rng([seed, number])
     short = str(rng.choice(["", *WAYS], p=[1 - sum(SHORT.values()), *(SHORT[way] for way in WAYS)]))
     eeg, seconds = segment.eeg, EEG_WINDOW / EEG_RATE
@@ -127,5 +128,6 @@ def _one(number: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     row |= {"eeg_start": 0, "spectrogram_row": 0, "n_votes": N_VOTES}
     row |= dict(zip(VOTE_COLUMNS, map(float, shares / shares.sum()), strict=True))
     row |= {"meant": meant, "short": short, "seconds": seconds, "artefact": segment.scene.artefact}
+    row |= {"ideas": ", ".join(segment.ideas)}
     row |= {name: getattr(main, name, None) for name in _OF_THE_SCENE}
     return eeg, row

@@ -16,7 +16,7 @@ from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.paths import NamedPath
 from hbaclib.cli.predict import predict
 from hbaclib.cli.tune import tune
-from hbaclib.errors import printable
+from hbaclib.errors import DataFileError, printable
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
 from hbaclib.schema import parse_json
 
@@ -93,16 +93,50 @@ def main() -> None:
 @click.option("--test-rows", type=click.IntRange(min=1), default=20, show_default=True, help="Rows of test.csv.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes; all cores without it.")
-def synth(folder: Path, patients: int, test_rows: int, seed: int, jobs: int | None) -> None:
+@click.option("--preview", is_flag=True, help="Draw synthetic recordings of all classes into FOLDER instead.")
+@click.option("--real", type=FOLDER, default=None, metavar="DATA",
+              help="With --preview: folder of real recordings, drawn beside.")  # fmt: skip
+@click.pass_context
+def synth(
+    ctx: click.Context,
+    folder: Path,
+    patients: int,
+    test_rows: int,
+    seed: int,
+    jobs: int | None,
+    preview: bool,
+    real: Path | None,
+) -> None:
     """Make a synthetic data set in the competition's format, with known truth, at FOLDER.
 
     FOLDER is new or empty, or holds this very set. The truth and a summary go beside it.
+
+    With --preview, pictures of what the built-in model learns from: a page a class, power spectra,
+    statistics; if wanted beside real recordings (DATA: train_eegs and a train.csv or eeg_labels.csv
+    that names their classes).
     """
+    if preview:
+        _preview(ctx, folder, seed, real)
+        return
+    if real is not None:
+        raise click.UsageError("--real goes with --preview")
     from hbaclib.dataset.synthetic import make_synthetic_dataset
 
     with messages_aside():
         made = make_synthetic_dataset(folder, n_patients=patients, seed=seed, n_test=test_rows, n_jobs=jobs)
     click.echo(printable(made))
+
+
+def _preview(ctx: click.Context, folder: Path, seed: int, real: Path | None) -> None:
+    for name in ("patients", "test_rows", "jobs"):
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is of a set; --preview draws pictures")
+    if real is not None and not real.is_dir():
+        raise DataFileError(f"{real}: no such folder; expected one with train_eegs and train.csv or eeg_labels.csv")
+    from hbaclib.plots.preview import draw_preview
+
+    for path in draw_preview(folder, real=real, seed=seed):
+        click.echo(printable(path))
 
 
 @main.command()

@@ -59,6 +59,14 @@ def plot_montage(
     return figure
 
 
+def montage_scale(
+    eeg: np.ndarray, seconds: tuple[float, float] = (0, 50), band: tuple[float, float] | None = DISPLAY_BAND
+) -> float:
+    """Distance between two traces, µV, that `plot_montage` chooses for a recording."""
+    start, stop = (round(second * EEG_RATE) for second in seconds)
+    return _bipolar(np.asarray(eeg, dtype=np.float64), slice(start, stop), band)[1]
+
+
 def draw_montage(
     axis: Axes,
     eeg: np.ndarray,

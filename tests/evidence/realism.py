@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from hbaclib import read_eeg
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
-from tests.evidence.statistics import describe
+from hbaclib.plots.statistics import describe
 
 REAL = "HBAC_REAL_DATA"
 

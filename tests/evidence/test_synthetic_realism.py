@@ -8,9 +8,9 @@ import pytest
 from hbaclib.builtin.judge import judge_real
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
+from hbaclib.plots.statistics import describe
 from hbaclib.stages.places import SHIPPED
 from tests.evidence.realism import describe_segments, real_recordings, tell_apart
-from tests.evidence.statistics import describe
 
 N_SEGMENTS = 2400
 

@@ -15,7 +15,8 @@ from hbaclib.signal.montage import electrode_index
 N_SCALP = len(SCALP_ELECTRODES)
 
 
-def _event_times(rng: np.random.Generator, seconds: float, per_minute: float) -> np.ndarray:
+def event_times(rng: np.random.Generator, seconds: float, per_minute: float) -> np.ndarray:
+    """Seconds at which something happens that comes so often a minute."""
     return rng.uniform(0, seconds, rng.poisson(per_minute * seconds / 60))
 
 
@@ -27,7 +28,7 @@ def add_eyes(eeg: np.ndarray, rng: np.random.Generator) -> None:
         weights = weights / weights.max() * rng.uniform(30, 200)
         time = np.arange(90) / EEG_RATE
         blink = np.exp(-0.5 * ((time - 0.15) / 0.06) ** 2) - 0.25 * np.exp(-0.5 * ((time - 0.33) / 0.07) ** 2)
-        for at in _event_times(rng, seconds, log_uniform(rng, 1, 25)):
+        for at in event_times(rng, seconds, log_uniform(rng, 1, 25)):
             rest = eeg[:, int(at * EEG_RATE) :][:, : len(blink)]  # the last one is cut
             rest += (weights[:, None] * blink[: rest.shape[1]]).astype(np.float32)
     if rng.random() < 0.30:
@@ -93,13 +94,13 @@ def add_electrode_faults(eeg: np.ndarray, rng: np.random.Generator) -> None:
     if rng.random() < 0.25:
         drifting = rng.choice(N_SCALP, int(rng.integers(1, 8)), replace=False)
         eeg[drifting] += log_uniform(rng, 10, 150) * slow_noise(rng, len(drifting), n, rng.uniform(2, 8))
-    for at in _event_times(rng, seconds, log_uniform(rng, 0.05, 1.0)):  # pops: a step that decays
+    for at in event_times(rng, seconds, log_uniform(rng, 0.05, 1.0)):  # pops: a step that decays
         start = int(at * EEG_RATE)
         tail = np.exp(-np.arange(min(n - start, 600)) / (EEG_RATE * rng.uniform(0.1, 0.6)))
         eeg[rng.integers(N_SCALP), start : start + len(tail)] += (
             log_uniform(rng, 20, 400) * rng.choice([-1, 1]) * tail
         ).astype(np.float32)
-    for at in _event_times(rng, seconds, log_uniform(rng, 0.03, 0.6)):  # movement: everything swings
+    for at in event_times(rng, seconds, log_uniform(rng, 0.03, 0.6)):  # movement: everything swings
         start, length = int(at * EEG_RATE), int(rng.uniform(0.5, 5) * EEG_RATE)
         length = min(length, n - start)
         if length > 10:
@@ -113,13 +114,13 @@ def add_electrode_faults(eeg: np.ndarray, rng: np.random.Generator) -> None:
         eeg[loose] += (log_uniform(rng, 5, 60) * bad * noise / max(noise.std(), 1e-6)).astype(np.float32)
 
 
-def add_common(eeg: np.ndarray, rng: np.random.Generator) -> None:
+def add_common(eeg: np.ndarray, rng: np.random.Generator, mains_hertz: float = 60.0) -> None:
     """Mains and reference noise, equal in all electrodes but for small differences of their impedance; offsets."""
     n = eeg.shape[1]
     time = np.arange(n) / EEG_RATE
     balance = 1 + log_uniform(rng, 0.003, 0.05) * rng.standard_normal((N_SCALP, 1))
     amplitude = log_uniform(rng, 300, 4000) if rng.random() < 0.07 else log_uniform(rng, 0.5, 300)
-    mains = amplitude * np.sin(2 * np.pi * (60 + rng.normal(0, 0.01)) * time + rng.uniform(0, 6))
+    mains = amplitude * np.sin(2 * np.pi * (mains_hertz + rng.normal(0, 0.01)) * time + rng.uniform(0, 6))
     mains *= np.exp(0.1 * slow_noise(rng, 1, n, 20)[0])
     if rng.random() < 0.12:  # a pump or another device, loudest where its cable runs
         line = np.sin(2 * np.pi * float(rng.choice([20.0, 20.0, rng.uniform(12, 40)])) * time).astype(np.float32)
@@ -145,7 +146,7 @@ def add_losses(eeg: np.ndarray, ekg: np.ndarray, rng: np.random.Generator) -> No
     np.clip(eeg, -limit, limit, out=eeg)
 
 
-def _around(eeg: np.ndarray, centre: float, rng: np.random.Generator) -> tuple[int, int, np.ndarray]:
+def around(eeg: np.ndarray, centre: float, rng: np.random.Generator) -> tuple[int, int, np.ndarray]:
     """A stretch that holds the 10 s around ``centre``, and its soft edges."""
     start = max(0, int((centre - rng.uniform(8, 30)) * EEG_RATE))
     stop = min(eeg.shape[1], int((centre + rng.uniform(8, 30)) * EEG_RATE))
@@ -160,7 +161,7 @@ def add_mimic(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generato
     electrode like periodic waves.
     """
     name = str(rng.choice(["chewing", "patting", "pulse"]))
-    start, stop, edge = _around(eeg, centre, rng)
+    start, stop, edge = around(eeg, centre, rng)
     n = stop - start
     time = np.arange(n) / EEG_RATE
     if name == "chewing":
@@ -184,7 +185,7 @@ def add_mimic(eeg: np.ndarray, centre: float, sd: float, rng: np.random.Generato
 
 def add_wild(eeg: np.ndarray, centre: float, rng: np.random.Generator) -> None:
     """Hide the labelled moment under swings of hundreds to thousands of µV, up to the amplifier's limit."""
-    start, stop, edge = _around(eeg, centre, rng)
+    start, stop, edge = around(eeg, centre, rng)
     swing = slow_noise(rng, N_SCALP, stop - start, rng.uniform(0.05, 0.6)) * edge
     eeg[:, start:stop] += log_uniform(rng, 150, 6000) * rng.uniform(0.2, 1.2, (N_SCALP, 1)).astype(np.float32) * swing
 

@@ -109,6 +109,8 @@ def _noise(
 
 
 def _place_gains(traits: Traits, place: str) -> np.ndarray:
+    if place == "centre":  # mu: over both Rolandic strips
+        return 1.6 * np.exp(-0.5 * (traits.patch_points[:, 1] / 0.3) ** 2)
     slope, border = {"back": (-1.3, -0.3), "front": (1.1, 0.2), "wide": (0.0, 0.0)}[place]
     return np.exp(slope * (traits.patch_points[:, 1] - border))
 

@@ -85,7 +85,7 @@ class Pattern:
         return np.exp(self.growth * np.tanh(time / 50))
 
 
-def _sources(
+def sources(
     rng: np.random.Generator, centre: np.ndarray, spread: float, width: tuple[float, float], n: int, mirror: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sources around a centre, and their weaker mirror images: points, widths, gains."""
@@ -106,12 +106,12 @@ def _front_or(rng: np.random.Generator, frontal: float) -> np.ndarray:
     """Centre of a generalised field, left half: mostly at or below the frontal pole, so that it falls off backwards."""
     if rng.random() < frontal:
         if rng.random() < 0.7:
-            return _front_pole(rng, 0.35)
+            return front_pole(rng, 0.35)
         return near(str(rng.choice(["F3", "F3", "F7", "C3"])), rng, 0.15)
     return near(str(rng.choice(["C3", "P3", "T3", "T5"])), rng, 0.15)
 
 
-def _front_pole(rng: np.random.Generator, side: float) -> np.ndarray:
+def front_pole(rng: np.random.Generator, side: float) -> np.ndarray:
     """A point on the left, at the level of Fp1 or below, where no electrode of a chain lies beyond it."""
     inclination, azimuth = np.radians(rng.uniform(85, 115)), -abs(rng.normal(side, 0.2))
     return on_sphere(inclination, np.array(azimuth))
@@ -173,7 +173,7 @@ def _place(kind: str, rng: np.random.Generator) -> np.ndarray:
     """Centre of a pattern's sources, on either side."""
     if kind == "LPD" or (kind == "LRDA" and rng.random() >= 0.6):
         return _lateral(rng)
-    point = _front_pole(rng, 1.0) if kind == "LRDA" else _front_or(rng, 0.6 if kind == "GPD" else 0.8)
+    point = front_pole(rng, 1.0) if kind == "LRDA" else _front_or(rng, 0.6 if kind == "GPD" else 0.8)
     return mirrored(point) if rng.random() < 0.5 else point
 
 
@@ -206,7 +206,7 @@ def draw_pattern(kind: str, centre: float, rng: np.random.Generator, *, difficul
     rate = log_normal(rng, *law.rate)
     variation = rng.uniform(*law.variation)
     mirror = _mirror(kind, doubtful, rng)
-    points, widths, gains = _sources(rng, _place(kind, rng), law.spread, law.width, n + law.more_sources, mirror)
+    points, widths, gains = sources(rng, _place(kind, rng), law.spread, law.width, n + law.more_sources, mirror)
     delays = rng.uniform(*law.delays, len(gains))
     if law.forms:
         suppression = rng.uniform(0.2, 0.7) if rng.random() < law.suppressed else 1.0
@@ -245,7 +245,7 @@ def _seizure(centre: float, before: float, after: float, ratio: float, rng: np.r
     one_sided = rng.random() < 0.6
     centre_point = _lateral(rng) if one_sided else _front_or(rng, 0.6)
     mirror = rng.uniform(0.0, 0.5) if one_sided else rng.uniform(0.7, 1.0)
-    points, widths, gains = _sources(rng, centre_point, 0.2, (0.35, 0.9), 3, mirror)
+    points, widths, gains = sources(rng, centre_point, 0.2, (0.35, 0.9), 3, mirror)
     return Pattern(
         kind="Seizure",
         form=form,

@@ -64,10 +64,10 @@ def describe(eeg: np.ndarray) -> dict[str, float]:
         "sides": float(min(left, right) / max(left, right)),
         "frontal": float(np.log(front.mean() / back.mean())),
         "skewness": float(np.abs((scaled**3).mean(axis=0)).mean()),
-        "steepness": float(np.log(np.percentile(steps, 99) / steps.mean())),
+        "steepness": float(np.log((np.percentile(steps, 99) + 1e-9) / (steps.mean() + 1e-9))),
         "burstiness": float(seconds.std(axis=0).mean()),
     }
     for name, (low, high) in BANDS.items():
         band = (frequencies >= low) & (frequencies < high)
-        result[name] = float(mean[band].sum() / mean[inside].sum())
+        result[name] = float(mean[band].sum() / max(mean[inside].sum(), 1e-12))  # 0 of a flat recording
     return result
