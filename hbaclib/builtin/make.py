@@ -36,7 +36,7 @@ from hbaclib.training.trained_folder import TrainedFolder, fit_name
 RECIPES: Final = ("builtin_small", "builtin_frequency")
 """Recipes of the networks, which are averaged."""
 
-N_SEGMENTS, SEED = 24_000, 19
+N_SEGMENTS, SEED = 9_000, 19
 _KIND = "geometric mean, calibrated"
 _FOLD = 0
 _DROPPED_BITS = 13
