@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,4 +26,22 @@ def real_data() -> Path:
     folder = Path(os.environ.get("HBAC_REAL_DATA", "") or "no such folder")
     if not (folder / "train_eegs").is_dir():
         pytest.skip("HBAC_REAL_DATA does not name a folder with train_eegs/ and train_spectrograms/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model in the form of those that the package ships."""
+    from tests.made_shipped import make_shipped  # networks take seconds to import
+
+    return make_shipped(tmp_path_factory.mktemp("package") / "synthetic")
+
+
+@pytest.fixture
+def shipped(packed_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny model, in the place of ``synthetic``; a test may spoil it."""
+    from hbaclib.stages.places import SHIPPED
+
+    folder = Path(shutil.copytree(packed_model, tmp_path / "builtin" / "synthetic"))
+    monkeypatch.setitem(SHIPPED, "synthetic", folder)
     return folder

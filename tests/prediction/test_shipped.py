@@ -18,22 +18,9 @@ from hbaclib.prediction import ensemble_predictor, windows
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.prediction.submission import make_submission, submit_stage
-from hbaclib.stages.places import SHIPPED
 from hbaclib.stages.shipped import PackageError
 from tests.dataset.tiny import random_eeg, write_eeg, write_tiny
 from tests.made_shipped import IMAGE_FOLDER, PRIOR, WAVES_FOLDER, make_shipped
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    return make_shipped(tmp_path_factory.mktemp("package") / "synthetic")
-
-
-@pytest.fixture
-def root(packed, tmp_path, monkeypatch):
-    folder = Path(shutil.copytree(packed, tmp_path / "builtin" / "synthetic"))
-    monkeypatch.setitem(SHIPPED, "synthetic", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +42,18 @@ def shares(found: pd.DataFrame) -> np.ndarray:
     return found[list(VOTE_COLUMNS)].to_numpy(np.float32)
 
 
-def test_the_name_predicts_what_its_folder_does(root, eegs):
+def test_the_name_predicts_what_its_folder_does(shipped, eegs):
     found = predict("synthetic", eegs)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert np.ptp(found, axis=0).max() > 1e-4
-    np.testing.assert_array_equal(found, predict(root / "07_ensemble", eegs))
-    parts = np.stack([predict(root / name, eegs) for name in (IMAGE_FOLDER, WAVES_FOLDER)])
+    np.testing.assert_array_equal(found, predict(shipped / "07_ensemble", eegs))
+    parts = np.stack([predict(shipped / name, eegs) for name in (IMAGE_FOLDER, WAVES_FOLDER)])
     ensemble, _ = open_members("synthetic")
     np.testing.assert_allclose(found, ensemble.predict(parts), atol=1e-6)
     np.testing.assert_allclose(EnsemblePredictor.open("synthetic").prior, PRIOR)
 
 
-def test_a_folder_of_the_name_is_reached_as_a_path(root, packed, eegs, tmp_path, monkeypatch, caplog):
+def test_a_folder_of_the_name_is_reached_as_a_path(shipped, packed_model, eegs, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     other = make_shipped(tmp_path / "run", seed=7)
     (other / "07_ensemble").rename(other / "synthetic")
@@ -86,7 +73,7 @@ def test_a_folder_of_the_name_is_reached_as_a_path(root, packed, eegs, tmp_path,
         predict("./synthetic", eegs)
 
 
-def test_the_command_computes_no_ten_minutes(root, eegs, tmp_path, monkeypatch):
+def test_the_command_computes_no_ten_minutes(shipped, eegs, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("a spectrogram is computed")
 
@@ -99,7 +86,7 @@ def test_the_command_computes_no_ten_minutes(root, eegs, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(table("synthetic", tmp_path / "eegs", "--spectrogram", "none"), found)
 
 
-def test_spectrograms_are_refused_before_anything_is_read(root, eegs, tmp_path, monkeypatch):
+def test_spectrograms_are_refused_before_anything_is_read(shipped, eegs, tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("something is read")
 
@@ -116,7 +103,7 @@ def test_spectrograms_are_refused_before_anything_is_read(root, eegs, tmp_path, 
         predict("synthetic", eegs, np.ones((3, 300, 400), np.float32))
 
 
-def test_a_submission_by_the_name(root, tmp_path, monkeypatch):
+def test_a_submission_by_the_name(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path / "data", n_test=2)
     made = make_submission(tmp_path / "data", "synthetic", tmp_path / "submission.csv", progress=False)
@@ -132,17 +119,29 @@ def test_a_submission_by_the_name(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / IMAGE_FOLDER / "fold-0-seed-1.weights.h5").unlink(), r"seed-1\.weights\.h5: missing"),
-        (lambda root: _cut(root / WAVES_FOLDER / "fold-0.weights.h5"), r"fold-0\.weights\.h5: changed since .*digest"),
+        (
+            lambda root: (root / IMAGE_FOLDER / "fold-0-seed-1.weights.h5").unlink(),
+            r"seed-1\.weights\.h5: missing",
+        ),
+        (
+            lambda root: _cut(root / WAVES_FOLDER / "fold-0.weights.h5"),
+            r"fold-0\.weights\.h5: changed since .*digest",
+        ),
         (lambda root: _cut(root / "07_ensemble" / "ensemble.json"), "not a readable ensemble"),
-        (lambda root: _turned(root / "07_ensemble" / "ensemble.json", "1.25", "1.35"), "changed since its manifest"),
-        (lambda root: _turned(root / IMAGE_FOLDER / "manifest.json", "convnet_small", "convnet_large"), "its seal"),
+        (
+            lambda root: _turned(root / "07_ensemble" / "ensemble.json", "1.25", "1.35"),
+            "changed since its manifest",
+        ),
+        (
+            lambda root: _turned(root / IMAGE_FOLDER / "manifest.json", "convnet_small", "convnet_large"),
+            "its seal",
+        ),
         (lambda root: shutil.rmtree(root / IMAGE_FOLDER), "no such folder"),
         (lambda root: (root / "07_ensemble" / "manifest.json").unlink(), r"manifest\.json: missing"),
     ],
 )
-def test_damage_is_told(root, eegs, tmp_path, spoil, message):
-    spoil(root)
+def test_damage_is_told(shipped, eegs, tmp_path, spoil, message):
+    spoil(shipped)
     with pytest.raises(PackageError, match=message):
         predict("synthetic", eegs)
     write_eeg(tmp_path / "a.parquet", eegs[0])
@@ -164,7 +163,7 @@ def _turned(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_what_is_no_damage_is_told_as_it_is(root, eegs, monkeypatch):
+def test_what_is_no_damage_is_told_as_it_is(shipped, eegs, monkeypatch):
     def refuse(_):
         raise PlatformError("Keras is set up for another backend")
 
@@ -174,7 +173,7 @@ def test_what_is_no_damage_is_told_as_it_is(root, eegs, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["nan", "reflect"])
-def test_short_recordings_by_the_library(root, eegs, how):
+def test_short_recordings_by_the_library(shipped, eegs, how):
     short = eegs[:, :3333]
     expected = predict("synthetic", place_short(short, how))
     np.testing.assert_array_equal(predict("synthetic", short, short=how), expected)
@@ -182,7 +181,7 @@ def test_short_recordings_by_the_library(root, eegs, how):
     np.testing.assert_array_equal(predict("synthetic", eegs, short=how), predict("synthetic", eegs))
 
 
-def test_a_short_recording_is_judged_by_what_was_recorded(root, eegs):
+def test_a_short_recording_is_judged_by_what_was_recorded(shipped, eegs):
     # Two of ten seconds: too little for a window of 50 s, enough of a recording of 10.
     sparse = eegs[:1, :2000].copy()
     sparse[:, 400:] = np.nan
@@ -193,7 +192,7 @@ def test_a_short_recording_is_judged_by_what_was_recorded(root, eegs):
         assert np.isnan(predict("synthetic", np.zeros((1, 2000, 20)), short="reflect")).all()
 
 
-def test_faults_of_short_recordings_are_named(root, eegs):
+def test_faults_of_short_recordings_are_named(shipped, eegs):
     with pytest.raises(
         DataError, match=r"\(3, 3333, 20\), expected \(n, 10000, 20\); EEGs of 10 to 50 s: short = 'nan'"
     ):

@@ -1,4 +1,4 @@
-"""A shipped model by its name: where its files are found, and what is said when they are not what was packed."""
+"""A shipped model by its name: where its files are found, and what is said when they are not what was packed_model."""
 
 import shutil
 from pathlib import Path
@@ -20,39 +20,27 @@ from hbaclib.stages.shipped import (
 from tests.made_shipped import IMAGE, IMAGE_FOLDER, WAVES_FOLDER, make_shipped
 
 
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    return make_shipped(tmp_path_factory.mktemp("package") / "synthetic")
-
-
-@pytest.fixture
-def root(packed, tmp_path, monkeypatch):
-    folder = Path(shutil.copytree(packed, tmp_path / "builtin" / "synthetic"))
-    monkeypatch.setitem(SHIPPED, "synthetic", folder)
-    return folder
-
-
-def test_a_text_that_is_a_name_is_the_model_and_all_else_a_folder(root):
+def test_a_text_that_is_a_name_is_the_model_and_all_else_a_folder(shipped):
     assert is_shipped("synthetic")
-    for folder in ("./synthetic", "synthetic/", "../synthetic", str(root), Path("synthetic"), "Synthetic", "", None):
+    for folder in ("./synthetic", "synthetic/", "../synthetic", str(shipped), Path("synthetic"), "Synthetic", "", None):
         assert not is_shipped(folder)
-    assert folder_of("synthetic") == root / "07_ensemble"
-    assert folder_of("./synthetic") == Path("synthetic") and folder_of(root) == root
+    assert folder_of("synthetic") == shipped / "07_ensemble"
+    assert folder_of("./synthetic") == Path("synthetic") and folder_of(shipped) == shipped
     assert [path.name for path in shipped_networks("synthetic")] == [IMAGE_FOLDER, WAVES_FOLDER]
 
 
-def test_its_digest_is_that_of_all_its_networks(root, packed, tmp_path, monkeypatch):
+def test_its_digest_is_that_of_all_its_networks(shipped, packed_model, tmp_path, monkeypatch):
     before = digest_of("synthetic")
-    assert digest_of(root / "07_ensemble") == read_manifest(root / "07_ensemble").digest != before
-    monkeypatch.setitem(SHIPPED, "synthetic", Path(shutil.copytree(packed, tmp_path / "elsewhere")))
+    assert digest_of(shipped / "07_ensemble") == read_manifest(shipped / "07_ensemble").digest != before
+    monkeypatch.setitem(SHIPPED, "synthetic", Path(shutil.copytree(packed_model, tmp_path / "elsewhere")))
     assert digest_of("synthetic") == before
     for name, made in {"others": {"seed": 1}, "one": {"networks": {IMAGE_FOLDER: IMAGE}}}.items():
         monkeypatch.setitem(SHIPPED, "synthetic", make_shipped(tmp_path / name, **made))
         assert digest_of("synthetic") != before
 
 
-def test_a_package_without_the_model_says_so(root):
-    shutil.rmtree(root)
+def test_a_package_without_the_model_says_so(shipped):
+    shutil.rmtree(shipped)
     for door in (shipped_root, folder_of, shipped_networks, digest_of):
         with pytest.raises(PackageError, match=r"'synthetic' is not in this installation .*make builtin"):
             door("synthetic")
@@ -70,8 +58,8 @@ def test_a_package_without_the_model_says_so(root):
         (lambda root: _swap(root, "07_ensemble", IMAGE_FOLDER), "holds stage"),
     ],
 )
-def test_damage_names_the_file_and_what_mends_it(root, spoil, message):
-    spoil(root)
+def test_damage_names_the_file_and_what_mends_it(shipped, spoil, message):
+    spoil(shipped)
     for door in (shipped_networks, digest_of):
         with pytest.raises(PackageError, match=message) as caught:
             door("synthetic")
@@ -80,14 +68,14 @@ def test_damage_names_the_file_and_what_mends_it(root, spoil, message):
         assert told.endswith("install hbaclib again (pip install --force-reinstall --no-deps hbaclib)")
 
 
-def _swap(root, one, other):
-    (root / one).rename(root / "aside")
-    (root / other).rename(root / one)
-    (root / "aside").rename(root / other)
+def _swap(shipped, one, other):
+    (shipped / one).rename(shipped / "aside")
+    (shipped / other).rename(shipped / one)
+    (shipped / "aside").rename(shipped / other)
 
 
-def test_faults_of_other_folders_stay_as_they_are(root):
-    with pytest.raises(ArtefactError, match=r"^mine: torn; train again$") as caught, damage_told(root):
+def test_faults_of_other_folders_stay_as_they_are(shipped):
+    with pytest.raises(ArtefactError, match=r"^mine: torn; train again$") as caught, damage_told(shipped):
         raise ArtefactError("mine: torn; train again")
     assert not isinstance(caught.value, PackageError)
     with pytest.raises(ZeroDivisionError), damage_told("synthetic"):

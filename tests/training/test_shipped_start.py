@@ -1,7 +1,6 @@
 """``start_from = "synthetic"``: which of the shipped networks a recipe starts from, and what is said if none fits."""
 
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,18 +26,6 @@ from tests.training.tiny_signals import SignalArrays
 
 NAMED = {"start_from": "synthetic"}
 FUSED = {**IMAGE, "name": "fused", "backbone": "own_wavenet"}
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    return make_shipped(tmp_path_factory.mktemp("package") / "synthetic")
-
-
-@pytest.fixture
-def root(packed, tmp_path, monkeypatch):
-    folder = Path(shutil.copytree(packed, tmp_path / "builtin" / "synthetic"))
-    monkeypatch.setitem(SHIPPED, "synthetic", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +81,7 @@ def test_a_recipe_file_names_the_model_or_a_folder_beside_it(tmp_path):
     assert load_recipe(tmp_path / "own.toml").start_from == ("synthetic",)
 
 
-def test_the_name_stays_a_name_whatever_lies_about(root, tmp_path, monkeypatch):
+def test_the_name_stays_a_name_whatever_lies_about(shipped, tmp_path, monkeypatch):
     own = make_shipped(tmp_path / "run", {"synthetic": IMAGE})
     monkeypatch.chdir(own)
     assert start_folders(recipe_of(IMAGE), own) == {"synthetic": "synthetic"}
@@ -103,27 +90,27 @@ def test_the_name_stays_a_name_whatever_lies_about(root, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("fold", [0, 1])
 @pytest.mark.parametrize(("seed", "taken"), [(0, 0), (1, 1), (7, 0)])
-def test_the_fitting_network_serves_every_fold_by_seed(root, fold, seed, taken, caplog):
+def test_the_fitting_network_serves_every_fold_by_seed(shipped, fold, seed, taken, caplog):
     with caplog.at_level("INFO", "hbaclib.training.warm_start"):
         model = started(recipe_of(IMAGE), fold=fold, seed=seed)
-    source = weights_of(root / IMAGE_FOLDER, taken)
+    source = weights_of(shipped / IMAGE_FOLDER, taken)
     assert_same(part(model, "convnet_small"), part(source, "convnet_small"))
     assert np.abs(part(model, "head")[0] - part(source, "head")[0]).max() > 1e-3, "the last layer is the recipe's own"
-    file = root / IMAGE_FOLDER / f"fold-0-seed-{taken}.weights.h5"
+    file = shipped / IMAGE_FOLDER / f"fold-0-seed-{taken}.weights.h5"
     assert caplog.messages == [f"convnet_small: fold {fold} starts with convnet_small from {file}"]
 
 
-def test_signals_start_from_the_network_of_signals(root):
+def test_signals_start_from_the_network_of_signals(shipped):
     model = started(recipe_of(WAVES))
-    assert_same(part(model, "wavenet_trunk"), part(weights_of(root / WAVES_FOLDER), "wavenet_trunk"))
+    assert_same(part(model, "wavenet_trunk"), part(weights_of(shipped / WAVES_FOLDER), "wavenet_trunk"))
 
 
-def test_another_scale_or_option_that_keeps_the_shapes_fits(root):
+def test_another_scale_or_option_that_keeps_the_shapes_fits(shipped):
     model = started(recipe_of(IMAGE, downsample=[2, 4], seeds=[0], dropout=0.5, augmentation={}))
-    assert_same(part(model, "convnet_small"), part(weights_of(root / IMAGE_FOLDER), "convnet_small"))
+    assert_same(part(model, "convnet_small"), part(weights_of(shipped / IMAGE_FOLDER), "convnet_small"))
 
 
-def test_a_fusion_takes_both_halves_from_two_networks(root):
+def test_a_fusion_takes_both_halves_from_two_networks(shipped):
     from hbaclib.models.convnet import convnet_features
     from hbaclib.models.fusion import fused_features
 
@@ -139,7 +126,7 @@ def test_a_fusion_takes_both_halves_from_two_networks(root):
     model = started(recipe_of({**FUSED, "model_options": {}}))
     fused = next(layer for layer in model.layers if layer.name == "convnet_small_wavenet")
     for name, folder in {"convnet_small": IMAGE_FOLDER, "wavenet_trunk": WAVES_FOLDER}.items():
-        assert_same(part(fused, name), part(weights_of(root / folder), name))
+        assert_same(part(fused, name), part(weights_of(shipped / folder), name))
 
 
 MISFITS = [
@@ -157,7 +144,7 @@ MISFITS = [
 
 
 @pytest.mark.parametrize(("base", "changes", "message"), MISFITS)
-def test_where_none_fits_it_is_said_what_there_is(root, arrays, tmp_path, base, changes, message):
+def test_where_none_fits_it_is_said_what_there_is(shipped, arrays, tmp_path, base, changes, message):
     recipe = recipe_of(base, **changes)
     if message:  # told by the recipes alone, before anything is computed
         with pytest.raises(ConfigError, match=message):
@@ -181,22 +168,22 @@ def test_where_none_fits_it_is_said_what_there_is(root, arrays, tmp_path, base, 
     assert_same(model.get_weights(), before)
 
 
-def test_no_audit_is_asked_for_and_nothing_by_patient(root, arrays, tmp_path):
+def test_no_audit_is_asked_for_and_nothing_by_patient(shipped, arrays, tmp_path):
     recipe = recipe_of(IMAGE, seeds=[0])
     assert check_training(recipe, arrays, folder=tmp_path / "trained") == (0, 1)
     # The same folder, named as one, has nothing by which it could be audited.
-    named = recipe.override({"start_from": [str(root / IMAGE_FOLDER)]})
+    named = recipe.override({"start_from": [str(shipped / IMAGE_FOLDER)]})
     with pytest.raises(ArtefactError, match=r"oof\.parquet"):
         train(named, arrays, tmp_path / "trained", progress=False)
 
 
-def test_training_starts_there_and_again_where_the_model_is_another(root, arrays, tmp_path, monkeypatch):
+def test_training_starts_there_and_again_where_the_model_is_another(shipped, arrays, tmp_path, monkeypatch):
     folder = tmp_path / "run" / "trained"
     recipe = recipe_of(IMAGE, seeds=[0], stages=[{"epochs": 1, "steps": 1, "rates": [1e-9]}], batch=4)
     train(recipe, arrays, folder, progress=False)
     manifest = read_manifest(folder)
     assert "from synthetic" in manifest.inputs
-    trained, source = TrainedFolder.open(folder), weights_of(root / IMAGE_FOLDER)
+    trained, source = TrainedFolder.open(folder), weights_of(shipped / IMAGE_FOLDER)
     for fold in (0, 1):
         ours = part(trained.network(trained.weights(fold)[0]), "convnet_small")
         kernels = [weight for weight in ours if weight.ndim == 4]
@@ -221,14 +208,14 @@ def test_training_starts_there_and_again_where_the_model_is_another(root, arrays
         lambda root: (root / WAVES_FOLDER / "fold-0.weights.h5").unlink(),
     ],
 )
-def test_a_damaged_package_is_told_before_anything_is_trained(root, arrays, tmp_path, spoil):
-    spoil(root)
+def test_a_damaged_package_is_told_before_anything_is_trained(shipped, arrays, tmp_path, spoil):
+    spoil(shipped)
     with pytest.raises(PackageError, match="built-in model 'synthetic' is "):
         train(recipe_of(IMAGE), arrays, tmp_path / "trained", progress=False)
     assert not (tmp_path / "trained").exists()
 
 
-def test_plans_of_a_notebook_keep_the_name_where_something_fits(root, tmp_path):
+def test_plans_of_a_notebook_keep_the_name_where_something_fits(shipped, tmp_path):
     image = recipe_of(IMAGE)
     other = image.override({"backbone": "convnet_frequency", "model_options": {}})
     plans = start_fusions({"image": image, "other": other})
@@ -237,21 +224,21 @@ def test_plans_of_a_notebook_keep_the_name_where_something_fits(root, tmp_path):
         start_fusions({"other": other})
 
 
-def test_what_a_stage_read_holds_the_models_files(root, tmp_path):
+def test_what_a_stage_read_holds_the_models_files(shipped, tmp_path):
     recipe_of(IMAGE).save(tmp_path / "own.toml")
     parameters = {"recipe": str(tmp_path / "own.toml")}
     stage = SimpleNamespace(notebook=SimpleNamespace(name=EFFICIENTNET))
     assert plans_of(EFFICIENTNET, parameters).first.start_from == ("synthetic",)
     before = _named_files(stage, parameters, tmp_path)
     key = next(name for name in before if name.endswith(": synthetic"))
-    (root / IMAGE_FOLDER / "fold-0-seed-1.weights.h5").write_bytes(b"another")
+    (shipped / IMAGE_FOLDER / "fold-0-seed-1.weights.h5").write_bytes(b"another")
     assert _named_files(stage, parameters, tmp_path)[key] != before[key]
 
 
-def test_a_network_of_ones_own_with_the_parts_name_is_judged_by_its_shapes(root):
+def test_a_network_of_ones_own_with_the_parts_name_is_judged_by_its_shapes(shipped):
     def namesake(shape):
         return build_model("convnet_small", inputs="eeg", downsample=1, shape=shape, filters=(2, 3)).layers[1]
 
     register_model("own_namesake", namesake)
     model = started(recipe_of({**IMAGE, "backbone": "own_namesake", "model_options": {}}))
-    assert_same(part(model, "convnet_small"), part(weights_of(root / IMAGE_FOLDER), "convnet_small"))
+    assert_same(part(model, "convnet_small"), part(weights_of(shipped / IMAGE_FOLDER), "convnet_small"))
