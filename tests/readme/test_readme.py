@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -113,6 +114,14 @@ def check_predict(folder: Path, printed: str) -> None:
         dict.fromkeys(VOTE_COLUMNS, float)))  # fmt: skip
 
 
+def check_built_in(folder: Path, printed: str) -> None:
+    tables = [pd.read_csv(folder / "shares.csv"), pd.read_csv(io.StringIO(printed[printed.index("file,") :]))]
+    for table in tables:
+        assert len(table) == RECORDINGS
+        check_shares(table)
+    assert tables[1]["note"].isna().all()  # none of them is short
+
+
 def check_tune(folder: Path, printed: str) -> None:
     assert "flatters" in printed and "nested" in printed
     assert (folder / "runs/smoke/tune_small/best.toml").is_file()
@@ -121,7 +130,8 @@ def check_tune(folder: Path, printed: str) -> None:
 CHECKS: dict[str, Callable[[Path, str], None]] = {
     "hbac check DATA": check_first,
     "hbac run full": check_full,
-    "hbac predict": check_predict,
+    "hbac predict synthetic": check_built_in,
+    "hbac predict runs/full": check_predict,
     "hbac tune": check_tune,
 }
 """What a block must have left in the folder, and printed, by a text that it holds."""
