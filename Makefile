@@ -21,7 +21,7 @@ help:
 	@echo "make notebooks  regenerate the .ipynb files from notebooks/*.py"
 	@echo "make bench      the benchmarks, rivals beside"
 	@echo "make evidence   the long proofs, outside CI (hours)"
-	@echo "make builtin    the model that the package ships, from synthetic EEG alone (hours; resumes)"
+	@echo "make builtin    the model that the package ships, from synthetic EEG alone (half an hour; resumes)"
 	@echo "make mutants    wrong changes, one by one: every one must make a test fail (about half an hour)"
 	@echo "make dist       the wheel and the source archive, in dist/"
 	@echo "make lock       pin the versions in .venv in requirements-lock.txt"

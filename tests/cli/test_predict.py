@@ -9,15 +9,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from hbaclib import kaggle_spectrogram, predict, read_eeg, read_spectrogram
 from hbaclib.cli import predict as cli_predict
-from hbaclib.cli.main import main
 from hbaclib.conventions import EEG_COLUMNS, SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.models import registry
 from hbaclib.training.cross_validate import train
+from tests.cli.predicting import call, shares, table
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -46,20 +45,6 @@ def data(tmp_path_factory):
     write_eeg(root / "long.parquet", random_eeg(rng, 140_000))
     write_spectrogram(root / "long-spectrogram.parquet", random_spectrogram(rng, 500))
     return root
-
-
-def call(*words):
-    return CliRunner().invoke(main, ["predict", *map(str, words)])
-
-
-def table(*words) -> pd.DataFrame:
-    answer = call(*words)
-    assert answer.exit_code == 0, answer.output
-    return pd.read_csv(io.StringIO(answer.stdout))
-
-
-def shares(found: pd.DataFrame) -> np.ndarray:
-    return found[list(VOTE_COLUMNS)].to_numpy(np.float32)
 
 
 def ten_minutes(eeg: np.ndarray) -> np.ndarray:

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from hbaclib import kaggle_spectrogram, place_short, predict
-from hbaclib.cli.main import main
 from hbaclib.cli.predict import HEADERS
 from hbaclib.conventions import SPECTROGRAM_WINDOW, VOTE_COLUMNS
+from tests.cli.predicting import call, shares
+from tests.cli.predicting import table as printed_table
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
 from tests.made_shipped import IMAGE, make_shipped
 
@@ -33,18 +33,7 @@ def data(tmp_path_factory):
     return root
 
 
-def call(*words):
-    return CliRunner().invoke(main, ["predict", *map(str, words)])
-
-
-def table(*words) -> pd.DataFrame:
-    answer = call(*words)
-    assert answer.exit_code == 0, answer.output
-    return pd.read_csv(io.StringIO(answer.stdout), keep_default_na=False)
-
-
-def shares(found: pd.DataFrame) -> np.ndarray:
-    return found[list(VOTE_COLUMNS)].to_numpy(np.float32)
+table = partial(printed_table, keep_default_na=False)
 
 
 def eeg(n_samples):

@@ -1,16 +1,14 @@
 """The built-in model predicts by its name: `predict`, ``hbac predict`` and submissions."""
 
-import io
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from hbaclib import place_short, predict
-from hbaclib.cli.main import main
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.ensemble.store import open_members
 from hbaclib.errors import ArtefactError, ConfigError, DataError, PlatformError
@@ -19,6 +17,8 @@ from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.prediction.submission import make_submission, submit_stage
 from hbaclib.stages.shipped import PackageError
+from tests.cli.predicting import call, shares
+from tests.cli.predicting import table as printed_table
 from tests.dataset.tiny import random_eeg, write_eeg, write_tiny
 from tests.made_shipped import IMAGE_FOLDER, PRIOR, WAVES_FOLDER, make_shipped
 
@@ -28,18 +28,7 @@ def eegs():
     return np.stack([random_eeg(np.random.default_rng(number)) for number in range(3)])
 
 
-def call(*words):
-    return CliRunner().invoke(main, ["predict", *map(str, words)])
-
-
-def table(*words) -> pd.DataFrame:
-    answer = call(*words)
-    assert answer.exit_code == 0, answer.output
-    return pd.read_csv(io.StringIO(answer.stdout), keep_default_na=False)
-
-
-def shares(found: pd.DataFrame) -> np.ndarray:
-    return found[list(VOTE_COLUMNS)].to_numpy(np.float32)
+table = partial(printed_table, keep_default_na=False)
 
 
 def test_the_name_predicts_what_its_folder_does(shipped, eegs):
