@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from hbaclib.artefacts import digest_json, read_manifest, write_manifest, write_text
+from hbaclib.artefacts import read_manifest, write_manifest, write_text
 from hbaclib.builtin.card import note
 from hbaclib.builtin.judge import judge_held_out, judge_real
 from hbaclib.builtin.segments import HELD_OUT, open_segments, store_segments
@@ -29,6 +29,7 @@ from hbaclib.inputs.store import InputArrays
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.stages.names import ENSEMBLE, TRAINED
 from hbaclib.stages.places import SHIPPED
+from hbaclib.stages.shipped import FOLD, model_digest
 from hbaclib.training.cross_validate import RECIPE, train
 from hbaclib.training.recipe import Recipe, load_recipe
 from hbaclib.training.trained_folder import TrainedFolder, fit_name
@@ -38,7 +39,6 @@ RECIPES: Final = ("builtin_small", "builtin_frequency")
 
 N_SEGMENTS, SEED = 9_000, 19
 _KIND = "geometric mean, calibrated"
-_FOLD = 0
 _DROPPED_BITS = 13
 
 
@@ -47,7 +47,7 @@ def train_networks(inputs: InputArrays, recipes: Sequence[Recipe], folder: Path,
     folders = [folder / f"04_train_{recipe.name}" for recipe in recipes]
     with joblib.parallel_config(n_jobs=n_jobs):
         for recipe, place in zip(recipes, folders, strict=True):
-            train(recipe, inputs, place, folds=[_FOLD])
+            train(recipe, inputs, place, folds=[FOLD])
     return folders
 
 
@@ -61,12 +61,12 @@ def ship_network(trained: Path, out: Path) -> Path:
     place.mkdir(parents=True)
     files = [place / RECIPE]
     shutil.copy(trained / RECIPE, files[0])
-    for seed, path in zip(source.recipe.seeds, source.weights(_FOLD), strict=True):
+    for seed, path in zip(source.recipe.seeds, source.weights(FOLD), strict=True):
         # The file holds the layers' names, which count on from all networks that the process has built.
         keras.utils.clear_session()
         network = source.network(path)
         network.set_weights([rounded(values) for values in network.get_weights()])
-        files.append(place / f"{fit_name(source.recipe, _FOLD, seed)}.weights.h5")
+        files.append(place / f"{fit_name(source.recipe, FOLD, seed)}.weights.h5")
         network.save_weights(files[-1])
     # Nothing of the machine or the hour: the same training gives the same file.
     write_manifest(
@@ -75,7 +75,7 @@ def ship_network(trained: Path, out: Path) -> Path:
         inputs={"segments": source.manifest.inputs["arrays"]},
         parameters={"recipe": source.recipe.to_dict()},
         outputs=files,
-        facts={"folds": [_FOLD], "recipe_digest": source.recipe.digest},
+        facts={"folds": [FOLD], "recipe_digest": source.recipe.digest},
     )
     return place
 
@@ -87,10 +87,15 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return ((bits + half) & ~np.uint32(2**_DROPPED_BITS - 1)).view(np.float32)
 
 
+def held_out(inputs: InputArrays) -> np.ndarray:
+    """Mask (n,) of the segments that no network is trained on."""
+    return inputs.samples["patient_id"].map(inputs.folds).to_numpy() == FOLD
+
+
 def held_out_shares(folder: Path, inputs: InputArrays) -> dict[int, np.ndarray]:
     """Seed -> (n, 6) shares of the segments held out, by the networks as they are shipped."""
     predictor = Predictor.load(folder)
-    rows = np.flatnonzero(inputs.samples["patient_id"].map(inputs.folds).to_numpy() == _FOLD)
+    rows = np.flatnonzero(held_out(inputs))
     alone = {
         seed: Predictor(predictor.recipe, [model])
         for seed, model in zip(predictor.recipe.seeds, predictor.models, strict=True)
@@ -103,8 +108,7 @@ def held_out_shares(folder: Path, inputs: InputArrays) -> dict[int, np.ndarray]:
 
 def held_out_samples(inputs: InputArrays) -> pd.DataFrame:
     """Rows of the segments held out; ``calibrates`` says which half temperature and biases are fitted to."""
-    rows = inputs.samples["patient_id"].map(inputs.folds).to_numpy() == _FOLD
-    table = inputs.samples[rows].reset_index(drop=True)
+    table = inputs.samples[held_out(inputs)].reset_index(drop=True)
     # By rounds of the six classes, so that each half has as many of each.
     return table.assign(calibrates=table["eeg_id"] // len(CLASSES) // HELD_OUT % 2 == 0)
 
@@ -145,12 +149,6 @@ def ship_ensemble(out: Path, shares: dict[str, np.ndarray], samples: pd.DataFram
         facts={"members": len(shares)},
     )
     return fit
-
-
-def model_digest(folder: str | Path) -> str:
-    """Digest of a shipped model: of its ensemble and networks, by which a card says what it describes."""
-    manifests = sorted(Path(folder).glob("*/manifest.json"))
-    return digest_json([(path.parent.name, read_manifest(path.parent).digest) for path in manifests])
 
 
 def make_builtin(

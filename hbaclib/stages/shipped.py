@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeGuard
 
-from hbaclib.artefacts import check_kind, digest_json, read_manifest
+from hbaclib.artefacts import MANIFEST, check_kind, digest_json, read_manifest
 from hbaclib.errors import ArtefactError, ConfigError, HbacError
 from hbaclib.stages.names import ENSEMBLE, TRAINED, TRAINING_PREFIXES
 from hbaclib.stages.places import SHIPPED
@@ -84,10 +84,19 @@ def digest_of(artefacts: str | Path) -> str:
     """
     if not is_shipped(artefacts):
         return read_manifest(artefacts).digest
-    folders = shipped_networks(artefacts)
+    shipped_networks(artefacts)
     with damage_told(artefacts):
-        parts = [shipped_root(artefacts) / ENSEMBLE, *folders]
-        return digest_json([[part.name, read_manifest(part).digest] for part in parts])
+        return model_digest(shipped_root(artefacts))
+
+
+def model_digest(root: str | Path) -> str:
+    """Digest of a model as it is shipped: of its networks and its ensemble, by which its card says what it describes.
+
+    Raises:
+        ArtefactError: a manifest is damaged.
+    """
+    stages = sorted(path.parent for path in Path(root).glob(f"*/{MANIFEST}"))
+    return digest_json([[stage.name, read_manifest(stage).digest] for stage in stages])
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from hbaclib import load_recipe, predict
 from hbaclib.artefacts import digest_folder
 from hbaclib.builtin.card import FIGURES, note
 from hbaclib.builtin.judge import judge_real
-from hbaclib.builtin.make import RECIPES, make_builtin, model_digest, rounded
+from hbaclib.builtin.make import RECIPES, make_builtin, rounded
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import DataFileError
+from hbaclib.stages.shipped import model_digest
 
 N = 240
 

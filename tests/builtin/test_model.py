@@ -12,11 +12,12 @@ import pytest
 from hbaclib import kl_divergence, load_recipe, predict
 from hbaclib.artefacts import verify
 from hbaclib.builtin.card import CARD, FIGURES, note
-from hbaclib.builtin.make import N_SEGMENTS, RECIPES, SEED, model_digest
+from hbaclib.builtin.make import N_SEGMENTS, RECIPES, SEED
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
-from hbaclib.dataset.synthetic.votes import expected_votes
+from hbaclib.dataset.synthetic.wide_reading import panel_votes
 from hbaclib.stages.places import SHIPPED
+from hbaclib.stages.shipped import digest_of, model_digest
 from hbaclib.training.trained_folder import TrainedFolder
 
 MODEL = SHIPPED["synthetic"]
@@ -32,6 +33,7 @@ def test_it_is_whole_and_the_one_that_the_card_describes(tmp_path):
         verify(folder)
     assert figures()["model"]["digest"] == model_digest(MODEL)
     assert model_digest(MODEL) in (MODEL / CARD).read_text()
+    assert digest_of("synthetic") == model_digest(MODEL)
 
 
 def test_the_card_shows_the_figures_as_they_are(tmp_path):
@@ -60,7 +62,7 @@ def test_it_takes_at_most_three_megabytes_of_the_wheel():
 @pytest.mark.slow
 def test_it_knows_synthetic_patients_that_it_has_not_seen():
     segments = [make_segment(CLASSES[number % 6], 555_000 + number, varied=True) for number in range(48)]
-    targets = np.stack([expected_votes(segment.probability, "expert") for segment in segments])
+    targets = np.stack([panel_votes(segment.probability) for segment in segments])
     shares = predict("synthetic", np.stack([segment.eeg for segment in segments]))
     guess = np.broadcast_to(targets.mean(axis=0), targets.shape)
     assert kl_divergence(targets, shares) < 0.6 * kl_divergence(targets, guess)
