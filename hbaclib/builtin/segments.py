@@ -12,6 +12,7 @@ from hbaclib.artefacts import digest_json, is_current, read_manifest, verify, wr
 from hbaclib.conventions import CLASSES, EEG_RATE, EEG_WINDOW, IMAGE_SHAPE, RAW_PAIRS, REGIONS, VOTE_COLUMNS
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.dataset.synthetic.votes import expected_votes
+from hbaclib.dataset.synthetic.wide_reading import panel_votes
 from hbaclib.inputs.store import InputArrays
 from hbaclib.outputs import stage_folder
 from hbaclib.signal.mel import absolute_spectrogram
@@ -122,12 +123,13 @@ def _one(number: int, seed: int, varied: bool) -> tuple[np.ndarray, dict[str, An
         length = LEAST_SAMPLES if rng.random() < 0.5 else int(rng.integers(LEAST_SAMPLES, EEG_WINDOW))
         begin = (EEG_WINDOW - length) // 2
         eeg, seconds = place_short(eeg[begin : begin + length], short), length / EEG_RATE
-    shares = expected_votes(segment.probability, "expert")
+    shares = panel_votes(segment.probability) if varied else expected_votes(segment.probability, "expert")
     main = segment.scene.patterns[0] if segment.scene.patterns else None
     row: dict[str, Any] = dict.fromkeys(("eeg_id", "spectrogram_id", "patient_id"), number)
     row |= {"eeg_start": 0, "spectrogram_row": 0, "n_votes": N_VOTES}
     row |= dict(zip(VOTE_COLUMNS, map(float, shares / shares.sum()), strict=True))
     row |= {"meant": meant, "short": short, "seconds": seconds, "artefact": segment.scene.artefact}
+    row |= {"hidden": segment.hidden}
     row |= {"ideas": ", ".join(segment.ideas)}
     row |= {name: getattr(main, name, None) for name in _OF_THE_SCENE}
     return eeg, row

@@ -19,6 +19,7 @@ from hbaclib.dataset.synthetic.recording import Scene, draw_scene, render
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.dataset.synthetic.variety import LESIONS, STATES, VOLTAGES, Recording
 from hbaclib.dataset.synthetic.wide_patterns import ADDED, FORMS
+from hbaclib.dataset.synthetic.wide_reading import read
 from tests.dataset.wide import BACK, FRONT, RATE, N, band_power, ongoing, quiet, share, sides
 
 # --- the plain population stays ---
@@ -78,7 +79,7 @@ def test_segments_are_finite_and_their_labels_are_shares_of_what_they_show(kind)
     # Most are what they were meant to be, and some are doubtful.
     assert shares.mean(axis=0).argmax() == CLASSES.index(kind)
     for one in made:
-        assert np.array_equal(one.probability, one.scene.probability(one.scene.centre))
+        assert np.array_equal(one.probability, read(one.scene, one.hidden))
 
 
 def test_ordinary_recordings_are_the_rule():
@@ -86,7 +87,7 @@ def test_ordinary_recordings_are_the_rule():
     tables = [STATES, VOLTAGES, LESIONS, *FORMS.values()]
     assert all(sum(row[0] for row in table) < 0.7 for table in tables)
     assert all(row[0] <= 0.4 for table in ADDED.values() for row in table)
-    names = {name for _, name, _ in amplifier.FAULTS} | {"50 Hz"}
+    names = {name for _, name, _ in amplifier.FAULTS} | {"50 Hz", "slow background"}
     number = [len(set(one.ideas) - names) for kind in CLASSES for one in varied(kind)]
     assert np.median(number) <= 2 and np.mean(np.array(number) >= 6) < 0.05
     assert len({idea for kind in CLASSES for one in varied(kind) for idea in one.ideas}) > 40
@@ -143,6 +144,13 @@ def test_spindle_coma_has_spindles_and_diffuse_slowing_nothing_fast():
     assert wide_states.spindle_coma(traits, rng).spindles
     slow = [wide_states.diffuse_slowing(quiet(seed)[0], rng) for seed in range(5)]
     assert max(share(one, 13, 30) for one in slow) < 0.02 < share(replace(traits, slope=1.5), 13, 30)
+
+
+def test_a_slow_background_has_no_rhythm_that_would_ride_on_delta():
+    for seed in range(4):
+        traits, rng = quiet(seed, slope=1.3, peaks=(wide_states.Peak(10.0, 1.0, 1.0, "back"),))
+        slow = wide_states.slow_background(traits, rng)
+        assert share(slow, 7, 20) < 0.4 * share(traits, 7, 20)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +276,7 @@ def test_mains_are_of_fifty_or_of_sixty_hertz():
         traits, rng = quiet(seed)
         made = Recording(traits, scene, rng)
         made.faults, made.device = [], False
-        eeg = made.render(2000, np.random.default_rng(seed), rng)[:, :19].T
+        eeg = made.render(2000, np.random.default_rng(seed), rng)[0][:, :19].T
         power = {hertz: band_power(eeg, hertz - 1, hertz + 1).sum() for hertz in (50, 60)}
         if max(power.values()) > 20 * min(power.values()):
             found.setdefault(made.mains, set()).add(max(power, key=power.get))

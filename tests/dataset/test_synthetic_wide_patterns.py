@@ -226,6 +226,18 @@ def test_notched_delta_has_two_rates_in_one_field_and_stays_delta():
     assert np.array_equal(one.points, other.points) and other.ratio < one.ratio
 
 
+def test_an_undecided_seizure_is_one_to_half_of_the_readers():
+    shares = [probability(wide_patterns.undecided_seizure(*scene_of("Seizure", seed)))["Seizure"] for seed in range(16)]
+    assert 0.45 < np.mean(shares) < 0.8 and min(shares) < 0.6
+
+
+def test_irregular_waves_are_less_of_a_pattern_the_more_they_differ():
+    made = [wide_patterns.irregular(*scene_of("GRDA", seed)) for seed in range(16)]
+    variation, clarity = np.array([(one.scene.patterns[0].variation, one.clarity) for one in made]).T
+    assert variation.min() >= 0.35 and np.corrcoef(variation, clarity)[0, 1] < -0.5
+    assert clarity.min() >= 0.2 and clarity.max() <= 0.9
+
+
 def test_runs_pause_and_flat_background_lets_discharges_stand_alone():
     assert wide_patterns.runs(*scene_of("LRDA", 1)).scene.patterns[0].coverage <= 0.9
     made = wide_patterns.flat_between(*scene_of("GPD", 1))

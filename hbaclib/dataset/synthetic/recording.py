@@ -41,9 +41,14 @@ class Scene:
     patterns: tuple[Pattern, ...]
     artefact: str
 
-    def probability(self, seconds: float) -> np.ndarray:
-        """Probabilities (6,) of the classes for an attentive reader of the 10 s around ``seconds``."""
-        return appearance(self.patterns, seconds, clarity=0.15 if self.artefact == "wild" else 1.0)
+    def probability(self, seconds: float, clarity: float = 1.0) -> np.ndarray:
+        """Probabilities (6,) of the classes for an attentive reader of the 10 s around ``seconds``.
+
+        Args:
+            seconds: of the recording.
+            clarity: factor on the patterns' visibility; at most .15 under a wild artefact.
+        """
+        return appearance(self.patterns, seconds, clarity=min(clarity, 0.15) if self.artefact == "wild" else clarity)
 
 
 def _artefact(rng: np.random.Generator, mimic: float, wild: float) -> str:

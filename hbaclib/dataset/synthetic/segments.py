@@ -11,6 +11,7 @@ from hbaclib.dataset.synthetic.background import draw_traits
 from hbaclib.dataset.synthetic.plan import WINDOW_SECONDS
 from hbaclib.dataset.synthetic.recording import Scene, draw_scene, render
 from hbaclib.dataset.synthetic.variety import Recording
+from hbaclib.dataset.synthetic.wide_reading import read
 
 _WIDE = 19_900_101
 """Tells the wide population's generator from the plain one's of the same seed."""
@@ -25,12 +26,15 @@ class Segment:
         scene: what is there.
         probability: (6,) probabilities of the classes for an attentive reader.
         ideas: what it has beyond a plain recording, see ``variety``.
+        hidden: share of the labelled ten seconds that artefacts hide, 0..1, in the wide population; see
+            ``wide_reading``.
     """
 
     eeg: np.ndarray
     scene: Scene
     probability: np.ndarray
     ideas: tuple[str, ...] = ()
+    hidden: float = 0.0
 
 
 def make_segment(
@@ -52,7 +56,7 @@ def make_segment(
     if varied:
         wide = np.random.default_rng([_WIDE, seed])
         recording = Recording(traits, scene, wide)
-        eeg = recording.render(seconds * EEG_RATE, rng, wide)
-        return Segment(eeg, recording.scene, recording.scene.probability(scene.centre), recording.ideas)
+        eeg, seen, hidden = recording.render(seconds * EEG_RATE, rng, wide)
+        return Segment(eeg, seen, read(seen, hidden), recording.ideas, hidden)
     eeg = render([scene], traits, seconds * EEG_RATE, rng)
     return Segment(eeg, scene, scene.probability(scene.centre))

@@ -7,6 +7,7 @@ ordinary recording stays the rule: wide, not weird.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -27,10 +28,11 @@ from hbaclib.dataset.synthetic.draws import log_uniform
 from hbaclib.dataset.synthetic.patterns import Pattern
 from hbaclib.dataset.synthetic.recording import Scene
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
-from hbaclib.dataset.synthetic.wide_amplifier import FAULTS, device_line
+from hbaclib.dataset.synthetic.wide_amplifier import FAULTS, HARMLESS, device_line
 from hbaclib.dataset.synthetic.wide_features import FEATURES, Rendered
 from hbaclib.dataset.synthetic.wide_mimics import MIMICS, heart_beats
 from hbaclib.dataset.synthetic.wide_patterns import WideScene, widen_scene
+from hbaclib.dataset.synthetic.wide_reading import Reading, as_present
 
 State = Callable[[Traits, np.random.Generator], Traits]
 
@@ -50,6 +52,8 @@ VOLTAGES: tuple[tuple[float, str, State], ...] = (
     (0.02, "attenuated", states.attenuated),
 )
 """The same for amplitudes out of the ordinary."""
+SLOW_SHARE = {"LPD": 0.5, "GPD": 0.5, "LRDA": 0.6, "GRDA": 0.6, "Seizure": 0.3, "Other": 0.3}
+"""How often a brain has none of the rhythms of the healthy or the medicated, by what its recording shows."""
 LESIONS = (
     (0.12, "asymmetry", lambda eeg, sd, rng: lesions.asymmetry(eeg, rng)),
     (0.07, "focal attenuation", lambda eeg, sd, rng: lesions.focal_attenuation(eeg, rng)),
@@ -86,7 +90,9 @@ class Recording:
         names: list[str] = []
         # Real neighbouring chains are less alike than the plain ones: sources of the ongoing activity are narrower.
         traits = replace(traits, patch_widths=traits.patch_widths * rng.uniform(0.6, 1.05))
-        for table in (STATES, VOLTAGES):
+        slow = rng.random() < SLOW_SHARE[scene.meant]
+        states_of = ((1.0, "slow background", states.slow_background),) if slow else STATES
+        for table in (states_of, VOLTAGES):
             for name, idea in _one_of(table, rng):
                 traits = idea(traits, rng)
                 names.append(name)
@@ -121,7 +127,7 @@ class Recording:
         names += ["50 Hz"] * (self.mains == 50) + ["device line"] * self.device + [name for name, _ in self.faults]
         self.ideas = tuple(names)
 
-    def render(self, n: int, base: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
+    def render(self, n: int, base: np.random.Generator, rng: np.random.Generator) -> tuple[np.ndarray, Scene, float]:
         """Make the 20 channels.
 
         Args:
@@ -130,7 +136,8 @@ class Recording:
             rng: source of what only the wide population has.
 
         Returns:
-            (n, 20) float32 µV, rounded to 2 decimals as the files are.
+            (n, 20) float32 µV, rounded to 2 decimals as the files are; the scene as readers find it, patterns that
+            pause with the coverage that they have in the labelled ten seconds; and how much of these artefacts hide.
         """
         sd = self.traits.bipolar_sd
         eeg = background(self.traits, n, base)
@@ -140,34 +147,55 @@ class Recording:
             states.discontinuous(eeg, rng)
         for _, put in self.lesions:
             put(eeg, sd, rng)
-        for number, pattern in enumerate(self.scene.patterns):
-            _add_pattern(eeg, pattern, sd, self.wide, rng, plain=number > 0)
-        if self.mimic:
-            MIMICS[self.mimic](eeg, self.scene.centre, max(sd, 4.0), rng)
-        elif self.scene.artefact == "wild":
-            add_wild(eeg, self.scene.centre, base)
-        add_eyes(eeg, base)
-        add_muscle(eeg, base)
-        ekg = add_heart(eeg, self.traits, base)
-        if self.loud_heart:
-            heart_beats(eeg, ekg, max(sd, 4.0), rng)
-        add_electrode_faults(eeg, base)
-        if self.device:
-            device_line(eeg, rng)
-        add_common(eeg, base, self.mains)
-        for _, spoil in self.faults:
-            spoil(eeg, rng)
-        add_losses(eeg, ekg, base)
-        return np.ascontiguousarray(np.round(np.vstack([eeg, ekg]), 2).T.astype(np.float32))
+        waves = np.zeros_like(eeg)
+        found = [
+            _add_pattern(eeg, waves, pattern, sd, self.wide, rng, plain=number > 0)
+            for number, pattern in enumerate(self.scene.patterns)
+        ]
+        reading = Reading(eeg, self.scene.centre, waves)
+        with reading.hiding():
+            if self.mimic:
+                MIMICS[self.mimic](eeg, self.scene.centre, max(sd, 4.0), rng)
+            elif self.scene.artefact == "wild":
+                add_wild(eeg, self.scene.centre, base)
+            add_eyes(eeg, base)
+            add_muscle(eeg, base)
+            ekg = add_heart(eeg, self.traits, base)
+            if self.loud_heart:
+                heart_beats(eeg, ekg, max(sd, 4.0), rng)
+            add_electrode_faults(eeg, base)
+            if self.device:
+                device_line(eeg, rng)
+            add_common(eeg, base, self.mains)
+        for name, spoil in self.faults:
+            with nullcontext() if name in HARMLESS else reading.hiding():
+                spoil(eeg, rng)
+        with reading.hiding():
+            add_losses(eeg, ekg, base)
+        hidden = 1 - self.wide.clarity * (1 - reading.hidden())
+        recording = np.ascontiguousarray(np.round(np.vstack([eeg, ekg]), 2).T.astype(np.float32))
+        return recording, replace(self.scene, patterns=tuple(found)), hidden
 
 
 def _add_pattern(
-    eeg: np.ndarray, pattern: Pattern, sd: float, wide: WideScene, rng: np.random.Generator, *, plain: bool
-) -> None:
-    """Add one pattern, with its features unless it is a companion's."""
+    eeg: np.ndarray,
+    waves: np.ndarray,
+    pattern: Pattern,
+    sd: float,
+    wide: WideScene,
+    rng: np.random.Generator,
+    *,
+    plain: bool,
+) -> Pattern:
+    """Add one pattern to the EEG and to the patterns' waves, with its features unless it is a companion's.
+
+    Returns:
+        The pattern as readers find it.
+    """
     stretch, wave, gain = pattern_signal(pattern, eeg.shape[1], sd)
     if not wave.shape[1]:
-        return
+        return pattern
+    found = as_present(pattern, wave, stretch.start, sd)
     if not plain and wide.features:
         if "after the seizure" in wide.features and stretch.stop < eeg.shape[1]:
             more = eeg.shape[1] - stretch.stop
@@ -180,3 +208,5 @@ def _add_pattern(
         wave, gain = made.wave, made.gain
     eeg[:, stretch] *= gain
     eeg[:, stretch] += wave
+    waves[:, stretch] += wave
+    return found

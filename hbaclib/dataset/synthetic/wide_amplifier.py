@@ -113,3 +113,6 @@ FAULTS = (
     (0.10, "quantised", quantised),
 )
 """How often, name, and what is done; in this order, as the signal goes."""
+
+HARMLESS = frozenset({"amplifier filters", "reference", "quantised", "gain error", "swapped"})
+"""Faults that change the waves and hide none."""

@@ -26,11 +26,13 @@ class WideScene:
         scene: patterns and labels.
         features: names of ``wide_features.FEATURES``.
         ideas: names of the ideas that made it so.
+        clarity: factor on the patterns' visibility to readers.
     """
 
     scene: Scene
     features: tuple[str, ...] = ()
     ideas: tuple[str, ...] = ()
+    clarity: float = 1.0
 
 
 Idea = Callable[[WideScene, np.random.Generator], WideScene]
@@ -38,13 +40,13 @@ Idea = Callable[[WideScene, np.random.Generator], WideScene]
 
 def _with(wide: WideScene, main: Pattern, idea: str, *features: str, more: tuple[Pattern, ...] = ()) -> WideScene:
     scene = replace(wide.scene, patterns=(main, *wide.scene.patterns[1:], *more))
-    return WideScene(scene, (*wide.features, *features), (*wide.ideas, idea))
+    return replace(wide, scene=scene, features=(*wide.features, *features), ideas=(*wide.ideas, idea))
 
 
 def _only(wide: WideScene, main: Pattern, idea: str, *features: str) -> WideScene:
     """As `_with`, for ideas that need the field and the rate for themselves: the companions go."""
     scene = replace(wide.scene, patterns=(main,))
-    return WideScene(scene, (*wide.features, *features), (*wide.ideas, idea))
+    return replace(wide, scene=scene, features=(*wide.features, *features), ideas=(*wide.ideas, idea))
 
 
 def _fielded(
@@ -120,6 +122,18 @@ def sharp_delta_seizure(wide: WideScene, rng: np.random.Generator) -> WideScene:
         variation=float(rng.uniform(0.04, 0.12)),
     )  # fmt: skip
     return _only(wide, main, "sharp delta seizure", "sharp contours")
+
+
+def undecided_seizure(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """Sharp waves of 1.9 to 2.6 Hz that hardly evolve: half of the readers call them periodic or rhythmic delta."""
+    main = wide.scene.patterns[0]
+    main = replace(
+        main, form=str(rng.choice(["rhythmic", "sharp_delta", "train"], p=[0.4, 0.3, 0.3])),
+        rate=float(rng.uniform(1.9, 2.6)), drift=float(rng.uniform(-0.12, 0.05)),
+        growth=float(rng.uniform(-0.15, 0.15)), variation=float(rng.uniform(0.02, 0.10)),
+        coupling=float(rng.uniform(0.8, 1.0)),
+    )  # fmt: skip
+    return _only(wide, main, "undecided seizure", *(("sharp contours",) if rng.random() < 0.5 else ()))
 
 
 def sudden_onset(wide: WideScene, rng: np.random.Generator) -> WideScene:
@@ -213,6 +227,15 @@ def with_slowing(wide: WideScene, rng: np.random.Generator) -> WideScene:
     return _with(wide, wide.scene.patterns[0], "with slowing", "slowing")
 
 
+def irregular(wide: WideScene, rng: np.random.Generator) -> WideScene:
+    """Waves of unequal intervals and slowing between them: no pattern to half of the readers, whatever its height."""
+    main = wide.scene.patterns[0]
+    main = replace(main, variation=float(rng.uniform(0.35, 0.6)), coupling=main.coupling * float(rng.uniform(0.4, 0.9)))
+    made = _with(wide, main, "irregular", "slowing")
+    # Cycle lengths that differ by half and more are beyond the definitions.
+    return replace(made, clarity=float(np.clip(1.5 - 2 * main.variation + 0.1 * rng.standard_normal(), 0.2, 0.9)))
+
+
 # --- rhythmic delta ---
 
 
@@ -281,15 +304,14 @@ def seizure_elsewhere(wide: WideScene, rng: np.random.Generator) -> WideScene:
     seizure = draw_pattern("Seizure", centre, rng)
     if rng.random() < 0.65:
         seizure = replace(seizure, start=centre - rng.uniform(20, 60), end=centre - rng.uniform(7, 15))
-        return WideScene(
-            replace(wide.scene, patterns=(seizure,)), ("after the seizure",), (*wide.ideas, "after a seizure")
-        )
+        scene = replace(wide.scene, patterns=(seizure,))
+        return WideScene(scene, ("after the seizure",), (*wide.ideas, "after a seizure"))
     seizure = replace(seizure, start=centre + rng.uniform(7.5, 18), end=centre + 60)
     return WideScene(replace(wide.scene, patterns=(seizure,)), (), (*wide.ideas, "before a seizure"))
 
 
 FORMS: dict[str, tuple[tuple[float, Idea], ...]] = {
-    "Seizure": ((0.18, spike_and_wave), (0.18, focal_spread), (0.14, sharp_delta_seizure)),
+    "Seizure": ((0.20, spike_and_wave), (0.18, focal_spread), (0.14, sharp_delta_seizure), (0.15, undecided_seizure)),
     "LPD": ((0.08, near_seizure), (0.10, independent_sides), (0.08, one_electrode)),
     "GPD": ((0.08, near_seizure), (0.12, triphasic_or_delta), (0.30, widespread)),
     "LRDA": ((0.50, frontotemporal), (0.10, border_of_sides)),
@@ -301,11 +323,13 @@ ADDED: dict[str, tuple[tuple[float, Idea], ...]] = {
     "Seizure": ((0.14, low_voltage_onset), (0.18, sudden_onset), (0.12, ending), (0.14, ictal_muscle), (0.15, arched),
                 (0.10, plus_fast), (0.25, loud), (0.20, dipoles)),
     "LPD": ((0.14, plus_fast), (0.20, with_slowing), (0.15, mixed_complexes), (0.10, flat_between),
-            (0.20, dipoles)),
-    "GPD": ((0.12, plus_fast), (0.10, with_slowing), (0.25, mixed_complexes), (0.30, flat_between)),
+            (0.20, dipoles), (0.10, irregular)),
+    "GPD": ((0.12, plus_fast), (0.10, with_slowing), (0.25, mixed_complexes), (0.30, flat_between),
+            (0.10, irregular)),
     "LRDA": ((0.35, loud), (0.25, runs), (0.40, arched), (0.12, plus_sharp), (0.10, plus_fast), (0.25, notched),
-             (0.20, with_slowing), (0.15, dipoles)),
-    "GRDA": ((0.40, loud), (0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.15, notched)),
+             (0.20, with_slowing), (0.15, dipoles), (0.12, irregular)),
+    "GRDA": ((0.40, loud), (0.15, runs), (0.40, arched), (0.14, plus_sharp), (0.08, plus_fast), (0.15, notched),
+             (0.12, irregular)),
     "Other": ((0.06, seizure_elsewhere),),
 }  # fmt: skip
 """Class -> ideas that come each for itself, and how often."""

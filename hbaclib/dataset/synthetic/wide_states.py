@@ -73,6 +73,12 @@ def diffuse_slowing(traits: Traits, rng: np.random.Generator) -> Traits:
     return replace(traits, peaks=tuple(peaks), slope=float(rng.uniform(2.6, 4.0)))
 
 
+def slow_background(traits: Traits, rng: np.random.Generator) -> Traits:
+    """Encephalopathy, as in most patients with patterns: nothing above 7 Hz but a spectrum that falls steeply."""
+    peaks = tuple(peak for peak in traits.peaks if peak.centre < 7)
+    return replace(traits, peaks=peaks, spindles=False, slope=max(traits.slope, float(rng.uniform(1.8, 3.2))))
+
+
 def low_amplitude(traits: Traits, rng: np.random.Generator) -> Traits:
     """A low-voltage recording: 2-4.5 µV in the median difference, whatever its rhythms."""
     return replace(traits, bipolar_sd=log_uniform(rng, 2.0, 4.5))
