@@ -91,7 +91,16 @@ class Family:
 _FAMILIES: dict[str, Family] = {}
 _BUILT_IN = tuple(
     f"hbaclib.models.{module}"
-    for module in ("efficientnet", "efficientnet_lite", "convnet", "kerascv", "wavenet", "resnet1d_gru", "fusion")
+    for module in (
+        "efficientnet",
+        "efficientnet_lite",
+        "convnet",
+        "convnet_raw",
+        "kerascv",
+        "wavenet",
+        "resnet1d_gru",
+        "fusion",
+    )
 )
 
 

@@ -34,7 +34,7 @@ PARAMETERS = {
     "efficientnet_v2_b0": 6_000_000, "efficientnet_v2_b1": 7_000_000, "efficientnet_v2_b2": 8_900_000,
     "efficientnet_v2_b3": 13_000_000, "efficientnet_v2_s": 20_400_000, "resnet50_v2": 23_700_000,
     "mobilenet_v3_large": 3_100_000, "densenet201": 18_400_000, "convnet_small": 120_000, "convnet_frequency": 200_000,
-    "wavenet": 330_000, "resnet1d_gru": 200_000,
+    "wavenet": 330_000, "resnet1d_gru": 200_000, "convnet_raw": 160_000,
 }  # fmt: skip
 """Network -> at most so many weights (an EfficientNet's with its 1000-class top; ours are smaller)."""
 UNKNOWN_NETWORK = 25_000_000

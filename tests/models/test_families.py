@@ -34,6 +34,7 @@ QUICK = [
     for case in (
         ("wavenet", "raw", "raw"),
         ("resnet1d_gru", "raw", "raw"),
+        ("convnet_raw", "raw", "raw"),
         ("mobilenet_v3_large", "starter", "kaggle"),
         ("mobilenet_v3_large_wavenet", "stem", "both"),
         ("convnet_small_wavenet", "stem", "both"),
