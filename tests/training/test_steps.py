@@ -14,6 +14,7 @@ from hbaclib.training.fit import Fit
 from hbaclib.training.replicas import Replicas
 from hbaclib.training.steps import TrainingStep
 from hbaclib.training.trainer import Trainer
+from tests.training.new_every_stage import NewEveryStage
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 WAYS = {
@@ -22,18 +23,6 @@ WAYS = {
     "float16": {"precision": "mixed_float16", "clip_norm": 1.0},
 }
 FILES = ("weights.h5", "history.csv", "oof.parquet")
-
-
-class NewEveryStage(TrainingStep):
-    """The reference: a new optimizer, and a graph traced anew, at the beginning of every stage."""
-
-    begun = 0
-
-    def reset(self):
-        fresh = TrainingStep(self.recipe, self.model, self.replicas)
-        self.optimizer.__class__, self.optimizer.__dict__ = fresh.optimizer.__class__, fresh.optimizer.__dict__
-        self._graphs = {}
-        NewEveryStage.begun += 1
 
 
 def files_of(folder):
