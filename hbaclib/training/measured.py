@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from statistics import median
-from typing import Any
 
 from hbaclib.platform import peak_megabytes
 
 _WARM_UP = 2
+_UNTOLD = (ValueError, KeyError, RuntimeError)
+"""What TensorFlow raises for an allocator that keeps no account."""
 
 
 class StepTimes:
@@ -63,7 +65,8 @@ def begin_memory(devices: tuple[str, ...]) -> None:
 
     if tf.config.list_logical_devices("GPU"):
         for number in _gpus(devices):
-            tf.config.experimental.reset_memory_stats(f"GPU:{number}")
+            with contextlib.suppress(*_UNTOLD):
+                tf.config.experimental.reset_memory_stats(f"GPU:{number}")
 
 
 def peak_memory(devices: tuple[str, ...]) -> int | None:
@@ -71,7 +74,10 @@ def peak_memory(devices: tuple[str, ...]) -> int | None:
     import tensorflow as tf
 
     numbers = _gpus(devices) if tf.config.list_logical_devices("GPU") else []
-    used: list[Any] = [tf.config.experimental.get_memory_info(f"GPU:{number}")["peak"] / 2**20 for number in numbers]
+    try:
+        used = [tf.config.experimental.get_memory_info(f"GPU:{number}")["peak"] / 2**20 for number in numbers]
+    except _UNTOLD:
+        return None
     most = max(used, default=peak_megabytes())
     return None if math.isnan(most) else round(most)
 

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from hbaclib.training import measured
 from hbaclib.training.measured import StepTimes, begin_memory, hardware, peak_memory
 
 
@@ -47,7 +46,7 @@ def test_memory_and_device_of_a_cpu(monkeypatch):
     ],
 )
 def test_memory_and_device_of_gpus(devices, names, peak, counted, monkeypatch):
-    reset, config = [], tf.config
+    reset = []
     fake = SimpleNamespace(
         list_physical_devices=lambda kind: ["first", "second"],
         list_logical_devices=lambda kind: ["first", "second"],
@@ -57,9 +56,20 @@ def test_memory_and_device_of_gpus(devices, names, peak, counted, monkeypatch):
             get_device_details=lambda device: {"device_name": "Tesla T4"} if device == "first" else {},
         ),
     )
-    monkeypatch.setattr(tf, "config", fake)
-    begin_memory(devices)
-    assert (hardware(devices), peak_memory(devices), reset) == (names, peak, counted)
-    assert hardware(("CPU:0",)) == "CPU"
-    monkeypatch.setattr(tf, "config", config)
-    assert measured.hardware(devices[:0]) == "CPU"
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "config", fake)
+        begin_memory(devices)
+        assert (hardware(devices), peak_memory(devices), reset) == (names, peak, counted)
+        assert hardware(("CPU:0",)) == "CPU"
+
+
+def test_an_allocator_that_keeps_no_account_costs_no_fit(monkeypatch):
+    def untold(name):
+        raise ValueError("Allocator stats not available")
+
+    experimental = SimpleNamespace(reset_memory_stats=untold, get_memory_info=untold)
+    fake = SimpleNamespace(list_logical_devices=lambda kind: ["first"], experimental=experimental)
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "config", fake)
+        begin_memory(())
+        assert peak_memory(()) is None

@@ -223,7 +223,9 @@ def test_what_xla_itself_cannot_compile_runs_without_it(tmp_path, monkeypatch, c
     assert "XLA cannot compile" in (full / "fold-0.fit.json").read_text()
 
 
-@pytest.mark.parametrize("changes", [{"weight_decay": 0.1}, {"precision": "mixed_float16"}, {"ema": 0.9}])
+@pytest.mark.parametrize(
+    "changes", [{"weight_decay": 0.1}, {"precision": "mixed_float16"}, {"ema": 0.9, "batch_norm_batches": 1}]
+)
 def test_steps_by_xla_are_the_plain_ones(changes):
     """Dropout draws differ in a whole step by XLA, so this network has none."""
     step = step_of(**{**SHORT, "clip_norm": 1.0, **changes})
