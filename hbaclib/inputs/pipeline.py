@@ -68,15 +68,19 @@ def input_kinds(spec: InputSpec) -> tuple[str, ...]:
     return tuple(kind for kind in (image_kind(spec), signal_kind(spec)) if kind)
 
 
-def image_type(spec: InputSpec) -> type[np.floating]:
+def image_type(spec: InputSpec, *, half: bool = False) -> type[np.floating]:
     """The dtype in which a recipe's images travel to the device, where they become float32.
 
     Swapping, flipping, shifting and masking move numbers and change none, so stored float16 stays what it is: half the
     bytes to copy. Blending and changes of loudness compute, albumentations knows no float16, and the starter's image is
     made as it is read.
+
+    Args:
+        spec: says how images are made and changed.
+        half: the network computes in float16, so that what is blended may be rounded to it here as well as there.
     """
     computes = spec.layout == "starter" or spec.augment_with == "albumentations"
-    computing = {*MIXING, *(function.__name__ for function in LOUDNESS)}
+    computing = {*(() if half else MIXING), *(function.__name__ for function in LOUDNESS)}
     return np.float32 if computes or not computing.isdisjoint(spec.augmentation) else np.float16
 
 
@@ -153,7 +157,7 @@ def mean_prediction(
 
 
 def training_batch(
-    inputs: InputArrays, rows: np.ndarray, spec: InputSpec, key: tuple[int, ...]
+    inputs: InputArrays, rows: np.ndarray, spec: InputSpec, key: tuple[int, ...], *, half: bool = False
 ) -> tuple[np.ndarray, ...]:
     """Gather, augment and lay out one batch.
 
@@ -162,15 +166,14 @@ def training_batch(
         rows: (b,) row numbers.
         spec: says which inputs, which augmentation and which layout.
         key: (seed, fold, stage, epoch, batch).
+        half: see `image_type`.
 
     Returns:
         (b, ...), one array for each input of the network: images of `image_type`, signals float32.
     """
     rng = np.random.default_rng([*key, _BATCH])
-    image = image_kind(spec)
-    parts = gather_parts(
-        lambda kind: inputs.gather(rows, kind, image_type(spec) if kind == image else np.float32), spec, rng
-    )
+    image, kept = image_kind(spec), image_type(spec, half=half)
+    parts = gather_parts(lambda kind: inputs.gather(rows, kind, kept if kind == image else np.float32), spec, rng)
     parts = augment_parts(parts, rng, spec.augmentation, library=spec.augment_with)
     return lay_out_parts(parts, spec.layout)
 
@@ -183,6 +186,8 @@ def training_batches(
     spec: InputSpec,
     key: tuple[int, ...],
     shapes: list[tuple[int, ...]],
+    *,
+    half: bool = False,
 ) -> tf.data.Dataset:
     """The batches of one epoch, prepared ahead of the network.
 
@@ -194,6 +199,7 @@ def training_batches(
         spec: see `training_batch`.
         key: (seed, fold, stage, epoch).
         shapes: shape of one sample, for each input of the network.
+        half: see `image_type`.
 
     Returns:
         A data set of (step, inputs ..., targets, weights).
@@ -201,7 +207,7 @@ def training_batches(
 
     def batch_of(step: int) -> tuple[np.ndarray, ...]:
         rows, place = order[step], (*key, int(step))
-        parts = training_batch(inputs, rows, spec, place)
+        parts = training_batch(inputs, rows, spec, place, half=half)
         labels, importance = targets[rows].astype(np.float32), weights[rows].astype(np.float32)
         for name, mix in MIXING.items():
             if name in spec.augmentation:
@@ -213,7 +219,7 @@ def training_batches(
 
     batch = order.shape[1]
     whole = [*((batch, *shape) for shape in shapes), (batch, targets.shape[1]), (batch,)]
-    types = [tf.as_dtype(image_type(spec) if len(shape) == 4 else np.float32) for shape in whole]
+    types = [tf.as_dtype(image_type(spec, half=half) if len(shape) == 4 else np.float32) for shape in whole]
 
     def prepare(step: Any) -> Any:
         parts = tf.numpy_function(batch_of, [step], types)
@@ -222,6 +228,20 @@ def training_batches(
         return (step, *parts)
 
     return tf.data.Dataset.range(len(order)).map(prepare).prefetch(READ_AHEAD)
+
+
+def ahead_on(device: str, batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches that are copied to a GPU ahead of the network, while it computes the one before.
+
+    Args:
+        device: TensorFlow's name of the GPU; empty leaves the batches where they are, on the host.
+        batches: as `training_batches` gives them.
+    """
+    if not device:
+        return batches
+    import tensorflow as tf
+
+    return batches.apply(tf.data.experimental.prefetch_to_device(device, READ_AHEAD))
 
 
 def padded_batches(n: int, batch: int) -> Iterator[tuple[np.ndarray, int]]:

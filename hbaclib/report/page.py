@@ -109,7 +109,7 @@ def render(results: dict[str, Any], pictures: dict[str, str]) -> str:
         return Markup('<span data-result="{}">{}</span>').format(address, format_number(value, digits, signed))
 
     defaults = dict.fromkeys(
-        ("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier", "recipes")
+        ("scores", "hardest", "ensemble", "ensemble_against_best_member", "by_fold", "tier", "recipes", "fits")
     )
     return fill("page.html", defaults | results, pictures=pictures, shown=shown, vote_tiers=list(VOTE_TIERS))
 

@@ -31,6 +31,10 @@ from hbaclib.training.history import read_history
 SCHEMA = 1
 N_HARDEST = 4
 HEADLINE = ">=10"
+_OF_A_FIT = (
+    *("device", "hardware", "precision", "xla", "xla_note", "trace_seconds", "step_seconds", "images_per_second"),
+    "peak_megabytes",
+)
 
 
 @dataclass
@@ -76,6 +80,7 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
     if not measured.histories:
         missing.append("learning curves: no training stage has finished")
     results["training"] = {name: _training(table) for name, table in measured.histories.items()}
+    results["fits"] = [row for folder in trained for row in _fits(run, folder.name)]
     scored = [folder for folder in trained if (folder / OOF_FILE).is_file()]  # whose folds are all there
     if scored:
         measured.oof = load_oof(scored)
@@ -148,6 +153,15 @@ def _balance(samples: pd.DataFrame) -> dict[str, Any]:
 def _training(history: pd.DataFrame) -> list[dict[Hashable, Any]]:
     columns = [name for name in history.columns if name in ("epoch", "stage", "loss") or name.startswith("val_")]
     return history.groupby(["fold", "seed"]).tail(1)[["fold", "seed", *columns]].to_dict("records")
+
+
+def _fits(run: RunFolder, name: str) -> list[dict[str, Any]]:
+    """How the fits of a training stage ran: device, precision, speed, memory. None for a run before these were kept."""
+    fits = run.manifests[name].facts.get("fits")
+    if not isinstance(fits, dict):
+        return []
+    told = {fit: facts for fit, facts in fits.items() if isinstance(facts, dict)}
+    return [{"model": name, "fit": fit, **{key: facts.get(key) for key in _OF_A_FIT}} for fit, facts in told.items()]
 
 
 def _scores(measured: Measured, truth: str | Path | pd.DataFrame | None, missing: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Checkpoint:
         history: rows of the learning curve so far.
         weights: values of all variables of the model.
         optimizer: values of all variables of the optimizer.
+        xla: what of a step XLA compiles, which the last bits depend on.
     """
 
     key: str
@@ -38,10 +40,11 @@ class Checkpoint:
     history: list[dict[str, Any]]
     weights: list[np.ndarray]
     optimizer: list[np.ndarray]
+    xla: str = "off"
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint in place of the previous one, atomically."""
-        facts = {name: getattr(self, name) for name in ("key", "precision", "stage", "epoch", "history")}
+        facts = {name: getattr(self, name) for name in ("key", "precision", "stage", "epoch", "history", "xla")}
         arrays = {f"weight{i}": value for i, value in enumerate(self.weights)}
         arrays |= {f"optimizer{i}": value for i, value in enumerate(self.optimizer)}
         arrays["facts"] = np.array(json.dumps(facts))
@@ -92,7 +95,7 @@ def values_of(variables: list[Any]) -> list[np.ndarray]:
     return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def assign_values(variables: list[Any], values: list[np.ndarray]) -> None:
+def assign_values(variables: Iterable[Any], values: Iterable[np.ndarray]) -> None:
     """Give variables their stored values."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

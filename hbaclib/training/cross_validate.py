@@ -6,6 +6,7 @@ GPU where there are several, or over a Dask cluster within ``joblib.parallel_con
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 import warnings
@@ -309,7 +310,8 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
         outputs.append(write_table(folder / OOF, read_oof(folder, recipe, folds)[list(OOF_COLUMNS)]))
     write_table(folder / HISTORY, pd.concat(histories, ignore_index=True))
     outputs += [path for fit in whole for path in fit.outputs()]
-    facts = [fit.read_record().facts for fit in fits if finished[fit.name]]
+    records = {fit.name: fit.read_record().facts for fit in fits if finished[fit.name]}
+    facts = list(records.values())
     write_manifest(
         folder,
         kind,
@@ -323,5 +325,6 @@ def _combine(recipe: Recipe, fits: list[Fit], folder: Path, needed: dict[str, st
             "seconds": round(sum(fact.end - fact.begin for fact in facts), 1),
             "threads": sorted({fact.threads for fact in facts}),
             "precision": sorted({fact.precision for fact in facts}),
+            "fits": {name: dataclasses.asdict(fact) for name, fact in records.items()},
         },
     )

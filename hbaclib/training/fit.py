@@ -28,7 +28,25 @@ _one_at_a_time = threading.Lock()
 @closed
 @dataclass(frozen=True)
 class Facts:
-    """How a fit was trained: device, threads, precision, Unix times of begin and end."""
+    """How a fit was trained.
+
+    Attributes:
+        device: as this host calls it.
+        process: number of the process.
+        threads: threads within one operation.
+        precision: numbers inside the network.
+        gpus: how many GPUs the process saw.
+        begin: Unix time.
+        end: Unix time.
+        hardware: kind of the device, such as ``Tesla T4`` or ``CPU``.
+        xla: what of a step XLA compiled: ``off``, ``apply`` or ``full``.
+        xla_note: why that is less than the recipe asks for; empty where it is not.
+        trace_seconds: what tracing and compiling took. This and what follows are those of the process that ended the
+            fit, where it was resumed; None where that is not known.
+        step_seconds: median time of a step.
+        images_per_second: rows of a batch in that time.
+        peak_megabytes: greatest memory, MiB: of the fullest GPU, on a CPU of the process.
+    """
 
     device: str
     process: int
@@ -37,6 +55,13 @@ class Facts:
     gpus: int
     begin: float
     end: float
+    hardware: str = ""
+    xla: str = "off"
+    xla_note: str = ""
+    trace_seconds: float | None = None
+    step_seconds: float | None = None
+    images_per_second: float | None = None
+    peak_megabytes: int | None = None
 
 
 @closed
@@ -191,6 +216,7 @@ def run_fit(
                 f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
                 "choose a smaller batch, downsample, or a smaller model"
             ) from error
-        fit.record({**facts, "device": device, "process": os.getpid(), "begin": begin, "end": time.time()})
+        own = {"device": device, "process": os.getpid(), "begin": begin, "end": time.time()}
+        fit.record({**facts, **own, **trainer.facts()})
         fit.path("checkpoint.npz").unlink(missing_ok=True)
         return fit

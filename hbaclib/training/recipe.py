@@ -136,7 +136,10 @@ class Recipe(InputSpec):
         folds: number of folds of the fold table.
         threads: threads within one operation; results depend on it.
         precision: numbers inside the network; the head and the loss are always float32.
-        xla: compile training steps by XLA where that helps, on a single GPU; elsewhere it is off whatever this says.
+        xla: what of a training step XLA compiles, on a single GPU; elsewhere nothing is, whatever this says. ``off``:
+            nothing; ``apply``: the change of the weights, from the gradients on; ``full``: all of it, where ten steps
+            tell that this is faster. What XLA refuses runs without it. (Of earlier recipes true is ``full``, and false
+            ``off``.)
         model_options: further keyword arguments of the network's builder.
     """
 
@@ -163,7 +166,7 @@ class Recipe(InputSpec):
     folds: int = 5
     threads: int = 2
     precision: Literal["auto", "float32", "mixed_float16"] = "auto"
-    xla: bool = True
+    xla: Literal["off", "apply", "full"] = "off"
     model_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,6 +175,8 @@ class Recipe(InputSpec):
             object.__setattr__(self, "downsample", (self.downsample,))
         if isinstance(self.start_from, str):
             object.__setattr__(self, "start_from", (self.start_from,) if self.start_from else ())
+        if isinstance(self.xla, bool):
+            object.__setattr__(self, "xla", "full" if self.xla else "off")
         check_types(self)
         expect(self, "name", is_plain_name(self.name), PLAIN_NAME)
         expect(self, "stages", bool(self.stages), "at least one stage")

@@ -27,6 +27,10 @@ class Replicas:
         self.strategy = make_strategy(devices, batch)
         self.number = self.strategy.num_replicas_in_sync
         self._first = devices[:1]
+        gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
+        alone = [name for name in devices or gpus[:1] if name.removeprefix("/") in gpus] if self.number == 1 else []
+        self.gpu = alone[0] if alone else ""
+        """The GPU to which whole batches go; empty on a CPU, and where several devices share them."""
         # Asked here: the threads in which the devices run know no policy of Keras'.
         self._overflows = self.number > 1 and current_precision() == "mixed_float16"
 

@@ -1,25 +1,24 @@
 """The graphs that a fit runs beside the forward pass: a training step, a look at the batch statistics.
 
-XLA compiles the steps on a single GPU and nowhere else: it fails under `MirroredStrategy`, and on a CPU it makes an
-EfficientNet ten times slower.
+To trace a step takes as long as hundreds of steps, so a fit traces one, with one optimizer: at the beginning of a stage
+the optimizer's variables are set to what those of a new one are.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from hbaclib.models.calling import Own, as_input
+from hbaclib.training.checkpoint import assign_values, values_of
 from hbaclib.training.devices import current_precision
 from hbaclib.training.losses import kl_loss
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.replicas import Replicas
-
-log = logging.getLogger(__name__)
 
 
 def make_optimizer(recipe: Recipe, model: Any) -> Any:
@@ -32,23 +31,85 @@ def make_optimizer(recipe: Recipe, model: Any) -> Any:
     return optimizer
 
 
-def training_step(recipe: Recipe, model: Any, optimizer: Any, replicas: Replicas) -> Callable[..., Any]:
-    """A step of training: from a batch's shares (inputs ..., targets, weights) to its loss."""
+class TrainingStep:
+    """The training step of one fit, with the optimizer that all its stages share.
 
-    def replica(*share: Any) -> Any:
-        *parts, targets, weights = share
-        with tf.GradientTape() as tape:
-            # Over the global batch, because the devices' gradients are summed.
-            loss = tf.reduce_sum(weights * kl_loss(targets, model(as_input(parts), training=True))) / recipe.batch
-            scaled = optimizer.scale_loss(loss)
-        gradients = replicas.overflow_together(tape.gradient(scaled, model.trainable_variables))
-        if recipe.clip_norm:
-            # Of float16 the gradients are still as much too long as the loss is too great.
-            gradients = replicas.clip_together(gradients, optimizer.scale_loss(tf.constant(recipe.clip_norm)))
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss
+    It is called with a batch's shares (inputs ..., targets, weights), changes the network and the optimizer, and gives
+    the loss as a tensor, which a GPU may not have computed yet.
 
-    return compile_step(replicas.summed(replica), xla=recipe.xla and uses_xla(replicas.strategy))
+    Args:
+        recipe: says how the weights change.
+        model: the network.
+        replicas: the devices of the fit.
+
+    Attributes:
+        optimizer: its learning rate is the caller's to set before every step.
+        xla: what of the step XLA compiles: ``off``, ``apply`` or ``full`` (see `Recipe`); set it before the first step.
+    """
+
+    def __init__(self, recipe: Recipe, model: Any, replicas: Replicas) -> None:
+        self.recipe, self.model, self.replicas, self.xla = recipe, model, replicas, "off"
+        with replicas.strategy.scope():
+            self.optimizer = make_optimizer(recipe, model)
+        # Most are zeros, of which two or three for each of the network's weights need not be kept.
+        self._fresh = [value if value.any() else None for value in values_of(self.optimizer.variables)]
+        self._graphs: dict[str, Any] = {}
+
+    def __call__(self, *shares: Any) -> Any:
+        """Make a step."""
+        return self.graph(self.xla)(*shares)
+
+    @property
+    def traces(self) -> int:
+        """How many graphs have been traced so far."""
+        return sum(graph.experimental_get_tracing_count() for graph in self._graphs.values())
+
+    def reset(self) -> None:
+        """Give the optimizer the state of a new one, as a new stage begins with."""
+        variables = self.optimizer.variables
+        fresh = zip(variables, self._fresh, strict=True)
+        assign_values(variables, (np.zeros(old.shape, old.dtype) if value is None else value for old, value in fresh))
+
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that a step changes."""
+        return values_of([*self.model.variables, *self.optimizer.variables])
+
+    def restore(self, state: list[np.ndarray]) -> None:
+        """Undo steps that were made since `state`."""
+        assign_values([*self.model.variables, *self.optimizer.variables], state)
+
+    def graph(self, xla: str) -> Any:
+        """The step as a `tf.function`, made once for each way in which XLA may compile it."""
+        if xla not in self._graphs:
+            function = Own(self.replicas.summed(self._replica(xla)))
+            self._graphs[xla] = tf.function(function, jit_compile=xla == "full")
+        return self._graphs[xla]
+
+    def drop(self, xla: str) -> None:
+        """Forget a graph that does not serve."""
+        self._graphs.pop(xla, None)
+
+    def _replica(self, xla: str) -> Callable[..., Any]:
+        recipe, model, optimizer, replicas = self.recipe, self.model, self.optimizer, self.replicas
+
+        def update(gradients: list[Any]) -> None:
+            if recipe.clip_norm:
+                # Of float16 the gradients are still as much too long as the loss is too great.
+                gradients = replicas.clip_together(gradients, optimizer.scale_loss(tf.constant(recipe.clip_norm)))
+            optimizer.apply(gradients, model.trainable_variables)
+
+        change = tf.function(Own(update), jit_compile=True) if xla == "apply" else update
+
+        def replica(*share: Any) -> Any:
+            *parts, targets, weights = share
+            with tf.GradientTape() as tape:
+                # Over the global batch, because the devices' gradients are summed.
+                loss = tf.reduce_sum(weights * kl_loss(targets, model(as_input(parts), training=True))) / recipe.batch
+                scaled = optimizer.scale_loss(loss)
+            change(replicas.overflow_together(tape.gradient(scaled, model.trainable_variables)))
+            return loss
+
+        return replica
 
 
 def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
@@ -58,46 +119,3 @@ def statistics_pass(model: Any, replicas: Replicas) -> Callable[..., Any]:
         return model(as_input(parts), training=True)
 
     return tf.function(Own(replicas.whole(look)), jit_compile=False)
-
-
-def uses_xla(strategy: tf.distribute.Strategy) -> bool:
-    """Whether XLA may compile the steps of a fit: on one GPU that no strategy spreads."""
-    return not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy() and _has_gpu()
-
-
-def _has_gpu() -> bool:
-    return bool(tf.config.list_logical_devices("GPU"))
-
-
-def compile_step(function: Callable[..., Any], *, xla: bool) -> Callable[..., Any]:
-    """A graph of a training step; one that XLA cannot compile runs without it, and the log says so.
-
-    Args:
-        function: takes and returns tensors, may change variables.
-        xla: try XLA first.
-
-    Returns:
-        The compiled function.
-    """
-    plain = tf.function(Own(function), jit_compile=False)
-    if not xla:
-        return plain
-    chosen: list[Callable[..., Any]] = []
-
-    def step(*tensors: Any) -> Any:
-        if not chosen:
-            fused = tf.function(Own(function), jit_compile=True)
-            try:
-                # XLA writes the variables when all else is done: a step that fails has changed nothing.
-                result = fused(*tensors)
-            except tf.errors.ResourceExhaustedError:
-                raise  # no word of XLA's
-            except tf.errors.OpError as error:
-                log.warning("XLA cannot compile this network, which runs without it: %s", str(error).partition("\n")[0])
-                chosen.append(plain)
-            else:
-                chosen.append(fused)
-                return result
-        return chosen[0](*tensors)
-
-    return step

@@ -20,7 +20,7 @@ from hbaclib.conventions import MANY_VOTES, OOF_COLUMNS, PREDICTION_COLUMNS, SAM
 from hbaclib.dataset.folds import audit_folds
 from hbaclib.errors import TrainingError, list_some
 from hbaclib.evaluation.metric import kl_divergence
-from hbaclib.inputs.pipeline import epoch_order, mean_prediction, training_batches
+from hbaclib.inputs.pipeline import ahead_on, epoch_order, mean_prediction, training_batches
 from hbaclib.inputs.store import InputArrays
 from hbaclib.models.calling import inference
 from hbaclib.models.registry import batch_norm_layers
@@ -31,14 +31,16 @@ from hbaclib.training.dropout import seed_dropout
 from hbaclib.training.fit import Fit
 from hbaclib.training.limits import Limits, forward_passes, memory_of_epoch_end
 from hbaclib.training.losses import vote_weights
+from hbaclib.training.measured import StepTimes, begin_memory, hardware, peak_memory
 from hbaclib.training.recipe import Stage
 from hbaclib.training.replicas import Replicas
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
-from hbaclib.training.steps import make_optimizer, statistics_pass, training_step
+from hbaclib.training.steps import TrainingStep, statistics_pass
 from hbaclib.training.targets import training_targets
 from hbaclib.training.warm_start import start_from
+from hbaclib.training.xla import choose_xla
 
-_DROPOUT, _BATCH_NORM = 1_000_000, 1_000_001
+_DROPOUT, _BATCH_NORM, _TRIAL = 1_000_000, 1_000_001, 1_000_002
 
 
 class _Part(NamedTuple):
@@ -47,6 +49,14 @@ class _Part(NamedTuple):
     stage: Stage
     rows: np.ndarray
     steps: int
+
+
+class _Begun(NamedTuple):
+    """A step that the device may still be computing."""
+
+    number: int
+    loss: Any
+    batch: list[Any]
 
 
 class Trainer:
@@ -66,11 +76,13 @@ class Trainer:
         self.truth = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
         self.targets = training_targets(fit.recipe, samples, inputs.folds, fit.fold, fit.pseudo_labels)
         self.valid = np.flatnonzero(self.folds == fit.fold)
-        self.precision = current_precision()
+        self.devices, self.precision = devices, current_precision()
         self.replicas = Replicas(devices, fit.recipe.batch)
         self.model = self.replicas.build(self._build)
-        # Traced once: a stage has a new optimizer, but the same network.
+        # Traced once, for all stages.
         self.infer, self.look = inference(self.model), statistics_pass(self.model, self.replicas)
+        self.train_step = TrainingStep(self.recipe, self.model, self.replicas)
+        self.times, self.xla_note = StepTimes(self.recipe.batch), ""
         self.history: list[dict[str, Any]] = []
 
     def _build(self) -> Any:
@@ -91,20 +103,20 @@ class Trainer:
 
         Arguments and errors as for `hbaclib.training.fit.run_fit`.
         """
-        fit, recipe, model = self.fit, self.recipe, self.model
+        fit, recipe, model, optimizer = self.fit, self.recipe, self.model, self.train_step.optimizer
+        begin_memory(self.devices)
         plan = self._plan()
         stored = load_checkpoint(fit.path("checkpoint.npz"), fit.key, self.precision)
         resumed = (stored.stage, stored.epoch) if stored else (0, 0)
         self.history = list(stored.history) if stored else []
         limits = self._limits(plan, resumed, deadline, rounds, at_once)
+        self._choose_xla(plan[0], stored.xla if stored else None)
         shown = {"desc": fit.name, "unit": "step", "disable": not progress, "mininterval": 1}
         with tqdm(total=limits.total, initial=limits.total - limits.left, **shown) as bar:
             for number, (stage, rows, steps) in enumerate(plan):
                 if number < resumed[0]:
                     continue
-                with self.replicas.strategy.scope():
-                    optimizer = make_optimizer(recipe, model)
-                    train_step = training_step(recipe, model, optimizer, self.replicas)
+                self.train_step.reset()
                 if stored and number == resumed[0]:
                     assign_values(model.variables, stored.weights)
                     assign_values(optimizer.variables, stored.optimizer)
@@ -116,16 +128,21 @@ class Trainer:
                     seed_dropout(model, (*key, _DROPOUT))
                     order = epoch_order(rows, steps, recipe.batch, key)
                     losses = np.zeros(steps)
+                    begun: _Begun | None = None
                     begin = time.perf_counter()
-                    for place, *batch in self._batches(order, weights, key):
-                        step = int(place)
+                    for step, (_, *batch) in enumerate(self._batches(order, weights, key)):
                         optimizer.learning_rate.assign(rates[epoch, step])
-                        losses[step] = float(train_step(*self.replicas.share(*batch)))
-                        if not np.isfinite(losses[step]):
-                            self._stop_at_nan(order[step], batch[:-2], number, epoch, step)
-                        limits.step(time.perf_counter() - begin)
+                        loss = self.train_step(*self.replicas.share(*batch))
+                        # One step late: who waits for a step's loss leaves a GPU idle until the next one is enqueued.
+                        self._read(begun, losses, order, (number, epoch))
+                        begun = _Begun(step, loss, batch)
+                        if step + 1 == steps:
+                            self._read(begun, losses, order, (number, epoch))
+                        seconds = time.perf_counter() - begin
+                        limits.step(seconds)
+                        self.times.step(seconds)
                         bar.update()
-                        bar.set_postfix_str(f"loss {losses[step]:.3f}{limits.says}", refresh=False)
+                        bar.set_postfix_str(f"loss {losses[max(step - 1, 0)]:.3f}{limits.says}", refresh=False)
                         begin = time.perf_counter()
                     raw = values_of(model.variables)
                     # What is judged and kept are averaged weights, with batch-norm statistics of their own.
@@ -134,12 +151,44 @@ class Trainer:
                     if recipe.batch_norm_batches:
                         self.estimate_batch_norm(rows, key)
                     self._note_epoch(number, epoch, rates[epoch, -1], losses)
-                    # Behind the last epoch what was finished stays: the next stage starts there, with a new optimizer.
+                    # Behind the last epoch what was finished stays: the next stage starts there, the optimizer anew.
                     if epoch + 1 < stage.epochs:
                         assign_values(model.variables, raw)
                     del raw  # as large as the network
-                    self._store(number, epoch + 1, optimizer)
+                    self._store(number, epoch + 1)
         self._write()
+
+    def facts(self) -> dict[str, Any]:
+        """How the fit ran, for its record."""
+        return {
+            "hardware": hardware(self.devices),
+            "xla": self.train_step.xla,
+            "xla_note": self.xla_note,
+            **self.times.facts(),
+            "peak_megabytes": peak_memory(self.devices),
+        }
+
+    def _choose_xla(self, part: _Part, before: str | None) -> None:
+        """Decide what XLA compiles; a fit that resumes stays with what it began with."""
+        begin = time.perf_counter()
+
+        def batch() -> tuple[Any, ...]:
+            key = (self.fit.seed, self.fit.fold, 0, 0, _TRIAL)
+            order = epoch_order(part.rows, 1, self.recipe.batch, key)
+            _, *tensors = next(iter(self._batches(order, np.ones(len(self.votes), np.float32), key)))
+            return tuple(tensors)
+
+        self.xla_note = choose_xla(self.train_step, before or self.recipe.xla, batch, timed=before is None)
+        self.times.tracing += time.perf_counter() - begin
+
+    def _read(self, begun: _Begun | None, losses: np.ndarray, order: np.ndarray, place: tuple[int, int]) -> None:
+        """Note the loss of a step, where there is one, and stop at one that is not a number."""
+        if begun is None:
+            return
+        step = begun.number
+        losses[step] = float(begun.loss)
+        if not np.isfinite(losses[step]):
+            self._stop_at_nan(order[step], begun.batch[:-2], *place, step)
 
     def _plan(self) -> list[_Part]:
         plan = []
@@ -172,7 +221,9 @@ class Trainer:
 
     def _batches(self, order: np.ndarray, weights: np.ndarray, key: tuple[int, ...]) -> Any:
         shapes = [tuple(part.shape[1:]) for part in self.model.inputs]
-        return training_batches(self.inputs, order, self.targets, weights, self.recipe, key, shapes)
+        options = {"half": True} if self.precision == "mixed_float16" else {}
+        batches = training_batches(self.inputs, order, self.targets, weights, self.recipe, key, shapes, **options)
+        return ahead_on(self.replicas.gpu, batches)
 
     def estimate_batch_norm(self, rows: np.ndarray, key: tuple[int, ...]) -> None:
         """Estimate the batch-norm statistics anew from training batches of some rows, drawn by a key of their own."""
@@ -196,7 +247,7 @@ class Trainer:
         )
         write_table(self.fit.path("history.csv"), pd.DataFrame(self.history))
 
-    def _store(self, number: int, epochs: int, optimizer: Any) -> None:
+    def _store(self, number: int, epochs: int) -> None:
         """Write the checkpoint of so many finished epochs of a stage."""
         Checkpoint(
             key=self.fit.key,
@@ -205,7 +256,8 @@ class Trainer:
             epoch=epochs,
             history=self.history,
             weights=values_of(self.model.variables),
-            optimizer=values_of(optimizer.variables),
+            optimizer=values_of(self.train_step.optimizer.variables),
+            xla=self.train_step.xla,
         ).save(self.fit.path("checkpoint.npz"))
 
     def _predict(self, views: tuple[Any, ...]) -> np.ndarray:

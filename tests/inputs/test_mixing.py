@@ -9,8 +9,9 @@ from scipy import stats
 from hbaclib.conventions import EEG_RATE
 from hbaclib.errors import DataError
 from hbaclib.inputs.augment import augment_parts, frequency_masking, left_right_swap, mixup, random_cutout, time_masking
-from hbaclib.inputs.pipeline import training_batches
+from hbaclib.inputs.pipeline import image_type, training_batches
 from hbaclib.inputs.signals import view_signals
+from hbaclib.inputs.spec import InputSpec
 from hbaclib.signal.images import starter_layout, swap_left_right, swap_left_right_raw
 from hbaclib.signal.raw import raw_signals, signals_200hz
 from hbaclib.training.losses import smooth_votes
@@ -186,6 +187,57 @@ def test_pipeline_mixes_labels_anew_in_every_epoch():
         np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-5)
         np.testing.assert_array_equal(images, same)
         assert not np.array_equal(mixed, other)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(2, 8, 4), (7, 8)])
+def test_mixup_of_float16_is_that_of_float32_rounded_once(p, shape):
+    n = 40
+    narrow = np.random.default_rng(3).standard_normal((n, *shape)).astype(np.float16)
+    wide = narrow.astype(np.float32)
+    targets, weights = labels(n), np.ones(n, np.float32)
+    before = narrow.copy()
+    (half,), labels_half, weights_half = mixup((narrow,), targets, weights, rng(), p=p, alpha=0.4)
+    (full,), labels_full, weights_full = mixup((wide,), targets, weights, rng(), p=p, alpha=0.4)
+    assert half.dtype == np.float16 and full.dtype == np.float32
+    np.testing.assert_array_equal(half, full.astype(np.float16))
+    np.testing.assert_allclose(half, full, rtol=2**-11, atol=2**-24)
+    np.testing.assert_array_equal(labels_half, labels_full)
+    np.testing.assert_array_equal(weights_half, weights_full)
+    np.testing.assert_array_equal(narrow, before)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "changes", "types"),
+    [
+        ({"mixup": {}}, {}, (np.float32, np.float16)),
+        ({"mixup": {}, "time_flip": {}, "coarse_dropout": {}}, {}, (np.float32, np.float16)),
+        ({"mixup": {}}, {"layout": "tiled"}, (np.float32, np.float16)),
+        ({"time_flip": {}}, {}, (np.float16, np.float16)),
+        ({"mixup": {}, "noise": {}}, {}, (np.float32, np.float32)),
+        ({"amplitude": {}}, {}, (np.float32, np.float32)),
+        ({"mixup": {}}, {"augment_with": "albumentations"}, (np.float32, np.float32)),
+        ({"mixup": {}}, {"layout": "starter", "inputs": "kaggle"}, (np.float32, np.float32)),
+    ],
+)
+def test_images_travel_as_float16_where_the_network_computes_in_it(augmentation, changes, types):
+    spec = InputSpec(augmentation=augmentation, **changes)
+    assert (image_type(spec), image_type(spec, half=True)) == types
+
+
+def test_pipeline_mixes_in_float16_where_it_is_asked_for():
+    arrays, recipe = TinyArrays(), tiny_recipe(augmentation={"mixup": {"alpha": 1.0}, "time_flip": {}})
+    order, key = np.arange(8).reshape(2, 4), (0, 0, 0, 0)
+    targets, weights = arrays.samples.iloc[:, -6:].to_numpy(np.float32), np.ones(48, np.float32)
+
+    def epoch(**options):
+        made = training_batches(arrays, order, targets, weights, recipe, key, [(128, 256, 8)], **options)
+        return [[part.numpy() for part in batch] for batch in made]
+
+    for (_, wide, *same), (_, narrow, *others) in zip(epoch(), epoch(half=True), strict=True):
+        assert (wide.dtype, narrow.dtype) == (np.float32, np.float16)
+        np.testing.assert_array_equal(narrow, wide.astype(np.float16))
+        assert all(map(np.array_equal, same, others))
 
 
 def test_smoothing_of_votes():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -144,6 +145,19 @@ def test_what_a_folder_holds_is_read_from_its_manifest(run, tmp_path):
     assert sorted(measured["training"]) == [networks[1], "my own network"]
     assert sorted(set(measured["scores"]) - {"class mean", "oracle"}) == [networks[1], "my own network"]
     assert trained_folders(moved) == [moved / networks[1], moved / "my own network"]
+
+
+def test_how_the_fits_ran_is_told(run):
+    _, page, results = run
+    fits = results["fits"]
+    assert len(fits) == 2 * len(results["data"]["folds"])
+    assert {(row["hardware"], row["precision"], row["xla"], row["peak_megabytes"]) for row in fits} == {
+        ("Tesla T4", "mixed_float16", "apply", 5120),
+        ("CPU", "float32", "off", None),
+    }
+    (table,) = re.findall(r"How the fits ran</h3>.*?</table>", page, re.DOTALL)
+    assert table.count("<tr>") == 1 + len(fits) and table.count("Tesla T4") == len(fits) / 2
+    assert page.count("XLA is for a single GPU; this fit runs without it.") == 1
 
 
 def test_a_whole_run_has_a_whole_report(run):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import joblib
 import keras
-import numpy as np
 import pytest
 
 from hbaclib.errors import ConfigError, PlatformError
@@ -26,7 +25,6 @@ from hbaclib.training.devices import (
     visible_gpus,
 )
 from hbaclib.training.replicas import make_strategy
-from hbaclib.training.steps import compile_step, uses_xla
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -219,55 +217,3 @@ def test_strategies_that_cannot_be():
         make_strategy(("GPU:7",))
     with pytest.raises(ConfigError, match="batch is 9, expected a multiple of the 2 devices"):
         make_strategy(("CPU:0", "CPU:0"), batch=9)
-
-
-def test_xla_is_for_one_gpu_alone(monkeypatch):
-    import tensorflow as tf
-
-    assert not uses_xla(make_strategy())  # a CPU
-    monkeypatch.setattr("hbaclib.training.steps._has_gpu", lambda: True)
-    assert uses_xla(make_strategy())
-    one = make_strategy(("CPU:0",), 4)
-    assert not uses_xla(one)
-    with one.scope():
-        assert not uses_xla(tf.distribute.get_strategy())
-
-
-def told(caplog):
-    """What the library itself logged: on Python 3.13 AutoGraph has a word of its own to say."""
-    return [record for record in caplog.records if record.name.startswith("hbaclib")]
-
-
-def test_a_step_by_xla_equals_the_plain_one(caplog):
-    import tensorflow as tf
-
-    start = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
-    ends = []
-    for xla in (False, True):
-        value = tf.Variable(start)
-
-        def step(given, value=value):
-            value.assign_add(tf.nn.softmax(given * value))
-            return tf.reduce_sum(value)
-
-        compiled = compile_step(step, xla=xla)
-        sums = [float(compiled(tf.constant(start))) for _ in range(3)]
-        ends.append((sums, value.numpy()))
-    np.testing.assert_allclose(ends[0][0], ends[1][0], atol=1e-5)
-    np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-6)
-    assert not told(caplog)
-
-
-def test_what_xla_cannot_compile_runs_without_it(caplog):
-    import tensorflow as tf
-
-    value = tf.Variable(1.0)
-
-    def step(given):
-        value.assign_add(tf.strings.to_number(tf.strings.as_string(given)))
-        return value + 0
-
-    compiled = compile_step(step, xla=True)
-    assert [float(compiled(tf.constant(2.0))) for _ in range(2)] == [3.0, 5.0]
-    (record,) = told(caplog)
-    assert "XLA cannot compile this network" in record.message

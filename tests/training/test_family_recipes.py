@@ -56,6 +56,9 @@ def test_s3():
     )
     assert recipe.label_smoothing_votes > 0 and recipe.label_smoothing_up_to == 3
     assert 0 < recipe.pseudo_weight < 1 and recipe.precision == "auto" and len(recipe.seeds) == 1
+    (stage,) = recipe.stages
+    assert recipe.batch == 128 and stage.peak == pytest.approx(1e-3 * np.sqrt(recipe.batch / 32))
+    assert recipe.batch * recipe.batch_norm_batches == 1024
     assert load_recipe("s3", band=[0.5, 4.0]).band == (0.5, 4.0)
     assert load_recipe("s3", **{"crop_seconds": 10}).network_options()["shape"] == (2000, 8)
 

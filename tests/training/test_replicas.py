@@ -31,7 +31,7 @@ RUNS = {
     "two, statistics kept": (2, {"model_options": {"filters": 0}, "batch_norm_batches": 0, "ema": 0.0}),
     "two, float16": (2, {"precision": "mixed_float16", "clip_norm": 1.0}),
 }
-CHECKS = ("batch norm", "xla")
+CHECKS = ("batch norm", "xla", "ahead")
 
 
 def run(folder, names):
@@ -100,6 +100,16 @@ def test_a_step_that_overflows_on_one_device_is_skipped_on_all(plain):
 
 def test_xla_is_off_under_a_mirrored_strategy(plain):
     assert plain["xla"]["alone"] and not plain["xla"]["two"].any()
+
+
+def test_batches_lie_on_the_device_before_they_are_asked_for(plain):
+    found = plain["ahead"]
+    (host,), (ahead,) = found["host devices"], found["ahead devices"]
+    assert host.endswith("CPU:0") and ahead.endswith("CPU:1")
+    for k in range(4):
+        assert found[f"host{k}"].dtype == found[f"ahead{k}"].dtype
+        np.testing.assert_array_equal(found[f"host{k}"], found[f"ahead{k}"])
+    assert found["ahead1"].dtype == np.float16 and len(found["ahead0"]) == 5
 
 
 @pytest.mark.evidence

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from hbaclib import build_model
-from hbaclib.training import devices, steps
+from hbaclib.conventions import VOTE_COLUMNS
+from hbaclib.inputs.pipeline import ahead_on, epoch_order, training_batches
+from hbaclib.training import devices, xla
 from hbaclib.training.checkpoint import values_of
 from hbaclib.training.cross_validate import train
 from hbaclib.training.fit import Fit
@@ -42,15 +44,30 @@ def estimate_batch_norm(folder):
 
 def choose_xla(folder):
     """Whether XLA would compile the steps if these devices were GPUs: with no strategy, outside and inside of one."""
-    real, steps._has_gpu = steps._has_gpu, lambda: True
+    real, xla._has_gpu = xla._has_gpu, lambda: True
     try:
         strategy = make_strategy(TWO, 4)
-        outside = steps.uses_xla(strategy)
+        outside = xla.uses_xla(strategy)
         with strategy.scope():
-            inside = steps.uses_xla(strategy)
-        np.savez(folder / "result.npz", alone=steps.uses_xla(make_strategy()), two=[outside, inside])
+            inside = xla.uses_xla(strategy)
+        np.savez(folder / "result.npz", alone=xla.uses_xla(make_strategy()), two=[outside, inside])
     finally:
-        steps._has_gpu = real
+        xla._has_gpu = real
+
+
+def batches_ahead(folder):
+    """Batches that lie on another device before the network asks for them, and as they are without."""
+    recipe, arrays, key = tiny_recipe(augmentation={"mixup": {}}), TinyArrays(), (0, 0, 0, 2)
+    order = epoch_order(np.arange(20), 5, 4, key)
+    targets, weights = arrays.samples[list(VOTE_COLUMNS)].to_numpy(), np.ones(48, np.float32)
+
+    def made():
+        return training_batches(arrays, order, targets, weights, recipe, key, [(128, 256, 8)], half=True)
+
+    found = {name: list(ahead_on(device, made())) for name, device in (("host", ""), ("ahead", TWO[1]))}
+    devices = {name: sorted({part.device for parts in batches for part in parts}) for name, batches in found.items()}
+    parts = {f"{name}{k}": np.stack([batch[k] for batch in found[name]]) for name in found for k in range(4)}
+    np.savez(folder / "result.npz", **parts, **{f"{name} devices": where for name, where in devices.items()})
 
 
 if __name__ == "__main__":
@@ -58,7 +75,7 @@ if __name__ == "__main__":
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    checks = {"batch norm": estimate_batch_norm, "xla": choose_xla}
+    checks = {"batch norm": estimate_batch_norm, "xla": choose_xla, "ahead": batches_ahead}
     for name, job in json.load(sys.stdin).items():
         (Path(sys.argv[1]) / name).mkdir()
         if name in checks:
