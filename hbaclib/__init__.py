@@ -17,6 +17,7 @@ _PUBLIC = {
     "dataset.folds": ("audit_folds", "patient_folds"),
     "dataset.synthetic": ("make_synthetic_dataset",),
     "stages.port": ("port_data",),
+    "signal.differences": ("to_differences",),
     "signal.mel": ("eeg_spectrogram",),
     "signal.short": ("place_short",),
     "signal.multitaper": ("kaggle_spectrogram",),

@@ -75,7 +75,7 @@ def fill_from_neighbours(eeg: np.ndarray) -> np.ndarray:
         missing = np.isnan(one)
         for ring in RINGS:
             if missing[:, ring].any():
-                one[:, ring] = _fill_ring(one[:, ring].T, missing[:, ring].T).T
+                one[:, ring] = fill_ring(one[:, ring].T, missing[:, ring].T).T
         for target, *sides in _MIDLINE:
             hole = missing[:, target]
             if hole.any():
@@ -113,7 +113,7 @@ def _sources() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return before, after, weight
 
 
-def _fill_ring(rows: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def fill_ring(rows: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Fill the electrodes of one hemisphere, (8, n_samples) in the order of the ring."""
     present = ~missing
     level = _levels(rows, present)
