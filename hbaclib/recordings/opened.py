@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
-from hbaclib.errors import ConfigError, DataError, DataFileError, list_some
+from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.platform import available_memory
+from hbaclib.recordings.base import BaseRecording, check_memory
 from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
 from hbaclib.recordings.found import arrow_source
 from hbaclib.recordings.metadata import statements
@@ -57,17 +57,8 @@ def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
     )
 
 
-class OpenedRecording:
-    """A recording in an open file.
-
-    Attributes:
-        path: the file.
-        n_samples: its samples (200 a second).
-        notes: what a reader should know of its columns and units.
-        rate_stated_by: what in the file states 200 Hz; empty where nothing states a rate.
-        units: electrode -> unit in which the file has it.
-        missing: electrodes that the file lacks; they are read as NaN.
-    """
+class OpenedRecording(BaseRecording):
+    """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz."""
 
     def __init__(self, path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None) -> None:
         self.path, self._given = Path(path), (columns, unit)
@@ -93,23 +84,12 @@ class OpenedRecording:
             raise
         self.notes = (*found.notes, *notes)
         self.missing = tuple(name for name in EEG_COLUMNS if name not in found.sources)
+        self.labels, self.montage = tuple(names), "referential"
+        self.segments = ((0, self.n_samples),)
         self._sources = found.sources
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT // BATCH)
         self._next = self.n_samples
-
-    def __enter__(self) -> OpenedRecording:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return self.n_samples / EEG_RATE
 
     def close(self) -> None:
         """Close the file."""
@@ -121,23 +101,9 @@ class OpenedRecording:
         return OpenedRecording(self.path, *self._given)
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Read samples; quick where calls go forward through the recording.
-
-        Args:
-            start: first sample.
-            stop: the sample behind the last one; None: to the end.
-
-        Returns:
-            (stop - start, 20) float32 in µV at 200 Hz, columns as EEG_COLUMNS, NaN where the recording has none.
-
-        Raises:
-            DataError: there are no such samples.
-            DataFileError: the file is torn, or a value is infinite.
-        """
-        stop = self.n_samples if stop is None else stop
-        if not 0 <= start <= stop <= self.n_samples:
-            raise DataError(f"{self.path}: samples {start} to {stop} asked for; it has {self.n_samples}")
-        self._check_memory(stop - start)
+        """Read the electrodes, see `BaseRecording.read`."""
+        start, stop = self._span(start, stop)
+        check_memory(self.path, stop - start, _SMALL, available_memory)
         values = np.empty((len(EEG_COLUMNS), stop - start), np.float32)
         first = self._kept[0][0] if self._kept else self._next
         group = int(np.searchsorted(self._begins, start, side="right")) - 1
@@ -148,11 +114,6 @@ class OpenedRecording:
         while self._next < stop:
             _put(values, start, *self._advance())
         return values.T
-
-    def blocks(self, size: int) -> Iterator[np.ndarray]:
-        """All samples, from the first on, so many at a time; as `read` gives them."""
-        for start in range(0, self.n_samples, size):
-            yield self.read(start, min(start + size, self.n_samples))
 
     def verify(self) -> None:
         """Read the file to its end.
@@ -215,16 +176,6 @@ class OpenedRecording:
             raise DataFileError(
                 f"{self.path}: {self.n_samples} rows, {days:.3g} days at {EEG_RATE} Hz, in a file of "
                 f"{self.path.stat().st_size / 1e6:.1f} MB; expected at most {LONGEST_DAYS} days"
-            )
-
-    def _check_memory(self, n_samples: int) -> None:
-        """Refuse to read more at once than there is memory for: the samples, and what is made of them."""
-        needed = n_samples * len(EEG_COLUMNS) * 4
-        if needed > _SMALL and 2 * needed > (free := available_memory()):
-            raise DataFileError(
-                f"{self.path}: {n_samples} samples ({n_samples / EEG_RATE / 3600:.1f} h) at once need "
-                f"{2 * needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; read it in parts "
-                "(hbaclib.open_recording)"
             )
 
     def _check_pages(self, found: Electrodes) -> None:
