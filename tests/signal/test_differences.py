@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import hbaclib
 from hbaclib import eeg_spectrogram, kaggle_spectrogram, place_short, to_differences
-from hbaclib.conventions import CHAINS, EEG_COLUMNS, RAW_PAIRS, REGIONS
+from hbaclib.conventions import CHAINS, RAW_PAIRS, REGIONS
 from hbaclib.errors import DataError
 from hbaclib.signal.differences import DIFFERENCES, absent_regions
 from hbaclib.signal.images import assemble_input
