@@ -111,8 +111,8 @@ def predict(
     INPUT is an EEG file (EDF, BDF, or Parquet as in the competition), a folder of such files, or a folder in the
     competition's format, whose test.csv then says what is predicted. A file that cannot be read is named and left out;
     the exit code is 1 then. So is a recording below 50 s, unless --short says what is to lie around it; one below 10 s
-    always is. A window without a plausible signal is not evaluated: its shares are empty, and the column reason says why. The
-    exit code is 1 too where a recording has no window that could be evaluated.
+    always is. A window without a plausible signal is not evaluated: its shares are empty, and the column reason says
+    why. The exit code is 1 too where a recording has no window that could be evaluated.
 
     A timeline has a row for every ten seconds, of gaps too. Its shares are those of the 50 s around the row; state is
     the leading class, or "not evaluated", with the reason and without shares. context is the share of the ten minutes
