@@ -18,6 +18,9 @@ from hbaclib.signal.montage import LONGITUDINAL_PAIRS, pair_rows
 WANTED = (*LONGITUDINAL_PAIRS, *RAW_PAIRS)
 """The 24 differences of electrodes that the networks see: the double banana, then the eight raw signals."""
 
+LONGEST_DAYS = 31
+"""Days that a recording may be long: what says more is damaged."""
+
 
 class BaseRecording(ABC):
     """A recording in an open file.

@@ -14,18 +14,22 @@ import pyarrow.parquet as pq
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.platform import available_memory
-from hbaclib.recordings.base import BaseRecording, check_memory
+from hbaclib.recordings.base import LONGEST_DAYS, BaseRecording, check_memory
+from hbaclib.recordings.channels import Row, given_channels, given_columns
 from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
+from hbaclib.recordings.derived import DerivedRecording, Reading
+from hbaclib.recordings.edf import EdfSource
+from hbaclib.recordings.formats import EDF, PARQUET, format_of
 from hbaclib.recordings.found import arrow_source
 from hbaclib.recordings.metadata import statements
 from hbaclib.recordings.rate import check_times, stated_rate, time_columns
+from hbaclib.recordings.source import Source
 from hbaclib.recordings.units import MICROVOLTS, find_units, unit_named
 
 BATCH = 1 << 16
 """Samples that are decoded at a time (5 MB as float32)."""
 KEPT = 3 * BATCH
 """Samples behind the last one read that need not be decoded again; all of a recording that is no longer."""
-LONGEST_DAYS = 31
 _BUFFER = 1 << 20
 _SMALL = 1 << 28
 
@@ -60,8 +64,15 @@ def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
 class OpenedRecording(BaseRecording):
     """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz."""
 
-    def __init__(self, path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None) -> None:
-        self.path, self._given = Path(path), (columns, unit)
+    def __init__(
+        self,
+        path: str | Path,
+        columns: Mapping[str, str] | None = None,
+        unit: str | None = None,
+        invert: bool = False,
+    ) -> None:
+        self.path, self._given = Path(path), (columns, unit, invert)
+        self._sign = -1 if invert else 1
         given = None if unit is None else unit_named(unit)
         if unit is not None and given is None:
             raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
@@ -142,7 +153,7 @@ class OpenedRecording(BaseRecording):
             values = np.empty((len(EEG_COLUMNS), batch.num_rows), np.float32)
             values[[EEG_COLUMNS.index(name) for name in self.missing]] = np.nan
             for name, column in self._sources.items():
-                factor = MICROVOLTS[self.units[name]]
+                factor = self._sign * MICROVOLTS[self.units[name]]
                 with np.errstate(over="ignore"):
                     numbers = _numbers(batch.column(column))
                     values[EEG_COLUMNS.index(name)] = numbers if factor == 1 else numbers * np.float64(factor)
@@ -196,24 +207,55 @@ class OpenedRecording(BaseRecording):
 
 
 def open_recording(
-    path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None
-) -> OpenedRecording:
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    *,
+    channels: str | Path | Mapping[str, str] | Sequence[Row] | None = None,
+    invert: bool = False,
+    ignore_gaps: bool = False,
+) -> BaseRecording:
     """Open an EEG file; its samples are read in blocks, so that memory does not grow with its length.
 
     Args:
-        path: Parquet file with a column for each electrode. Other names, another order and further columns are noted.
-        columns: electrode -> column of the file, for columns whose names do not tell.
+        path: EDF, EDF+, BDF or BDF+ in any montage and any rate from 100 to 20,000 Hz; Parquet with a column for each
+            electrode, at 200 Hz; with the extra ``formats`` what MNE reads (``.vhdr``, ``.set``, ``.lay``, ...).
+        columns: electrode -> column or channel of the file, for names that do not tell.
         unit: ``V``, ``mV``, ``µV`` or ``nV``; None: what the file states, µV where it states none.
+        channels: of a file with channels: label -> ``T3-REF``, ``F7-T3`` or "" to leave it out; or the path of such a
+            table in CSV (label,electrode,reference). It counts before what the labels say.
+        invert: turn the polarity of the electrodes.
+        ignore_gaps: read the records of an EDF+ file as if no time lay between them.
 
     Returns:
-        The recording, to be closed or used in ``with``: ``n_samples``, ``notes``, ``read(start, stop)``.
+        The recording, to be closed or used in ``with``: ``labels``, ``montage``, ``segments``, ``notes``,
+        ``read(start, stop)``, ``read_differences(start, stop)``, ``blocks(seconds=600)``; see `BaseRecording`.
 
     Raises:
-        DataFileError: the file is missing or no whole Parquet file, an electrode that networks see has no column or
-            several, a column holds no numbers, or the file states another rate than 200 Hz or another unit.
-        ConfigError: there is no such unit.
+        DataFileError: the file is missing or damaged, its header lies, it holds no electrode, or it states a rate or a
+            unit that is not read.
+        ConfigError: there is no such unit or electrode.
     """
-    return OpenedRecording(path, columns, unit)
+    kind = format_of(path)
+    if kind == PARQUET:
+        if channels is not None:
+            raise ConfigError(f"{path}: channels are of EDF and BDF files; a Parquet file takes columns")
+        return OpenedRecording(path, columns, unit, invert)
+    if unit is not None and unit_named(unit) is None:
+        raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
+    rows = (*given_channels(channels), *given_columns(columns or {}))
+    source: Source
+    if kind == EDF:
+        source = EdfSource(path, ignore_gaps)
+    else:
+        from hbaclib.recordings.mne_formats import MneSource
+
+        source = MneSource.open(path)
+    try:
+        return DerivedRecording(source, Reading(unit and unit_named(unit), rows, invert))
+    except BaseException:
+        source.close()
+        raise
 
 
 def _put(values: np.ndarray, start: int, begin: int, batch: np.ndarray) -> None:
