@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
 _ROWS = 512
-_MAGIC = (b"0       ", b"\xffBIOSEMI")
 
 
 def has_times(path: Path) -> bool:
-    """Whether a file is EDF or BDF, by its first bytes."""
+    """Whether a file is one of a recording of hours, EDF, BDF and the like, and not of windows as the competition's."""
+    from hbaclib.recordings.formats import PARQUET, format_of
+
     try:
-        with open(path, "rb") as file:
-            return file.read(8) in _MAGIC
-    except OSError:
-        return False
+        return format_of(path) != PARQUET
+    except HbacError:
+        return True  # opening it says why it is none
 
 
 def write_timeline(

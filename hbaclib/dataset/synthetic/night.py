@@ -59,8 +59,8 @@ def make_night(
     Returns:
         The file, and the table of the truth beside it, a CSV file with a row for every event: ``onset`` and
         ``duration`` in seconds from the first sample on, gaps included; ``class``, or "artefact" (swings that hide
-        everything), "mimic" (an artefact like a pattern), "gap", "off T3" (an electrode). Where no pattern is, the class
-        is Other.
+        everything), "mimic" (an artefact like a pattern), "gap", "off T3" (an electrode). Where no pattern is, the
+        class is Other.
 
     Raises:
         ConfigError: no such night can be made.
@@ -181,7 +181,7 @@ class _Pieces:
         return size * slow_noise(rng, n_electrodes, n_samples, rng.uniform(0.05, 0.4)) * edge
 
     def _wave(self, index: int, event: Event) -> tuple[np.ndarray, np.ndarray]:
-        """Signal (19, n) of a pattern from 2 s before its onset to 2 s behind its end, and the background's gain (n,)."""
+        """Signal (19, n) of a pattern, which begins 2 s before its onset, and the background's gain (n,)."""
         if index not in self._waves:
             middle = event.duration / 2
             pattern = draw_pattern(event.kind, 2 + middle, self._rng(_EPISODES, index), difficulty=0.0)
