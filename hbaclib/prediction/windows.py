@@ -19,8 +19,9 @@ from hbaclib.dataset.from_eeg import RowsOfEeg, place
 from hbaclib.dataset.tables import read_test_csv
 from hbaclib.errors import DataFileError, list_some, printable
 from hbaclib.files import FOLDER, kind_of
+from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.found import check_file, recordings_and_notes, told_passed_over
-from hbaclib.recordings.opened import KEPT, OpenedRecording, open_recording
+from hbaclib.recordings.opened import KEPT, open_recording
 from hbaclib.recordings.parquet import load_spectrogram
 from hbaclib.signal.plausibility import spectrogram_doubt
 from hbaclib.signal.short import LEAST_SAMPLES, first_sample, place_short
@@ -204,7 +205,7 @@ def _too_short(n_samples: int, start: int, short: str | None) -> str:
 class _Computed:
     """Spectrograms of windows, computed from the recording."""
 
-    def __init__(self, eeg: OpenedRecording, opened: ExitStack) -> None:
+    def __init__(self, eeg: BaseRecording, opened: ExitStack) -> None:
         self._eeg, self._opened = eeg, opened
         self._rows: dict[float, RowsOfEeg] = {}
 
@@ -233,7 +234,7 @@ class _Computed:
 class _File:
     """Spectrograms of windows, from a file."""
 
-    def __init__(self, recording: Recording, eeg: OpenedRecording, starts: Sequence[int], begins: float | None) -> None:
+    def __init__(self, recording: Recording, eeg: BaseRecording, starts: Sequence[int], begins: float | None) -> None:
         assert recording.spectrogram is not None
         self.path = recording.spectrogram
         self._power, _ = load_spectrogram(self.path)
