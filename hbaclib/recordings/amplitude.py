@@ -8,6 +8,7 @@ from hbaclib.conventions import EEG_RATE
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.units import MICROVOLTS
 from hbaclib.signal.filters import band_pass_gain, zero_phase
+from hbaclib.signal.mel import FLAT_SHARE
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS
 
 AMPLITUDES = (1.0, 1500.0)
@@ -42,25 +43,39 @@ def first_amplitude(recording: BaseRecording) -> float:
     Seconds that are missing or flat do not count; ten minutes are looked at, wherever they lie in the first hour of the
     segments.
     """
-    gain, ranges, seconds, n_blocks = band_pass_gain(*BAND), list[np.ndarray](), 0, 0
+    found, seconds, n_blocks = list[np.ndarray](), 0, 0
     for begin, end in recording.segments:
         for start in range(begin, end, _BLOCK):
-            stop = min(start + _BLOCK, end)
+            if seconds >= SECONDS or n_blocks >= _MOST_BLOCKS:
+                break
             n_blocks += 1
-            if stop - start < _LEAST or seconds >= SECONDS or n_blocks > _MOST_BLOCKS:
-                continue
-            rows = recording.read_differences(start, stop)[:, : len(LONGITUDINAL_PAIRS)].T
-            rows = np.ascontiguousarray(rows[~np.isnan(rows).any(axis=1)], np.float64)
-            if not len(rows):
-                continue
-            length = rows.shape[1] // EEG_RATE * EEG_RATE
-            raw = np.ptp(rows[:, :length].reshape(len(rows), -1, EEG_RATE), axis=-1)
-            # Without its mean first: an offset of volts would cost the filter's digits.
-            clean = zero_phase(rows - rows.mean(axis=1, keepdims=True), gain)[:, :length]
-            found = np.ptp(clean.reshape(len(rows), -1, EEG_RATE), axis=-1)
-            ranges.append(found[raw > 0])
-            seconds += int((raw > 0).any(axis=0).sum())
-        if seconds >= SECONDS:
-            break
-    values = np.concatenate([*ranges, np.zeros(0)])
+            ranges = ranges_within_seconds(recording.read_differences(start, min(start + _BLOCK, end)))
+            found.append(ranges[~np.isnan(ranges)])
+            seconds += int((~np.isnan(ranges)).any(axis=0).sum())
+    values = np.concatenate([*found, np.zeros(0)])
     return float(np.median(values)) if len(values) else float("nan")
+
+
+def ranges_within_seconds(differences: np.ndarray) -> np.ndarray:
+    """Range of the 16 pairs within each second, from 0.5 to 40 Hz.
+
+    Args:
+        differences: (n_samples, 24) µV at 200 Hz, without gaps; a pair is missing as a whole or not at all.
+
+    Returns:
+        (16, whole seconds) µV, NaN where a pair is missing or flat. Below two seconds there are none.
+    """
+    rows = np.ascontiguousarray(differences[:, : len(LONGITUDINAL_PAIRS)].T, np.float64)
+    n_seconds = rows.shape[1] // EEG_RATE if rows.shape[1] >= _LEAST else 0
+    ranges = np.full((len(rows), n_seconds), np.nan)
+    present = ~np.isnan(rows).any(axis=1)
+    if not n_seconds or not present.any():
+        return ranges
+    rows = rows[present]
+    seconds = rows[:, : n_seconds * EEG_RATE].reshape(len(rows), n_seconds, EEG_RATE)
+    flat = np.ptp(seconds, axis=-1) <= FLAT_SHARE * np.abs(seconds).max(axis=-1)
+    # Without its mean first: an offset of volts would cost the filter's digits.
+    clean = zero_phase(rows - rows.mean(axis=1, keepdims=True), band_pass_gain(*BAND))
+    spans = np.ptp(clean[:, : n_seconds * EEG_RATE].reshape(seconds.shape), axis=-1)
+    ranges[present] = np.where(flat, np.nan, spans)
+    return ranges

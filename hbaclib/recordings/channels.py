@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.recordings.columns import shown
-from hbaclib.recordings.labels import NONE, REFERENCES, Label, electrode_node, read_labels, reference_node
+from hbaclib.recordings.labels import NONE, REFERENCES, UNNAMED, Label, electrode_node, read_labels, reference_node
 
 HEADER = ("label", "electrode", "reference")
 """Columns of a table of channels."""
@@ -128,9 +128,16 @@ def name_channels(names: Sequence[str], given: Sequence[Row], path: Path) -> lis
     return labels
 
 
-def channel_rows(names: Sequence[str], labels: Sequence[Label]) -> list[list[str]]:
-    """The rows of a table of channels, with what was found; whoever edits it says the rest."""
+def channel_rows(names: Sequence[str], given: Sequence[Row], path: Path) -> list[list[str]]:
+    """The rows of a table of channels, with what was found; whoever edits it says the rest.
+
+    Args:
+        names: labels of the channels, in the file's order.
+        given: rows of the user.
+        path: the file, for messages.
+    """
+    labels = name_channels(names, given, path)
     return [
-        [name, label.anode, label.cathode.strip("()").replace("unnamed", "") if label.anode else ""]
+        [name, label.anode, "" if label.cathode == UNNAMED or not label.anode else label.cathode.strip("()")]
         for name, label in zip(names, labels, strict=True)
     ]

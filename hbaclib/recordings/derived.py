@@ -99,7 +99,8 @@ class DerivedRecording(BaseRecording):
 
     def channel_table(self) -> list[list[str]]:
         """Rows of a table of channels, as `hbac check --write-channels` writes it."""
-        return channel_rows([channel.label for channel in self.source.channels], self._names)
+        names = [channel.label for channel in self.source.channels]
+        return channel_rows(names, self._reading.channels, self.path)
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Read the electrodes, see `BaseRecording.read`."""

@@ -263,9 +263,9 @@ def _begin(cell: bytes, notes: list[str]) -> datetime | None:
     text = cell.decode("ascii", "replace")
     found = re.fullmatch(r"(\d\d)\D(\d\d)\D(\d\d)(\d\d)\D(\d\d)\D(\d\d)", text)
     if found:
-        day, month, year, *clock = map(int, found.groups())
+        day, month, year, hour, minute, second = map(int, found.groups())
         try:
-            return datetime(year + (1900 if year >= 85 else 2000), month, day, *clock)
+            return datetime(year + (1900 if year >= 85 else 2000), month, day, hour, minute, second)
         except ValueError:
             pass
     notes.append("start date or time of the header is unreadable; elapsed time only")

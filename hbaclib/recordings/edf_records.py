@@ -77,11 +77,11 @@ def find_stretches(onsets: np.ndarray, record_seconds: float, path: Path) -> lis
         )
     found, first, drift = list[Stretch](), 0, 0.0
     notable = np.flatnonzero(np.abs(late) > 1e-9)
-    for record in notable:
+    for record in notable.tolist():
         drift += late[record]
         if late[record] > LEAST_GAP or abs(drift) > MOST_DRIFT:
-            found.append(Stretch(float(onsets[first] - onsets[0]), first, int(record) + 1 - first))
-            first, drift = int(record) + 1, 0.0
+            found.append(Stretch(float(onsets[first] - onsets[0]), first, record + 1 - first))
+            first, drift = record + 1, 0.0
     found.append(Stretch(float(onsets[first] - onsets[0]), first, len(onsets) - first))
     return found
 

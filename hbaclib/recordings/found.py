@@ -31,7 +31,7 @@ def recordings_and_notes(folder: str | Path) -> tuple[list[Path], list[str]]:
 
     Returns:
         Paths of the Parquet, EDF and BDF files, sorted by name, those among them that cannot be opened too; and a note
-        on every entry that only bears such a name: hidden files and companions of macOS, folders, pipes, sockets, devices.
+        on every entry that only bears such a name: hidden files, companions of macOS, folders, pipes, sockets, devices.
 
     Raises:
         DataFileError: the folder cannot be listed.
