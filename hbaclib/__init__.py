@@ -26,6 +26,7 @@ _PUBLIC = {
     "models.registry": ("build_model", "model_names", "register_model"),
     "training.cross_validate": ("train",),
     "prediction.ensemble_predictor": ("predict",),
+    "prediction.mne_raw": ("from_mne",),
     "training.recipe": ("load_recipe",),
     "evaluation.metric": ("kl_divergence",),
     "evaluation.tiers": ("score_by_tier",),

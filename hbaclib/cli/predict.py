@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hbaclib.cli.form import form_options
+from hbaclib.cli.form import channel_options, form_options
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
@@ -87,6 +87,7 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
                    "reflection. The table gets a last column, note, which says 'short' of them. Each is one window, "
                    "all of it, centre or sliding; a START other than 0 is refused.")  # fmt: skip
 @form_options
+@channel_options
 @MODULES
 @without_remarks(REMARKS)
 def predict(
@@ -101,6 +102,7 @@ def predict(
     short: str | None,
     columns: dict[str, str] | None,
     unit: str | None,
+    form: dict[str, Any],
     modules: tuple[str, ...],
 ) -> None:
     """Predict the six classes for every INPUT with ARTEFACTS, a trained network's or an ensemble's folder.
@@ -145,12 +147,12 @@ def predict(
 
             silent = write_timeline(
                 artefacts, recordings, out, read, HEADERS, spectrogram != NONE,
-                partial(open_recording, columns=columns, unit=unit),
+                partial(open_recording, columns=columns, unit=unit, **form),
                 partial(Timeline, step=step or _STEP, edges=edges, short=short), faults,
             )  # fmt: skip
         else:
             cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,
-                          columns=columns, unit=unit, short=short)  # fmt: skip
+                          columns=columns, unit=unit, short=short, form=form)  # fmt: skip
             silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults, short is not None)
     except KeyboardInterrupt:
         if out:

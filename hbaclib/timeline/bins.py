@@ -26,11 +26,11 @@ from hbaclib.conventions import (
 from hbaclib.errors import ConfigError, DataFileError
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.parts import Part, recorded_parts
 from hbaclib.signal.differences import absent_regions
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS
 from hbaclib.signal.plausibility import second_ranges
 from hbaclib.signal.short import LEAST_SAMPLES, check_how, place_short
-from hbaclib.timeline.parts import Part, recorded_parts
 from hbaclib.timeline.ring import BLOCK, FILLINGS, Ring, first_row, place_rows, row_centres
 
 BIN = 10

@@ -13,9 +13,9 @@ import numpy as np
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
 from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.parts import Part
 from hbaclib.signal.differences import DIFFERENCES
 from hbaclib.signal.multitaper import WINDOW, kaggle_spectrogram
-from hbaclib.timeline.parts import Part
 
 BLOCK = 600 * EEG_RATE
 """Samples of which the spectrogram is computed at a time."""
