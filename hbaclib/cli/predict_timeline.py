@@ -17,6 +17,8 @@ from hbaclib.errors import DataError, HbacError, printable
 from hbaclib.outputs import table_file
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
     from hbaclib.prediction.windows import Recording
     from hbaclib.recordings.base import BaseRecording
@@ -68,54 +70,61 @@ def write_timeline(
 
     silent: dict[str, str] = {}
     with table_file(out, read, headers) as file:
+        table = _Table(file)
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
         if predictor.sees_spectrograms:
             _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
-        header = True
         for recording in recordings:
             try:
                 with closing(opening(recording.eeg)) as eeg:
                     for note in eeg.notes:
                         _tell(f"{recording.eeg}: {note}")
-                    reason = _write(predictor, eeg, cutting(eeg), file, header, len(recordings) == 1)
+                    reason = _write(predictor, eeg, cutting(eeg), table)
             except (HbacError, OSError, UnicodeError) as error:
                 if len(recordings) == 1:
                     raise
                 faults.append(sentence(error) or str(error))
-                click.echo(f"hbac: {printable(faults[-1])}", err=True)
+                _tell(faults[-1])
                 continue
-            header = False
             if reason:
                 silent[printable(recording.eeg, one_line=True)] = reason
-        if header:
+        if not table.begun:
             raise DataError(f"none of {len(recordings)} recordings could be predicted")
     return silent
 
 
-def _write(
-    predictor: EnsemblePredictor, eeg: BaseRecording, line: Timeline, file: Path | None, header: bool, alone: bool
-) -> str:
+class _Table:
+    """The table, to which rows are added at its end: a file, or None for standard output."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file, self.begun = file, False
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Add rows; the first ones come behind the names of the columns."""
+        if self.file:
+            rows.to_csv(self.file, mode="a", header=not self.begun, index=False)
+        else:
+            click.echo(rows.to_csv(header=not self.begun, index=False), nl=False)
+        self.begun = True
+
+
+def _write(predictor: EnsemblePredictor, eeg: BaseRecording, line: Timeline, table: _Table) -> str:
     """Write the bins of one recording as they come; give the reason where none has shares."""
     import pandas as pd
     from tqdm import tqdm
 
-    from hbaclib.timeline.bins import NOT_EVALUATED, as_row
+    from hbaclib.timeline.bins import EDGE, NOT_EVALUATED, as_row
 
     name = printable(eeg.path, one_line=True)
-    told = f"{eeg.seconds / 3600:.1f} h" if eeg.seconds >= 3600 else f"{eeg.seconds:g} s"
-    _tell(f"{eeg.path}: {told}, {line.n_windows} windows of 50 s")
-    bar = tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=None if file else True)
+    length = f"{eeg.seconds / 3600:.1f} h" if eeg.seconds >= 3600 else f"{eeg.seconds:g} s"
+    _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s")
+    bar = tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=None if table.file else True)
     reason, evaluated = "", False
     while chunk := list(islice(bar, _ROWS)):
-        for each in chunk:
-            evaluated = evaluated or each.state != NOT_EVALUATED
-            reason = reason or each.reason
-        table = pd.DataFrame([as_row(line, each) for each in chunk])
-        table.insert(0, "file", name)
-        table = table[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32"))
-        if file:
-            table.to_csv(file, mode="a", header=header, index=False)
-        else:
-            click.echo(table.to_csv(header=header, index=False), nl=False)
-        header = False
-    return "" if evaluated else reason
+        evaluated = evaluated or any(each.state != NOT_EVALUATED for each in chunk)
+        # What lies in the middle tells more than an edge does.
+        reason = next((each.reason for each in chunk if each.reason not in ("", EDGE)), reason)
+        rows = pd.DataFrame([as_row(line, each) for each in chunk])
+        rows.insert(0, "file", name)
+        table.append(rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32")))
+    return "" if evaluated else reason or EDGE
