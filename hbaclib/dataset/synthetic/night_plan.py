@@ -14,7 +14,9 @@ PATTERNS = tuple(name for name in CLASSES if name != "Other")
 ARTEFACT, MIMIC, GAP, OFF = "artefact", "mimic", "gap", "off"
 """What the truth calls times at which no class holds."""
 PATTERN_SHARE = 0.15
-"""Share of a night in which there is a pattern: an intensive care unit's night is mostly Other."""
+"""Share of a night in which there is a pattern, more where patterns last: pauses are of _LONGEST_PAUSE s on average at
+most. An intensive care unit's night is mostly Other."""
+_LONGEST_PAUSE = 900.0
 _SEIZURE, _OTHERS = (20.0, 120.0), (40.0, 600.0)
 _APART = 60
 """Seconds between two episodes, gaps or ends at least."""
@@ -104,7 +106,7 @@ def _episodes(seconds: int, rng: np.random.Generator) -> list[Event]:
         kind = order.pop()
         duration = log_uniform(rng, *(_SEIZURE if kind == "Seizure" else _OTHERS))
         duration = min(duration, seconds / 5)
-        mean = duration * (1 - PATTERN_SHARE) / PATTERN_SHARE
+        mean = min(duration * (1 - PATTERN_SHARE) / PATTERN_SHARE, _LONGEST_PAUSE)
         at += _APART + float(rng.exponential(max(mean - _APART, 1.0)))
         if at + duration + _APART > seconds:
             return episodes
