@@ -237,8 +237,12 @@ class Timeline:
         signals = ring.differences(first, stop)[:, : len(LONGITUDINAL_PAIRS)]
         lacking = np.isnan(signals) | self._lacking
         begin, end = max(self.parts[part][0], first), min(self.parts[part][1], stop)
-        ranges = second_ranges(ring.differences(begin, end))
-        return float(lacking.mean()), float((np.nan_to_num(ranges, nan=np.inf) <= LARGEST_RANGE).mean())
+        recorded = ring.differences(begin, end)
+        ranges = second_ranges(recorded)
+        n_seconds, length = ranges.shape[1], min(EEG_RATE, len(recorded))
+        gone = np.isnan(recorded[: n_seconds * length, : len(ranges)]).reshape(n_seconds, length, -1).all(axis=1).T
+        good = np.nan_to_num(ranges, nan=np.inf)[~gone] <= LARGEST_RANGE
+        return float(lacking.mean()), float(good.mean()) if len(good) else np.nan
 
     def _context(self, centre: int) -> float:
         """Share of the ten minutes' rows that the recording has."""
