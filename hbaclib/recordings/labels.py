@@ -168,8 +168,12 @@ def _trap(parts: Iterable[str]) -> re.Pattern[str] | None:
         if contact := _CONTACT.fullmatch(part):
             contacts.setdefault(contact[1].casefold(), set()).add(int(contact[2]))
     ten_ten = any(_TWO_LETTERS.fullmatch(part) for part in parts)
-    for letter, numbers in contacts.items():
-        run = next(k for k in range(1, 100) if k not in numbers) - 1
-        if run >= (_MOST_TEN_TEN + 1 if ten_ten and letter in "fp" else _RUN):
-            return _CONTACT
-    return None
+    long = [
+        letter
+        for letter, numbers in contacts.items()
+        if next(k for k in range(1, 101) if k not in numbers)
+        > (_MOST_TEN_TEN + 1 if ten_ten and letter in "fp" else _RUN)
+    ]
+    # Spare inputs of an amplifier are X1 to X32; depth electrodes come in several letters, or in one of the scalp's.
+    depth = [letter for letter in long if letter != "x"]
+    return _CONTACT if len(depth) > 1 or any(letter in "fcpto" for letter in depth) else None
