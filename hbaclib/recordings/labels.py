@@ -14,6 +14,8 @@ from functools import cache
 from hbaclib.conventions import EEG_COLUMNS, SCALP_ELECTRODES
 
 EKG = EEG_COLUMNS[-1]
+EKG_NAMES = ("ekg", "ecg", "ekg1", "ecg1")
+"""What the EKG is called where a name stands alone, in small letters."""
 UNNAMED = "(unnamed)"
 """The reference of channels that name none."""
 
@@ -120,7 +122,7 @@ def read_labels(names: Sequence[str]) -> list[Label]:
 def electrode_node(name: str) -> str | None:
     """The electrode that a name alone says (``t7`` is T3, ``ECG`` is EKG), None for other words."""
     text = name.strip().casefold()
-    return ELECTRODES.get(text) or (EKG if text in ("ekg", "ecg", "ekg1", "ecg1") else None)
+    return ELECTRODES.get(text) or (EKG if text in EKG_NAMES else None)
 
 
 def reference_node(name: str) -> str:

@@ -76,8 +76,8 @@ def write_edf(
     gains = [gain] * n if isinstance(gain, int | float) else list(gain)
     units = [unit] * n if isinstance(unit, str | bytes) else list(unit)
     rows = [
-        {"label": label, "transducer": "", "unit": units[k], "pmin": f"{low * gains[k]:.8g}"[:8],
-         "pmax": f"{high * gains[k]:.8g}"[:8], "dmin": low, "dmax": high, "prefilter": "", "samples": samples[k],
+        {"label": label, "transducer": "", "unit": units[k], "pmin": _number(low * gains[k]),
+         "pmax": _number(high * gains[k]), "dmin": low, "dmax": high, "prefilter": "", "samples": samples[k],
          "reserved": ""}
         for k, label in enumerate(labels)
     ]  # fmt: skip
@@ -113,6 +113,13 @@ def write_edf(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(parts) + tail)
     return path
+
+
+def _number(value: float) -> str:
+    """As many digits as eight characters hold."""
+    texts = [f"{value:.{digits}{form}}".replace("e-0", "e-").replace("e+0", "e") for digits in range(8, 0, -1)
+             for form in "ge"]  # fmt: skip
+    return min((text for text in texts if len(text) <= 8), key=lambda text: abs(float(text) - value))
 
 
 def _cell(value: object, size: int) -> bytes:

@@ -48,7 +48,8 @@ def test_every_montage_gives_the_same_differences(tmp_path, name) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [("REF", "referential, against REF"), ("AVG", "referential, against the average"),
-     ("Cz", "referential, against Cz"), ("LE", "referential, against linked ears"), ("ears", "each side against its ear (A1, A2)"),
+     ("Cz", "referential, against Cz"), ("LE", "referential, against linked ears"),
+     ("ears", "each side against its ear (A1, A2)"),
      ("unnamed", "referential, reference not named"), ("banana", "double banana")],
 )  # fmt: skip
 def test_montages_have_names(tmp_path, name, words) -> None:

@@ -26,7 +26,7 @@ from hbaclib.recordings.labels import NONE, UNNAMED, read_label, read_labels
         ("Fp1-Org", "Fp1", "(ORG)"), ("Fp1-COM", "Fp1", "(COM)"), ("Fp1-G1", "Fp1", "(G1)"), ("Fp1-G2", "Fp1", "(G2)"),
         ("Fp1-LM", "Fp1", "(LE)"), ("Fp1-0V", "Fp1", "(0V)"), ("Fp1-CS2", "Fp1", "(CS2)"), ("Pg1", "Pg1", UNNAMED),
         ("\0Fp1\0\0", "Fp1", UNNAMED), ("  EEG   Fp1 - Ref  ", "Fp1", "(REF)"), ("T3-0", "T3", UNNAMED),
-        ("EKG EKG", "EKG", UNNAMED), ("ECG1-REF", "EKG", "(REF)"), ("EEG EKG1-REF", "EKG", "(REF)"), 
+        ("EKG EKG", "EKG", UNNAMED), ("ECG1-REF", "EKG", "(REF)"), ("EEG EKG1-REF", "EKG", "(REF)"),
         ("POL EKG", "EKG", UNNAMED), ("ECG II", "EKG", UNNAMED), ("EK1", "EKG", UNNAMED), ("ECGL", "EKG", UNNAMED),
         ("ekg V5", "EKG", UNNAMED),
         ("EKGR-REF", "EKG", "(REF)"), ("ECG EKG1", "EKG", UNNAMED), ("ECG", "EKG", UNNAMED),
