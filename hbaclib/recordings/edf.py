@@ -75,7 +75,9 @@ class EdfSource(Source):
             begin = begin and begin + timedelta(seconds=float(onsets[0]))
             found = whole if self._ignore_gaps else tuple(find_stretches(onsets, header.record_seconds, self.path))
             self.stretches = found
-            if header.kind.endswith("+D") and len(found) == 1:
+            if self._ignore_gaps:
+                notes.append("gaps ignored: records read as if no time lay between them")
+            elif header.kind.endswith("+D") and len(found) == 1:
                 notes.append(f"declared {header.kind}, but without gaps")
         self.clock, self.notes = begin, tuple(notes)
 

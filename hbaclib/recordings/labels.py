@@ -14,6 +14,8 @@ from functools import cache
 from hbaclib.conventions import EEG_COLUMNS, SCALP_ELECTRODES
 
 EKG = EEG_COLUMNS[-1]
+EKG_NAMES = ("ekg", "ecg", "ekg1", "ecg1")
+"""What the EKG is called where a name stands alone, in small letters."""
 UNNAMED = "(unnamed)"
 """The reference of channels that name none."""
 
@@ -120,7 +122,7 @@ def read_labels(names: Sequence[str]) -> list[Label]:
 def electrode_node(name: str) -> str | None:
     """The electrode that a name alone says (``t7`` is T3, ``ECG`` is EKG), None for other words."""
     text = name.strip().casefold()
-    return ELECTRODES.get(text) or (EKG if text in ("ekg", "ecg", "ekg1", "ecg1") else None)
+    return ELECTRODES.get(text) or (EKG if text in EKG_NAMES else None)
 
 
 def reference_node(name: str) -> str:
@@ -168,8 +170,12 @@ def _trap(parts: Iterable[str]) -> re.Pattern[str] | None:
         if contact := _CONTACT.fullmatch(part):
             contacts.setdefault(contact[1].casefold(), set()).add(int(contact[2]))
     ten_ten = any(_TWO_LETTERS.fullmatch(part) for part in parts)
-    for letter, numbers in contacts.items():
-        run = next(k for k in range(1, 100) if k not in numbers) - 1
-        if run >= (_MOST_TEN_TEN + 1 if ten_ten and letter in "fp" else _RUN):
-            return _CONTACT
-    return None
+    long = [
+        letter
+        for letter, numbers in contacts.items()
+        if next(k for k in range(1, 101) if k not in numbers)
+        > (_MOST_TEN_TEN + 1 if ten_ten and letter in "fp" else _RUN)
+    ]
+    # Spare inputs of an amplifier are X1 to X32; depth electrodes come in several letters, or in one of the scalp's.
+    depth = [letter for letter in long if letter != "x"]
+    return _CONTACT if len(depth) > 1 or any(letter in "fcpto" for letter in depth) else None

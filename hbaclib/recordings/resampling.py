@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from scipy import signal
@@ -77,7 +77,7 @@ class Resampler:
         return found[:, skipped : skipped + stop - start]
 
 
-@cache
+@lru_cache(maxsize=8)
 def _filter(up: int, down: int) -> tuple[np.ndarray, int]:
     """Taps, with zeros before them, and samples at 200 Hz by which their output is late."""
     most = max(up, down)
