@@ -117,7 +117,8 @@ def _write(predictor: EnsemblePredictor, eeg: BaseRecording, line: Timeline, tab
 
     name = printable(eeg.path, one_line=True)
     length = f"{eeg.seconds / 3600:.1f} h" if eeg.seconds >= 3600 else f"{eeg.seconds:g} s"
-    _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s")
+    networks = sum(len(member.models) for member in predictor.members.values())
+    _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s for {networks} networks")
     bar = tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=None if table.file else True)
     reason, evaluated = "", False
     while chunk := list(islice(bar, _ROWS)):

@@ -11,11 +11,11 @@ from typing import Self
 
 import numpy as np
 
-from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, RAW_PAIRS
+from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.errors import DataError, DataFileError
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, pair_rows
+from hbaclib.signal.montage import DIFFERENCES, pair_rows
 
-WANTED = (*LONGITUDINAL_PAIRS, *RAW_PAIRS)
+WANTED = DIFFERENCES
 """The 24 differences of electrodes that the networks see: the double banana, then the eight raw signals."""
 
 LONGEST_DAYS = 31

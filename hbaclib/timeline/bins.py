@@ -7,6 +7,7 @@ the reason.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -150,7 +151,7 @@ class Timeline:
         self._refuse_short()
         lacking = set(recording.missing)
         self._lacking = np.array([bool(lacking & set(pair)) for pair in LONGITUDINAL_PAIRS])
-        self.n_windows = sum(max(0, (stop - start - EEG_WINDOW) // (step * EEG_RATE) + 1) for start, stop in self.parts)
+        self.n_windows = sum(_n_windows(part, step) for part in self.parts)
 
     def bins(self, predictor: EnsemblePredictor) -> Iterator[Bin]:
         """Predict, bin by bin, in time's order."""
@@ -196,8 +197,8 @@ class Timeline:
         first = number * _SAMPLES
         stop = min(first + _SAMPLES, self._recording.n_samples)
         ring.forget(first - EEG_WINDOW)
-        inside = [max(0, min(stop, end) - max(first, begin)) for begin, end in self.parts]
-        part = int(np.argmax(inside)) if max(inside) else -1
+        inside = {k: min(stop, self.parts[k][1]) - max(first, self.parts[k][0]) for k in self._near(first, stop)}
+        part = max(inside, key=lambda k: inside[k], default=-1)
         starts = [first + round(offset) - EEG_WINDOW // 2 for offset in self._offsets]
         starts = [start for start in starts if part >= 0 and _within(start, self.parts[part])]
         reason, recorded = "", EEG_WINDOW
@@ -248,8 +249,14 @@ class Timeline:
         """Share of the ten minutes' rows that the recording has."""
         first = first_row(centre - EEG_WINDOW // 2)
         span = first * _ROW, (first + SPECTROGRAM_WINDOW) * _ROW
-        near = [part for part in self.parts if part[0] < span[1] and part[1] > span[0]]
-        return sum(len(row_centres(part, *span)) for part in near) / SPECTROGRAM_WINDOW
+        return sum(len(row_centres(self.parts[k], *span)) for k in self._near(*span)) / SPECTROGRAM_WINDOW
+
+    def _near(self, first: int, stop: int) -> range:
+        """Numbers of the parts that have some of these samples."""
+        return range(
+            bisect_right(self.parts, first, key=lambda part: part[1]),
+            bisect_left(self.parts, stop, key=lambda part: part[0]),
+        )
 
     def _predicted(self, predictor: EnsemblePredictor, chunk: Sequence[_Open]) -> list[Bin]:
         windows = [window for each in chunk for window in each.windows]
@@ -267,6 +274,13 @@ class Timeline:
             at += len(each.windows)
             found.append(_joined(each.bin, own_answers) if own_answers else each.bin)
         return found
+
+
+def _n_windows(part: Part, step: int) -> int:
+    """Windows that lie in a part."""
+    apart = step * EEG_RATE
+    first = apart // 2 - EEG_WINDOW // 2
+    return max(0, (part[1] - EEG_WINDOW - first) // apart + (first - part[0]) // apart + 1)
 
 
 def _within(start: int, part: Part) -> bool:

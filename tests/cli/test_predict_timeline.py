@@ -56,7 +56,7 @@ def test_an_edf_file_is_a_timeline(networks, data):
     path = data / "nights" / "gap.edf"
     answer = call(networks / "eeg", path)
     assert answer.exit_code == 0, answer.output
-    assert "170.25 s, 7 windows of 50 s" in answer.stderr
+    assert "170.25 s, 6 windows of 50 s for 2 networks" in answer.stderr
     found = pd.read_csv(io.StringIO(answer.stdout), keep_default_na=False, na_values=dict.fromkeys(VOTE_COLUMNS, ""))
     assert list(found.columns) == COLUMNS
     assert found["start"].tolist() == [10.0 * k for k in range(18)] and found["stop"].iloc[-1] == 170.25
