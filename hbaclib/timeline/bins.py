@@ -51,7 +51,7 @@ LEAST_CONTEXT = 0.5
 LARGEST_RANGE = 1500.0
 """µV: a pair's range within a second beyond which it is an artefact's."""
 _SAMPLES, _ROW = BIN * EEG_RATE, SPECTROGRAM_STEP * EEG_RATE
-_CHUNK = 64
+_CHUNK = 32
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_missing_electrodes_flat_ones_and_artefacts_are_told(eeg: np.ndarray) ->
     bins = list(line(spoilt).bins(Answers()))
     assert [each.missing for each in bins[:4]] == [2 / 16] * 4 and bins[5].missing == 4 / 16
     assert (
-        bins[5].quality == 1 and bins[7].quality == pytest.approx(14 / 16) and bins[9].quality == pytest.approx(15 / 16)
+        bins[5].quality == 1 and bins[7].quality == pytest.approx(12 / 14) and bins[9].quality == pytest.approx(13 / 14)
     )
     recording = MadeRecording(eeg)
     recording.missing = ("T3", "Fz")
