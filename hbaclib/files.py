@@ -88,7 +88,7 @@ def regular_file(path: str | Path) -> Path:
     return Path(path)
 
 
-def listed(folder: str | Path, ending: str) -> tuple[list[Path], list[str]]:
+def listed(folder: str | Path, ending: str | tuple[str, ...]) -> tuple[list[Path], list[str]]:
     """The files of a folder whose names have an ending, of whatever case, sorted.
 
     Hidden files (macOS puts a companion ``._NAME`` beside every file on foreign disks), folders, pipes, sockets and
@@ -96,7 +96,7 @@ def listed(folder: str | Path, ending: str) -> tuple[list[Path], list[str]]:
 
     Args:
         folder: the folder; one that is not there holds nothing.
-        ending: the end of the names, as ``.parquet``.
+        ending: the end of the names, as ``.parquet``, or several.
 
     Returns:
         The files, and a note on each entry with the ending that was left out: ``NAME: what it is``.
@@ -127,7 +127,7 @@ def no_files(folder: str, names: Iterable[str]) -> set[str]:
     }
 
 
-def _entries(folder: str | Path, ending: str) -> Iterator[tuple[str, str]]:
+def _entries(folder: str | Path, ending: str | tuple[str, ...]) -> Iterator[tuple[str, str]]:
     try:
         entries = os.scandir(folder)
     except FileNotFoundError:

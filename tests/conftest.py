@@ -30,6 +30,15 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_edf() -> Path:
+    """Folder of real EDF and BDF files: ``edf`` beside the folder that HBAC_REAL_DATA names."""
+    folder = Path(os.environ.get("HBAC_REAL_DATA", "") or "no such folder").resolve().parent / "edf"
+    if not os.environ.get("HBAC_REAL_DATA") or not folder.is_dir():
+        pytest.skip("no folder edf beside the one that HBAC_REAL_DATA names")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def packed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model in the form of those that the package ships."""
     from tests.made_shipped import make_shipped  # networks take seconds to import

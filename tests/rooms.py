@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("builtin",),
     ("report",),
     ("plots",),
+    ("timeline",),
     ("prediction",),
     ("ensemble",),
     ("search",),

@@ -1,11 +1,12 @@
-"""``--columns`` and ``--unit``: the form of the EEG files, for files that do not tell it themselves."""
+"""The form of the EEG files, for files that do not tell it themselves: columns, channels, unit, polarity, gaps."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -64,3 +65,61 @@ def form_options(command: _Command) -> _Command:
                            help="Columns of the EEG files whose names do not tell the electrode: pairs "
                                 'as "Fp1=X1,F3=X2", or a TOML file of lines Fp1 = "X1".')  # fmt: skip
     return columns(unit(command))
+
+
+def _channels(ctx: click.Context, option: click.Parameter, value: Path | None) -> Any:
+    from hbaclib.errors import ConfigError
+    from hbaclib.recordings.channels import read_channel_table
+
+    try:
+        return [] if value is None else read_channel_table(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _channel(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+    from hbaclib.errors import ConfigError
+    from hbaclib.recordings.channels import given_channels
+
+    pairs = dict[str, str]()
+    for text in values:
+        # A label may hold the sign; what it means does not.
+        label, equals, meaning = text.rpartition("=")
+        if not equals or not label.strip():
+            raise click.BadParameter(f"{text!r}; expected LABEL=ELECTRODE or LABEL=ELECTRODE-REFERENCE")
+        if label.strip() in pairs:
+            raise click.BadParameter(f"{label.strip()} is given twice; expected one meaning")
+        pairs[label.strip()] = meaning
+    try:
+        return given_channels(pairs)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def channel_options(command: _Command) -> _Command:
+    """Add the options of files with channels (EDF, BDF) to a command.
+
+    The command gets ``form``, the options of `hbaclib.open_recording` of these names: channels, invert, ignore_gaps.
+    """
+
+    @wraps(command)
+    def bundled(
+        *arguments: Any, channel_table: Any, channel: Any, invert: bool, ignore_gaps: bool, **options: Any
+    ) -> Any:
+        said = {row.label for row in channel}
+        rows = [*channel, *(row for row in channel_table if row.label.strip() not in said)]
+        form = {"channels": rows or None, "invert": invert, "ignore_gaps": ignore_gaps}
+        return command(*arguments, form=form, **options)
+
+    gaps = click.option("--ignore-gaps", is_flag=True, help="Read an EDF+ file as if no time lay between its records.")
+    invert = click.option("--invert", is_flag=True, help="Turn the polarity of the EEG.")
+    one = click.option("--channel", multiple=True, callback=_channel, metavar="LABEL=ELECTRODE[-REFERENCE]",
+                       help='What a channel of an EDF or BDF file is, as "X1=T3-REF" or "X2=F7-T3"; with nothing '
+                            "behind the = it is left out. May be repeated.")  # fmt: skip
+    several = click.option("--channels", "channel_table", default=None, callback=_channels,
+                           type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv",
+                           help="The same of many channels: a table label,electrode,reference, as hbac check "
+                                "--write-channels makes it. It counts before what the labels say.")  # fmt: skip
+    for option in (gaps, invert, one, several):
+        bundled = option(bundled)
+    return cast(_Command, bundled)

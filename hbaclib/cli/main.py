@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,11 @@ def main() -> None:
 @click.option("--preview", is_flag=True, help="Draw synthetic recordings of all classes into FOLDER instead.")
 @click.option("--real", type=FOLDER, default=None, metavar="DATA",
               help="With --preview: folder of real recordings, drawn beside.")  # fmt: skip
+@click.option("--edf", is_flag=True, help="Make one recording of hours as EDF+ instead, with its truth beside it.")
+@click.option(
+    "--hours", type=click.FloatRange(0.1, 168), default=8.0, show_default=True, help="With --edf: its length."
+)
+@click.option("--gaps", type=click.IntRange(0, 100), default=2, show_default=True, help="With --edf: interruptions.")
 @click.pass_context
 def synth(
     ctx: click.Context,
@@ -106,6 +112,9 @@ def synth(
     jobs: int | None,
     preview: bool,
     real: Path | None,
+    edf: bool,
+    hours: float,
+    gaps: int,
 ) -> None:
     """Make a synthetic data set in the competition's format, with known truth, at FOLDER.
 
@@ -114,7 +123,15 @@ def synth(
     With --preview, pictures of what the built-in model learns from: a page a class, power spectra,
     statistics; if wanted beside real recordings (DATA: train_eegs and a train.csv or eeg_labels.csv
     that names their classes).
+
+    With --edf, one night of one patient: FOLDER/night.edf, or FOLDER itself where its name ends in .edf.
+    Patterns of all classes come and go, artefacts burst in, electrodes fall off. The truth, onset, duration
+    and class of each, is the table night-truth.csv beside it; where nothing is named, the class is Other.
     """
+    if edf:
+        _night(ctx, folder, hours, gaps, seed)
+        return
+    _refuse_given(ctx, ("hours", "gaps"), "of a night; give --edf")
     if preview:
         _preview(ctx, folder, seed, real)
         return
@@ -127,10 +144,23 @@ def synth(
     click.echo(printable(made))
 
 
-def _preview(ctx: click.Context, folder: Path, seed: int, real: Path | None) -> None:
-    for name in ("patients", "test_rows", "jobs"):
+def _refuse_given(ctx: click.Context, names: Iterable[str], why: str) -> None:
+    for name in names:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} is of a set; --preview draws pictures")
+            raise click.UsageError(f"--{name.replace('_', '-')} is {why}")
+
+
+def _night(ctx: click.Context, place: Path, hours: float, gaps: int, seed: int) -> None:
+    _refuse_given(ctx, ("patients", "test_rows", "jobs", "preview", "real"), "of a set; --edf makes one recording")
+    from hbaclib.dataset.synthetic.night import make_night
+
+    path = place if place.suffix.lower() == ".edf" else place / "night.edf"
+    for made in make_night(path, hours, seed, n_gaps=gaps):
+        click.echo(printable(made))
+
+
+def _preview(ctx: click.Context, folder: Path, seed: int, real: Path | None) -> None:
+    _refuse_given(ctx, ("patients", "test_rows", "jobs"), "of a set; --preview draws pictures")
     if real is not None and not real.is_dir():
         raise DataFileError(f"{real}: no such folder; expected one with train_eegs and train.csv or eeg_labels.csv")
     from hbaclib.plots.preview import draw_preview

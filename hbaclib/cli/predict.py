@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hbaclib.cli.form import form_options
+from hbaclib.cli.form import channel_options, form_options
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.paths import Artefacts, NamedPath
+from hbaclib.cli.predict_timeline import COLUMNS as TIMELINE_COLUMNS
+from hbaclib.cli.predict_timeline import has_times, write_timeline
 from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import DataError, HbacError, printable
@@ -32,23 +34,31 @@ REASON = "reason"
 """Column of the table: why a window was not evaluated; its shares are empty then."""
 NOTE, SHORT = "note", "short"
 """Last column of the table where ``--short`` is given, and what it says of a recording below 50 s."""
-HEADERS = tuple(
-    (*names, *VOTE_COLUMNS, *last) for names in (FILE_COLUMNS, ("eeg_id",)) for last in ((), (REASON,), (REASON, NOTE))
+HEADERS = (
+    *(
+        (*names, *VOTE_COLUMNS, *last)
+        for names in (FILE_COLUMNS, ("eeg_id",))
+        for last in ((), (REASON,), (REASON, NOTE))
+    ),
+    TIMELINE_COLUMNS,
 )
 """Columns of the tables that this command writes, now and in other versions, and may replace."""
+CENTRE, TIMELINE = "centre", "timeline"
 _CHUNK = 64
 _STEP = 10
 
 
-def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | float:
-    if value in ("centre", "sliding"):
+def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> str | float | None:
+    if value is None:
+        return None
+    if value in ("centre", "sliding", TIMELINE):
         return value
     try:
         seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise click.BadParameter(f"{value!r}; expected centre, sliding, or the second at which the window starts")
+        raise click.BadParameter(f"{value!r}; expected centre, sliding, timeline, or the second at which it starts")
     return seconds
 
 
@@ -58,9 +68,15 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
 @click.option("--out", type=NamedPath(dir_okay=False), default=None,
               help="CSV file to write, over an earlier table of this command but nothing else; standard output "
                    "without it.")  # fmt: skip
-@click.option("--window", default="centre", show_default=True, callback=_window, metavar="centre|START|sliding",
-              help="Which 50 s: the middle, from second START on, or one after the other.")  # fmt: skip
-@click.option("--step", type=click.IntRange(min=1), default=None, help="Seconds between sliding windows; 10 without.")
+@click.option("--window", default=None, callback=_window, metavar="centre|START|sliding|timeline",
+              help="Which 50 s: the middle, from second START on, or one after the other. timeline: a row for every "
+                   "10 s of the recording. Without it timeline for EDF and BDF, centre for Parquet.")  # fmt: skip
+@click.option("--step", type=click.IntRange(min=1), default=None,
+              help="Seconds between sliding windows, 10 without; of a timeline 1, 2, 5 or 10: below 10 each row is the "
+                   "mean of its windows.")  # fmt: skip
+@click.option("--edges", type=click.Choice(["empty", "nearest"]), default="empty", show_default=True,
+              help="Of a timeline: what the rows near the ends of a recording or of a gap have, around which there are "
+                   "no 50 s: nothing, or the shares of the nearest row that has some.")  # fmt: skip
 @click.option("--spectrogram", default=None, metavar="PATH|from_eeg|none",
               help="Ten-minute spectrograms: a file, a folder of files named as the EEG files, from_eeg to compute "
                    "them (as is done without this option), none for networks that see the EEG alone.")  # fmt: skip
@@ -71,19 +87,22 @@ def _window(ctx: click.Context, option: click.Parameter, value: str) -> str | fl
                    "reflection. The table gets a last column, note, which says 'short' of them. Each is one window, "
                    "all of it, centre or sliding; a START other than 0 is refused.")  # fmt: skip
 @form_options
+@channel_options
 @MODULES
 @without_remarks(REMARKS)
 def predict(
     artefacts: str | Path,
     inputs: tuple[Path, ...],
     out: Path | None,
-    window: str | float,
+    window: str | float | None,
     step: int | None,
+    edges: str,
     spectrogram: str | None,
     eeg_begins: float | None,
     short: str | None,
     columns: dict[str, str] | None,
     unit: str | None,
+    form: dict[str, Any],
     modules: tuple[str, ...],
 ) -> None:
     """Predict the six classes for every INPUT with ARTEFACTS, a trained network's or an ensemble's folder.
@@ -91,33 +110,50 @@ def predict(
     In place of a folder, synthetic is the built-in model: trained on synthetic EEG alone, it has seen no patient, and
     sees the EEG alone, so --spectrogram does not apply. A folder of that name is ./synthetic, or its whole path.
 
-    INPUT is an EEG file (Parquet, as in the competition), a folder of such files, or a folder in the competition's
-    format, whose test.csv then says what is predicted. A file that cannot be read is named and left out; the exit code
-    is 1 then. So is a recording below 50 s, unless --short says what is to lie around it; one below 10 s always is.
-    A window without a plausible signal is not evaluated: its shares are empty, and the column reason says why. The
-    exit code is 1 too where a recording has no window that could be evaluated.
+    INPUT is an EEG file (EDF, BDF, or Parquet as in the competition), a folder of such files, or a folder in the
+    competition's format, whose test.csv then says what is predicted. A file that cannot be read is named and left out;
+    the exit code is 1 then. So is a recording below 50 s, unless --short says what is to lie around it; one below 10 s
+    always is. A window without a plausible signal is not evaluated: its shares are empty, and the column reason says
+    why. The exit code is 1 too where a recording has no window that could be evaluated.
+
+    A timeline has a row for every ten seconds, of gaps too. Its shares are those of the 50 s around the row; state is
+    the leading class, or "not evaluated", with the reason and without shares. context is the share of the ten minutes
+    around it that the recording has, missing that of the signals that were not recorded, quality that of the recorded
+    seconds that are neither flat nor an artefact of more than 1,500 µV.
     """
     from hbaclib.prediction.windows import FROM_EEG, NONE, competition_recordings, cut_windows, find_recordings
+    from hbaclib.recordings.opened import open_recording
 
     files = spectrogram not in (None, FROM_EEG, NONE)
     competition = len(inputs) == 1 and (inputs[0] / "test.csv").is_file()
-    if step is not None and window != "sliding":
-        raise click.UsageError("--step belongs to --window sliding")
     if eeg_begins is not None and not (files and math.isfinite(eeg_begins)):
         raise click.UsageError("--eeg-begins SECONDS belongs to --spectrogram PATH")
     if is_shipped(artefacts) and spectrogram not in (None, NONE):
         raise click.UsageError(f"{artefacts}: {EEG_ALONE}: --spectrogram does not apply")
-    if competition and (window != "centre" or files):
+    if competition and (window not in (None, CENTRE) or edges != "empty" or files):
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
-    cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,
-                  columns=columns, unit=unit, short=short)  # fmt: skip
+    if window is None:
+        timed = not competition and any(has_times(recording.eeg) for recording in recordings)
+        window = TIMELINE if timed else CENTRE
+    _check_line(window, step, edges, files)
     faults: list[str] = []
+    read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]
+    read += [spectrogram] if files and spectrogram else []
     try:
         import_modules(modules)
-        read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]
-        read += [spectrogram] if files and spectrogram else []
-        silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults, short is not None)
+        if window == TIMELINE:
+            from hbaclib.timeline.bins import Timeline
+
+            silent = write_timeline(
+                artefacts, recordings, out, read, HEADERS, spectrogram != NONE,
+                partial(open_recording, columns=columns, unit=unit, **form),
+                partial(Timeline, step=step or _STEP, edges=edges, short=short), faults,
+            )  # fmt: skip
+        else:
+            cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,
+                          columns=columns, unit=unit, short=short, form=form)  # fmt: skip
+            silent = _write_table(artefacts, recordings, out, read, spectrogram != NONE, cut, faults, short is not None)
     except KeyboardInterrupt:
         if out:
             _tell(f"{out} was not written")
@@ -128,6 +164,20 @@ def predict(
         _tell(f"{len(faults)} of {len(recordings)} recordings could not be predicted")
     if faults or silent:
         sys.exit(1)
+
+
+def _check_line(window: str | float, step: int | None, edges: str, files: bool) -> None:
+    """Refuse options that do not belong to the kind of window."""
+    if window != TIMELINE:
+        if step is not None and window != "sliding":
+            raise click.UsageError("--step belongs to --window sliding and --window timeline")
+        if edges != "empty":
+            raise click.UsageError("--edges belongs to --window timeline")
+        return
+    if files:
+        raise click.UsageError("--window timeline computes its spectrograms; --spectrogram PATH does not apply")
+    if step not in (None, 1, 2, 5, 10):
+        raise click.BadParameter(f"{step}; expected 1, 2, 5 or 10 for --window timeline", param_hint="--step")
 
 
 def _write_table(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import EEG_RATE, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
-from hbaclib.recordings.opened import OpenedRecording, open_recording
+from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.opened import open_recording
 from hbaclib.signal.multitaper import kaggle_spectrogram
 
 _CENTRES_APART = 275.0
@@ -56,7 +57,7 @@ class RowsOfEeg:
         stop: the row behind the last such one.
     """
 
-    def __init__(self, recording: OpenedRecording, begin: float) -> None:
+    def __init__(self, recording: BaseRecording, begin: float) -> None:
         """Compute nothing yet.
 
         Args:

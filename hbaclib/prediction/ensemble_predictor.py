@@ -8,7 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,9 @@ from hbaclib.conventions import (
 from hbaclib.ensemble.store import StoredEnsemble, open_members
 from hbaclib.errors import DataError, list_some
 from hbaclib.inputs.store import IMAGE_KINDS
+from hbaclib.prediction.mne_raw import is_raw, open_raw, raw_windows
 from hbaclib.prediction.predictor import Predictor, sees_spectrograms
+from hbaclib.signal.differences import DIFFERENCES, is_differences
 from hbaclib.signal.images import on_common_scale, region_scales, spectrogram_image, starter_layout
 from hbaclib.signal.mel import absolute_spectrogram, eeg_spectrogram
 from hbaclib.signal.plausibility import eeg_doubt, spectrogram_doubt
@@ -114,7 +118,7 @@ class EnsemblePredictor:
         """Name and (n, 6) shares of one member after the other, the most important first.
 
         Args:
-            eeg: (n, 10000, 20) µV.
+            eeg: (n, 10000, 20) µV, or (n, 10000, 24) differences of electrodes.
             spectrogram: (n, 300, 400) µV²/Hz; None where no member sees them.
         """
         kinds = {kind for member in self.members.values() for kind in member.kinds}
@@ -180,7 +184,7 @@ class EnsemblePredictor:
 
 
 def predict(
-    artefacts: str | Path, eeg: np.ndarray, spectrogram: np.ndarray | None = None, *, short: str | None = None
+    artefacts: str | Path, eeg: np.ndarray | Any, spectrogram: np.ndarray | None = None, *, short: str | None = None
 ) -> np.ndarray:
     """Predict with the built-in model, one trained folder or an ensemble's folder.
 
@@ -188,7 +192,9 @@ def predict(
         artefacts: a folder that `hbaclib.training.cross_validate.train` or the ensemble stage wrote; or ``synthetic``,
             the model that the package ships, trained on synthetic EEG alone. The name, as a text, is always that model:
             a folder called so is ``./synthetic``, its whole path, or a `Path`.
-        eeg: (n, 10000, 20) µV, columns as EEG_COLUMNS, NaN allowed.
+        eeg: (n, 10000, 20) µV, columns as EEG_COLUMNS, NaN allowed; or (n, 10000, 24), the differences that
+            `hbaclib.to_differences` gives. Or an `mne.io.Raw`: row k is then the 50 s from second 10 k on, and the ten
+            minutes are computed where networks see them.
         spectrogram: (n, 300, 400) µV²/Hz, columns as SPECTROGRAM_COLUMNS, NaN allowed; without it only members that see
             the EEG alone can serve. The built-in model takes none.
         short: ``nan`` or ``reflect``: ``eeg`` may have 2,000 to 10,000 samples (10 to 50 s) and is placed in the middle
@@ -196,16 +202,24 @@ def predict(
 
     Returns:
         (n, 6) float32, columns as CLASSES, rows sum to 1. A window that makes no sense (see
-        `hbaclib.signal.plausibility`) has a row of NaN; one warning names all of them, with the reasons.
+        `hbaclib.signal.plausibility`), or of a Raw one with a gap, has a row of NaN; one warning names all of them,
+        with the reasons.
 
     Raises:
         DataError: a shape is not as promised, no member can serve without spectrograms, or the built-in model is given
             some.
         ConfigError: there is no such way of placing a short EEG.
+        DataFileError: a Raw is too short, or cannot be used.
         ArtefactError: the folder holds nothing that can predict, or the package's files are damaged.
     """
     if is_shipped(artefacts) and spectrogram is not None:
         raise DataError(f"{artefacts}: {EEG_ALONE}, and spectrograms were given; leave them out")
+    if is_raw(eeg):
+        if spectrogram is not None:
+            raise DataError("spectrograms were given with an mne.io.Raw, from which they are computed; leave them out")
+        shares, reasons = _of_raw(artefacts, eeg, short)
+        _warn_of(reasons)
+        return shares
     eeg, n_recorded = _checked_eeg(eeg, short)
     if spectrogram is not None:
         spectrogram = _checked(spectrogram, (SPECTROGRAM_WINDOW, len(SPECTROGRAM_COLUMNS)), "spectrogram")
@@ -213,17 +227,50 @@ def predict(
             raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
     predictor = EnsemblePredictor.open(artefacts, spectrograms=spectrogram is not None)
     shares, reasons = predictor.evaluate(eeg, spectrogram, [n_recorded] * len(eeg))
-    if doubts := [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason]:
-        warnings.warn(f"{len(doubts)} of {len(eeg)} windows not evaluated: {'; '.join(doubts[:8])}{_more(doubts)}",
-                      stacklevel=2)  # fmt: skip
+    _warn_of(reasons)
     return shares
+
+
+def _warn_of(reasons: Sequence[str]) -> None:
+    if doubts := [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason]:
+        warnings.warn(f"{len(doubts)} of {len(reasons)} windows not evaluated: {'; '.join(doubts[:8])}{_more(doubts)}",
+                      stacklevel=3)  # fmt: skip
+
+
+def _of_raw(artefacts: str | Path, raw: Any, short: str | None) -> tuple[np.ndarray, list[str]]:
+    """Shares and reasons, as `EnsemblePredictor.evaluate` gives them, of an `mne.io.Raw`."""
+    if short is not None:
+        check_how(short)
+    recording = open_raw(raw)
+    predictor = EnsemblePredictor.open(artefacts)
+    wanted = predictor.sees_spectrograms
+    found, reasons = [np.zeros((0, len(CLASSES)), np.float32)], list[str]()
+    windows = raw_windows(recording, wanted, short)
+    while chunk := list(islice(windows, _CHUNK)):
+        shares = np.full((len(chunk), len(CLASSES)), np.nan, np.float32)
+        told = ["a gap of more than a second lies in it"] * len(chunk)
+        there = [(row, window) for row, window in enumerate(chunk) if window is not None]
+        if there:
+            rows, whole = [row for row, _ in there], [window for _, window in there]
+            power = [window.spectrogram for window in whole if window.spectrogram is not None]
+            own, why = predictor.evaluate(
+                np.stack([window.eeg for window in whole]),
+                np.stack(power) if power else None,
+                [window.recorded for window in whole],
+            )
+            shares[rows] = own
+            for row, reason in zip(rows, why, strict=True):
+                told[row] = reason
+        found.append(shares)
+        reasons += told
+    return np.concatenate(found), reasons
 
 
 def window_doubt(eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> str:
     """Why networks cannot be asked about a window, "" where they can.
 
     Args:
-        eeg: (10000, 20) µV, or what of it was recorded.
+        eeg: (10000, 20) µV, or (10000, 24) differences; or what of it was recorded.
         spectrogram: (300, 400) µV²/Hz; None where nobody sees it.
     """
     if reason := eeg_doubt(eeg):
@@ -267,14 +314,15 @@ def _checked_eeg(eeg: np.ndarray, short: str | None) -> tuple[np.ndarray, int]:
         check_how(short)
     values = np.asarray(eeg)
     n_samples = values.shape[1] if values.ndim == 3 else 0
+    width = len(DIFFERENCES) if values.ndim == 3 and is_differences(values) else len(EEG_COLUMNS)
     if not LEAST_SAMPLES <= n_samples < EEG_WINDOW:
-        return _checked(values, (EEG_WINDOW, len(EEG_COLUMNS)), "eeg"), EEG_WINDOW
+        return _checked(values, (EEG_WINDOW, width), "eeg"), EEG_WINDOW
     if short is None:
         raise DataError(
             f"eeg has shape {values.shape}, expected (n, {EEG_WINDOW}, {len(EEG_COLUMNS)}); EEGs of "
             f"{LEAST_SAMPLES // EEG_RATE} to {EEG_WINDOW // EEG_RATE} s: short = {' or '.join(map(repr, WAYS))}"
         )
-    values = _checked(values, (n_samples, len(EEG_COLUMNS)), "eeg")
+    values = _checked(values, (n_samples, width), "eeg")
     return place_short(values.astype(np.float32, copy=False), short), n_samples
 
 

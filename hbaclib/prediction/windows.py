@@ -19,9 +19,11 @@ from hbaclib.dataset.from_eeg import RowsOfEeg, place
 from hbaclib.dataset.tables import read_test_csv
 from hbaclib.errors import DataFileError, list_some, printable
 from hbaclib.files import FOLDER, kind_of
+from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.found import check_file, recordings_and_notes, told_passed_over
-from hbaclib.recordings.opened import KEPT, OpenedRecording, open_recording
+from hbaclib.recordings.opened import KEPT, open_recording
 from hbaclib.recordings.parquet import load_spectrogram
+from hbaclib.recordings.parts import bridges, joined
 from hbaclib.signal.plausibility import spectrogram_doubt
 from hbaclib.signal.short import LEAST_SAMPLES, first_sample, place_short
 
@@ -130,6 +132,7 @@ def cut_windows(
     columns: Mapping[str, str] | None = None,
     unit: str | None = None,
     short: str | None = None,
+    form: Mapping[str, Any] | None = None,
 ) -> Iterator[Window]:
     """Read a recording and cut its windows, one by one: memory does not grow with its length.
 
@@ -146,21 +149,25 @@ def cut_windows(
         unit: of the EEG file, as `open_recording` takes it.
         short: how recordings of 10 to 50 s are placed in the middle of 50 s, as `place_short` takes it; None: they are
             refused.
+        form: further options of `open_recording`.
 
     Raises:
-        DataFileError: a file cannot be read, the recording is too short, or the spectrogram lies elsewhere.
+        DataFileError: a file cannot be read, the recording is too short or holds a gap there, or the spectrogram lies
+            elsewhere.
         ConfigError: there is no such way of placing.
     """
     with ExitStack() as opened:
-        eeg = opened.enter_context(open_recording(recording.eeg, columns, unit))
+        eeg = opened.enter_context(open_recording(recording.eeg, columns, unit, **(form or {})))
         for note in eeg.notes:
             tell(f"{recording.eeg}: {note}")
         # A fault is told before the first window, wherever it lies.
+        if eeg.montage_fault:
+            raise DataFileError(f"{recording.eeg}: {eeg.montage_fault}")
         eeg.verify()
         wanted_window = (0.0, 0) if recording.eeg_id is not None else window
-        starts = _starts(recording.eeg, eeg.n_samples, wanted_window, short)
+        starts = _without_gaps(eeg, _starts(recording.eeg, eeg.n_samples, wanted_window, short))
         shown = printable(recording.eeg, one_line=True)
-        computed = _Computed(eeg, opened)
+        computed = Computed(eeg, opened)
         file = _File(recording, eeg, starts, begins) if wanted and recording.spectrogram else None
         for start in starts:
             power = None
@@ -186,6 +193,22 @@ def _starts(path: Path, n_samples: int, window: tuple[str | float, int], short: 
     return [(n_samples - EEG_WINDOW) // 2 if where == "centre" else start]
 
 
+def _without_gaps(eeg: BaseRecording, starts: Sequence[int]) -> Sequence[int]:
+    """Those of the windows that bridge no gap of more than a second."""
+    parts = joined(eeg.segments)
+    if len(parts) == 1:
+        return starts
+    kept = [start for start in starts if not bridges(parts, max(start, 0), min(start + EEG_WINDOW, eeg.n_samples))]
+    if not kept:
+        begin = max(starts[0], 0) / EEG_RATE
+        where = f"the window from second {begin:g} on holds" if len(starts) == 1 else "every window holds"
+        raise DataFileError(
+            f"{eeg.path}: {where} a gap; expected {EEG_WINDOW // EEG_RATE} s without one (hbac check tells where gaps "
+            "are, --window timeline goes round them)"
+        )
+    return kept
+
+
 def _too_short(n_samples: int, start: int, short: str | None) -> str:
     """Why a recording gives no window, and what would give it one."""
     expected = start + EEG_WINDOW
@@ -201,10 +224,10 @@ def _too_short(n_samples: int, start: int, short: str | None) -> str:
     return words + f"hbac predict --short nan or --short reflect evaluates recordings of {least:g} to {whole:g} s"
 
 
-class _Computed:
-    """Spectrograms of windows, computed from the recording."""
+class Computed:
+    """Spectrograms of windows, computed from the recording; they are asked for from its begin to its end."""
 
-    def __init__(self, eeg: OpenedRecording, opened: ExitStack) -> None:
+    def __init__(self, eeg: BaseRecording, opened: ExitStack) -> None:
         self._eeg, self._opened = eeg, opened
         self._rows: dict[float, RowsOfEeg] = {}
 
@@ -233,7 +256,7 @@ class _Computed:
 class _File:
     """Spectrograms of windows, from a file."""
 
-    def __init__(self, recording: Recording, eeg: OpenedRecording, starts: Sequence[int], begins: float | None) -> None:
+    def __init__(self, recording: Recording, eeg: BaseRecording, starts: Sequence[int], begins: float | None) -> None:
         assert recording.spectrogram is not None
         self.path = recording.spectrogram
         self._power, _ = load_spectrogram(self.path)
@@ -252,7 +275,7 @@ class _File:
         self._first = dict(zip(starts, numbers, strict=True))
         self._told = set[str]()
 
-    def take(self, start: int, computed: _Computed, tell: Callable[[str], object]) -> np.ndarray:
+    def take(self, start: int, computed: Computed, tell: Callable[[str], object]) -> np.ndarray:
         """(300, 400) of the window that begins with this sample; computed where the file has nothing of use there."""
         first = self._first[start]
         there = self._power[max(0, first) : first + SPECTROGRAM_WINDOW]

@@ -9,19 +9,18 @@ from pathlib import Path
 
 from hbaclib.conventions import CHAINS, EEG_COLUMNS
 from hbaclib.errors import DataFileError, list_some, printable
+from hbaclib.recordings.labels import EKG, EKG_NAMES, ELECTRODES, REFERENCES, UNNAMED, reference_node
 
 NEEDED = frozenset(name for chain in CHAINS.values() for name in chain)
 """Electrodes that the networks see; without the others a recording can be read."""
 
-_OTHER_NAMES = {"t7": "T3", "t8": "T4", "p7": "T5", "p8": "T6", "ecg": "EKG", "ekg1": "EKG", "ecg1": "EKG"}
-_ELECTRODE: dict[str, str] = {name.casefold(): name for name in EEG_COLUMNS} | _OTHER_NAMES
-_REFERENCES = (
-    r"ref|reference|le|ar|avg|av|average|car|org|com|0v|g[12]|[am][12]|a12|linked[\s_-]*ears?"
-    r"|(?:a1|m1)\s*[+/]?\s*(?:a2|m2)"
-)
+_ELECTRODE: dict[str, str] = {
+    **{name: node for name, node in ELECTRODES.items() if node in EEG_COLUMNS},
+    **dict.fromkeys(EKG_NAMES, EKG),
+}
 _LABEL = re.compile(
     rf"(?:(?:eeg|pol)[\s_.:\-]*)?(?P<electrode>{'|'.join(sorted(_ELECTRODE, key=len, reverse=True))})"
-    rf"(?:[\s_.:/\-–—]+(?P<reference>{_REFERENCES}))?[\s_.]*(?:[\[(]\s*(?P<unit>[^\])]*?)\s*[\])])?",
+    r"(?:[\s_.:/\-–—]+(?P<reference>[^\[(]*?))?[\s_.]*(?:[\[(]\s*(?P<unit>[^\])]*?)\s*[\])])?",
     re.IGNORECASE,
 )
 """``Fp1``, ``EEG FP1-REF``, ``fp1_le``, ``T7 [µV]``: which electrode, against what, in which unit."""
@@ -94,11 +93,11 @@ def find_electrodes(found: Sequence[str], path: Path, given: Mapping[str, str] |
     units, references = dict[str, str](), dict[str, str]()
     fixed = frozenset(columns)
     for column in found:
-        label, electrode = _LABEL.fullmatch(column.strip()), find_label(column)
-        if label is None or electrode is None or column in taken or electrode in fixed:
+        label = _matched(column)
+        if label is None or column in taken or (electrode := _ELECTRODE[label["electrode"].casefold()]) in fixed:
             continue
         columns.setdefault(electrode, []).append(column)
-        references[electrode] = re.sub(r"[\s_+/\-]", "", (label["reference"] or "").casefold())
+        references[electrode] = reference_node(label["reference"] or "")
         if label["unit"]:
             units[electrode] = label["unit"]
     several = {name: columns[name] for name in EEG_COLUMNS if len(columns.get(name, ())) > 1}
@@ -144,8 +143,15 @@ def electrode_named(name: str) -> str | None:
 
 def find_label(name: str) -> str | None:
     """The electrode that a column's name means (``EEG T7-Ref`` is T3), None where it means none."""
-    label = _LABEL.fullmatch(name.strip())
+    label = _matched(name)
     return _ELECTRODE[label["electrode"].casefold()] if label else None
+
+
+def _matched(name: str) -> re.Match[str] | None:
+    """The parts of a name that means an electrode against a reference which is none of the scalp's."""
+    label = _LABEL.fullmatch(name.strip())
+    node = reference_node(label["reference"] or "") if label else ""
+    return label if node in (UNNAMED, "A1", "A2") or node in REFERENCES.values() else None
 
 
 def _given(found: Sequence[str], path: Path, given: Mapping[str, str]) -> dict[str, str]:

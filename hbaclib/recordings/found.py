@@ -10,15 +10,17 @@ from hbaclib.errors import DataFileError, list_some
 from hbaclib.files import FILE, NOTHING, kind_of, listed, regular_file
 
 ENDING = ".parquet"
+EDF_ENDINGS = (".edf", ".bdf", ".rec")
+"""Endings of names under which EDF and BDF files are looked for in a folder."""
 
 
 def recording_files(folder: str | Path) -> list[Path]:
-    """The recordings that lie in a folder, sorted by name; those of `recordings_and_notes`.
+    """The Parquet files that lie in a folder, sorted by name, as in the competition's format.
 
     Raises:
         DataFileError: the folder cannot be listed.
     """
-    return recordings_and_notes(folder)[0]
+    return _listed(folder, ENDING)[0]
 
 
 def recordings_and_notes(folder: str | Path) -> tuple[list[Path], list[str]]:
@@ -28,14 +30,18 @@ def recordings_and_notes(folder: str | Path) -> tuple[list[Path], list[str]]:
         folder: the folder; one that is not there holds none.
 
     Returns:
-        Paths of the Parquet files, sorted by name, those among them that cannot be opened too; and a note on every
-        entry that only bears such a name: hidden files and companions of macOS, folders, pipes, sockets, devices.
+        Paths of the Parquet, EDF and BDF files, sorted by name, those among them that cannot be opened too; and a note
+        on every entry that only bears such a name: hidden files, companions of macOS, folders, pipes, sockets, devices.
 
     Raises:
         DataFileError: the folder cannot be listed.
     """
+    return _listed(folder, (ENDING, *EDF_ENDINGS))
+
+
+def _listed(folder: str | Path, endings: str | tuple[str, ...]) -> tuple[list[Path], list[str]]:
     try:
-        return listed(folder, ENDING)
+        return listed(folder, endings)
     except OSError as error:
         raise DataFileError(f"{folder}: cannot be listed ({error.strerror or error}); expected a folder") from error
 

@@ -6,26 +6,30 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
-from hbaclib.errors import ConfigError, DataError, DataFileError, list_some
+from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.platform import available_memory
+from hbaclib.recordings.base import LONGEST_DAYS, BaseRecording, check_memory
+from hbaclib.recordings.channels import Row, given_channels, given_columns
 from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
+from hbaclib.recordings.derived import DerivedRecording, Reading
+from hbaclib.recordings.edf import EdfSource
+from hbaclib.recordings.formats import EDF, PARQUET, format_of
 from hbaclib.recordings.found import arrow_source
 from hbaclib.recordings.metadata import statements
 from hbaclib.recordings.rate import check_times, stated_rate, time_columns
+from hbaclib.recordings.source import Source
 from hbaclib.recordings.units import MICROVOLTS, find_units, unit_named
 
 BATCH = 1 << 16
 """Samples that are decoded at a time (5 MB as float32)."""
 KEPT = 3 * BATCH
 """Samples behind the last one read that need not be decoded again; all of a recording that is no longer."""
-LONGEST_DAYS = 31
 _BUFFER = 1 << 20
 _SMALL = 1 << 28
 
@@ -57,20 +61,18 @@ def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
     )
 
 
-class OpenedRecording:
-    """A recording in an open file.
+class OpenedRecording(BaseRecording):
+    """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz."""
 
-    Attributes:
-        path: the file.
-        n_samples: its samples (200 a second).
-        notes: what a reader should know of its columns and units.
-        rate_stated_by: what in the file states 200 Hz; empty where nothing states a rate.
-        units: electrode -> unit in which the file has it.
-        missing: electrodes that the file lacks; they are read as NaN.
-    """
-
-    def __init__(self, path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None) -> None:
-        self.path, self._given = Path(path), (columns, unit)
+    def __init__(
+        self,
+        path: str | Path,
+        columns: Mapping[str, str] | None = None,
+        unit: str | None = None,
+        invert: bool = False,
+    ) -> None:
+        self.path, self._given = Path(path), (columns, unit, invert)
+        self._sign = -1 if invert else 1
         given = None if unit is None else unit_named(unit)
         if unit is not None and given is None:
             raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
@@ -93,23 +95,12 @@ class OpenedRecording:
             raise
         self.notes = (*found.notes, *notes)
         self.missing = tuple(name for name in EEG_COLUMNS if name not in found.sources)
+        self.labels, self.montage = tuple(names), "referential"
+        self.segments = ((0, self.n_samples),)
         self._sources = found.sources
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT // BATCH)
         self._next = self.n_samples
-
-    def __enter__(self) -> OpenedRecording:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return self.n_samples / EEG_RATE
 
     def close(self) -> None:
         """Close the file."""
@@ -121,23 +112,9 @@ class OpenedRecording:
         return OpenedRecording(self.path, *self._given)
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Read samples; quick where calls go forward through the recording.
-
-        Args:
-            start: first sample.
-            stop: the sample behind the last one; None: to the end.
-
-        Returns:
-            (stop - start, 20) float32 in µV at 200 Hz, columns as EEG_COLUMNS, NaN where the recording has none.
-
-        Raises:
-            DataError: there are no such samples.
-            DataFileError: the file is torn, or a value is infinite.
-        """
-        stop = self.n_samples if stop is None else stop
-        if not 0 <= start <= stop <= self.n_samples:
-            raise DataError(f"{self.path}: samples {start} to {stop} asked for; it has {self.n_samples}")
-        self._check_memory(stop - start)
+        """Read the electrodes, see `BaseRecording.read`."""
+        start, stop = self._span(start, stop)
+        check_memory(self.path, stop - start, _SMALL, available_memory)
         values = np.empty((len(EEG_COLUMNS), stop - start), np.float32)
         first = self._kept[0][0] if self._kept else self._next
         group = int(np.searchsorted(self._begins, start, side="right")) - 1
@@ -148,11 +125,6 @@ class OpenedRecording:
         while self._next < stop:
             _put(values, start, *self._advance())
         return values.T
-
-    def blocks(self, size: int) -> Iterator[np.ndarray]:
-        """All samples, from the first on, so many at a time; as `read` gives them."""
-        for start in range(0, self.n_samples, size):
-            yield self.read(start, min(start + size, self.n_samples))
 
     def verify(self) -> None:
         """Read the file to its end.
@@ -181,7 +153,7 @@ class OpenedRecording:
             values = np.empty((len(EEG_COLUMNS), batch.num_rows), np.float32)
             values[[EEG_COLUMNS.index(name) for name in self.missing]] = np.nan
             for name, column in self._sources.items():
-                factor = MICROVOLTS[self.units[name]]
+                factor = self._sign * MICROVOLTS[self.units[name]]
                 with np.errstate(over="ignore"):
                     numbers = _numbers(batch.column(column))
                     values[EEG_COLUMNS.index(name)] = numbers if factor == 1 else numbers * np.float64(factor)
@@ -217,16 +189,6 @@ class OpenedRecording:
                 f"{self.path.stat().st_size / 1e6:.1f} MB; expected at most {LONGEST_DAYS} days"
             )
 
-    def _check_memory(self, n_samples: int) -> None:
-        """Refuse to read more at once than there is memory for: the samples, and what is made of them."""
-        needed = n_samples * len(EEG_COLUMNS) * 4
-        if needed > _SMALL and 2 * needed > (free := available_memory()):
-            raise DataFileError(
-                f"{self.path}: {n_samples} samples ({n_samples / EEG_RATE / 3600:.1f} h) at once need "
-                f"{2 * needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; read it in parts "
-                "(hbaclib.open_recording)"
-            )
-
     def _check_pages(self, found: Electrodes) -> None:
         """Refuse a file whose columns each are one huge page: a page is decoded as a whole."""
         footer, needed = self._file.metadata, 0
@@ -245,24 +207,55 @@ class OpenedRecording:
 
 
 def open_recording(
-    path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None
-) -> OpenedRecording:
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    *,
+    channels: str | Path | Mapping[str, str] | Sequence[Row] | None = None,
+    invert: bool = False,
+    ignore_gaps: bool = False,
+) -> BaseRecording:
     """Open an EEG file; its samples are read in blocks, so that memory does not grow with its length.
 
     Args:
-        path: Parquet file with a column for each electrode. Other names, another order and further columns are noted.
-        columns: electrode -> column of the file, for columns whose names do not tell.
+        path: EDF, EDF+, BDF or BDF+ in any montage and any rate from 100 to 20,000 Hz; Parquet with a column for each
+            electrode, at 200 Hz; with the extra ``formats`` what MNE reads (``.vhdr``, ``.set``, ``.lay``, ...).
+        columns: electrode -> column or channel of the file, for names that do not tell.
         unit: ``V``, ``mV``, ``µV`` or ``nV``; None: what the file states, µV where it states none.
+        channels: of a file with channels: label -> ``T3-REF``, ``F7-T3`` or "" to leave it out; or the path of such a
+            table in CSV (label,electrode,reference). It counts before what the labels say.
+        invert: turn the polarity of the electrodes.
+        ignore_gaps: read the records of an EDF+ file as if no time lay between them.
 
     Returns:
-        The recording, to be closed or used in ``with``: ``n_samples``, ``notes``, ``read(start, stop)``.
+        The recording, to be closed or used in ``with``: ``labels``, ``montage``, ``segments``, ``notes``,
+        ``read(start, stop)``, ``read_differences(start, stop)``, ``blocks(seconds=600)``; see `BaseRecording`.
 
     Raises:
-        DataFileError: the file is missing or no whole Parquet file, an electrode that networks see has no column or
-            several, a column holds no numbers, or the file states another rate than 200 Hz or another unit.
-        ConfigError: there is no such unit.
+        DataFileError: the file is missing or damaged, its header lies, it holds no electrode, or it states a rate or a
+            unit that is not read.
+        ConfigError: there is no such unit or electrode.
     """
-    return OpenedRecording(path, columns, unit)
+    kind = format_of(path)
+    if kind == PARQUET:
+        if channels is not None:
+            raise ConfigError(f"{path}: channels are of EDF and BDF files; a Parquet file takes columns")
+        return OpenedRecording(path, columns, unit, invert)
+    if unit is not None and unit_named(unit) is None:
+        raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
+    rows = (*given_channels(channels), *given_columns(columns or {}))
+    source: Source
+    if kind == EDF:
+        source = EdfSource(path, ignore_gaps)
+    else:
+        from hbaclib.recordings.mne_formats import MneSource
+
+        source = MneSource.open(path)
+    try:
+        return DerivedRecording(source, Reading(unit and unit_named(unit), rows, invert))
+    except BaseException:
+        source.close()
+        raise
 
 
 def _put(values: np.ndarray, start: int, begin: int, batch: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pyarrow as pa
 from hbaclib.conventions import EEG_RATE, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP
 from hbaclib.errors import DataFileError, list_some
 from hbaclib.platform import available_memory
+from hbaclib.recordings.base import LONGEST_DAYS
 from hbaclib.recordings.columns import reorder, shown
-from hbaclib.recordings.opened import BATCH, LONGEST_DAYS, open_parquet, open_recording, parquet_errors
+from hbaclib.recordings.opened import BATCH, open_parquet, open_recording, parquet_errors
 
 _BUFFER = 1 << 15
 """Bytes read ahead of each of the 401 columns of a spectrogram."""
@@ -25,26 +27,28 @@ def read_eeg(
     seconds: float | None = None,
     columns: Mapping[str, str] | None = None,
     unit: str | None = None,
+    **options: Any,
 ) -> np.ndarray:
     """Read an EEG file, or a part of it.
 
     Args:
-        path: Parquet file with a column for each electrode; other names (T7, ``EEG Fp1-Ref``) and another order are put
-            right with a warning.
+        path: a file that `open_recording` takes: EDF, BDF, or Parquet with a column for each electrode. Other names
+            (T7, ``EEG Fp1-Ref``), another order, another rate, montage and unit are put right, with a warning.
         start: second with which to begin; None: the first.
         seconds: how many to read; None: to the end.
         columns: electrode -> column of the file, for columns whose names do not tell.
         unit: ``V``, ``mV``, ``µV`` or ``nV``; None: what the file states, µV where it states none.
+        **options: ``channels``, ``invert`` and ``ignore_gaps``, as `open_recording` takes them.
 
     Returns:
-        (n_samples, 20) float32 in µV at 200 Hz, columns as EEG_COLUMNS, NaN where the recording has none.
+        (n_samples, 20) float32 in µV at 200 Hz, columns as EEG_COLUMNS, NaN where the recording has none, in gaps too.
 
     Raises:
-        DataFileError: the file is missing or no whole Parquet file, it is shorter than what is asked for, a column is
-            missing or holds no numbers, a value is infinite, or the file states another rate or unit.
+        DataFileError: the file is missing or damaged, it is shorter than what is asked for, an electrode is missing or
+            holds no numbers, a value is infinite, or the file states a rate or unit that is not read.
         ConfigError: there is no such unit.
     """
-    values, note = load_eeg(path, start, seconds, columns, unit)
+    values, note = load_eeg(path, start, seconds, columns, unit, **options)
     _warn(note)
     return values
 
@@ -83,9 +87,10 @@ def load_eeg(
     seconds: float | None = None,
     columns: Mapping[str, str] | None = None,
     unit: str | None = None,
+    **options: Any,
 ) -> tuple[np.ndarray, str | None]:
     """As `read_eeg`, with the note on columns and units returned instead of warned of."""
-    with open_recording(path, columns, unit) as recording:
+    with open_recording(path, columns, unit, **options) as recording:
         first = 0 if start is None else round(start * EEG_RATE)
         stop = recording.n_samples if seconds is None else first + round(seconds * EEG_RATE)
         if not 0 <= first <= stop <= recording.n_samples:

@@ -26,7 +26,7 @@ _KEYS = frozenset(
 _WORDS = {
     **dict.fromkeys(("v", "volt", "volts"), "V"),
     **dict.fromkeys(("mv", "millivolt", "millivolts", "milliv"), "mV"),
-    **dict.fromkeys(("uv", "µv", "mcv", "microvolt", "microvolts", "microv"), "µV"),
+    **dict.fromkeys(("uv", "µv", "mcv", "microvolt", "microvolts", "microv", "microvlt", "u"), "µV"),
     **dict.fromkeys(("nv", "nanovolt", "nanovolts", "nanov"), "nV"),
 }
 _OF_NOTHING = frozenset(("", "-", "na", "n/a", "none", "unknown", "s", "sec", "second", "seconds", "ms", "us", "hz"))

@@ -7,6 +7,7 @@ import numpy as np
 from hbaclib.conventions import EEG_COLUMNS, EEG_WINDOW, IMAGE_SHAPE, RAW_SWAP, REGION_SWAP, REGIONS, SPECTROGRAM_WINDOW
 from hbaclib.errors import DataError
 from hbaclib.signal.mel import eeg_spectrogram
+from hbaclib.signal.montage import DIFFERENCES
 
 _BINS = 100
 _LOWEST, _HIGHEST = np.float32(np.exp(-4)), np.float32(np.exp(8))
@@ -89,7 +90,7 @@ def assemble_input(rows: np.ndarray, eeg: np.ndarray) -> np.ndarray:
 
     Args:
         rows: (300, 400) power density in µV²/Hz: the ten-minute window.
-        eeg: (10000, 20) EEG in µV: the 50-s window with the same centre.
+        eeg: (10000, 20) EEG in µV, or (10000, 24) differences: the 50-s window with the same centre.
 
     Returns:
         (128, 256, 8) float32, channels 0-3 `spectrogram_image`, 4-7 `hbaclib.eeg_spectrogram`, both LL, RL, LP, RP.
@@ -97,7 +98,7 @@ def assemble_input(rows: np.ndarray, eeg: np.ndarray) -> np.ndarray:
     Raises:
         DataError: a shape is not as above.
     """
-    if np.shape(eeg) != (EEG_WINDOW, len(EEG_COLUMNS)):
+    if np.shape(eeg) not in ((EEG_WINDOW, len(EEG_COLUMNS)), (EEG_WINDOW, len(DIFFERENCES))):
         raise DataError(f"EEG window has shape {np.shape(eeg)}, expected ({EEG_WINDOW}, {len(EEG_COLUMNS)})")
     return np.concatenate([spectrogram_image(rows), eeg_spectrogram(eeg)], axis=-1)
 

@@ -22,7 +22,8 @@ from scipy import linalg, sparse
 
 from hbaclib.conventions import CHAINS, EEG_RATE, IMAGE_SHAPE
 from hbaclib.errors import ConfigError, DataError
-from hbaclib.signal.missing import absent_chains, check_way, fill_from_neighbours, holds_nan
+from hbaclib.signal.differences import absent_regions, filled_rows, is_differences, plain_rows
+from hbaclib.signal.missing import check_way, fill_from_neighbours, holds_nan
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, fill_missing, of_each, pair_table
 
 N_FFT = 1024
@@ -168,16 +169,25 @@ def _pairs(recording: np.ndarray, flat: str) -> tuple[np.ndarray, np.ndarray]:
 
     The pairs of a chain of which nothing was recorded count as constant.
     """
-    filled = fill_missing(recording) if flat == "public" else fill_from_neighbours(recording)
-    electrodes = np.ascontiguousarray(filled.T)
-    first, second = pair_table(LONGITUDINAL_PAIRS)
-    rows = electrodes[first] - electrodes[second]
-    peak = np.maximum(electrodes.max(axis=-1), -electrodes.min(axis=-1))
-    span = rows.max(axis=-1) - rows.min(axis=-1)
-    constant = span <= FLAT_SHARE * np.maximum(peak[first], peak[second])
-    if filled is not recording:
-        constant |= np.repeat(absent_chains(recording).all(axis=1), len(constant) // len(CHAINS))
+    if is_differences(recording):
+        rows = _public_rows(recording) if flat == "public" else filled_rows(recording, LONGITUDINAL_PAIRS)
+        # What the electrodes were is not known: a pair is measured by the loudest one.
+        peak = np.maximum(rows.max(), -rows.min())
+    else:
+        filled = fill_missing(recording) if flat == "public" else fill_from_neighbours(recording)
+        electrodes = np.ascontiguousarray(filled.T)
+        first, second = pair_table(LONGITUDINAL_PAIRS)
+        rows = electrodes[first] - electrodes[second]
+        peaks = np.maximum(electrodes.max(axis=-1), -electrodes.min(axis=-1))
+        peak = np.maximum(peaks[first], peaks[second])
+    constant = rows.max(axis=-1) - rows.min(axis=-1) <= FLAT_SHARE * peak
+    if holds_nan(recording):
+        constant |= np.repeat(absent_regions(recording).all(axis=1), len(constant) // len(CHAINS))
     return rows, constant
+
+
+def _public_rows(differences: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(fill_missing(plain_rows(differences, LONGITUDINAL_PAIRS).T).T)
 
 
 def _plane(power: np.ndarray, flat: np.ndarray, reference: float | None) -> np.ndarray:
@@ -224,7 +234,7 @@ def eeg_spectrogram(
 
     Args:
         eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 4 s; 10,000 samples for the
-            networks. NaN allowed.
+            networks. Or 24 differences as `hbaclib.to_differences` gives them. NaN allowed.
         flat: what a constant pair becomes before the mean: "dark" = -1, and so does a chain of which nothing was
             recorded; or "public" = whatever the formula gives, which is +1, the brightest value, for a pair of zeros.
             "public" also fills missing samples as the public notebooks do, by the electrode's mean, and an electrode
@@ -249,7 +259,7 @@ def eeg_spectrogram(
     Source: the recipe of the public EfficientNet starters (C. Deotte, 2024); numbers as librosa's ``melspectrogram``
     and ``power_to_db``.
     """
-    recordings = as_eeg(eeg, min_samples=_MIN_SECONDS * EEG_RATE)
+    recordings = as_eeg(eeg, min_samples=_MIN_SECONDS * EEG_RATE, differences=True)
     check_way(flat)
     level = None if reference == "pair" else reference
     if level is not None and not (isinstance(level, (int, float)) and level > 0):
@@ -309,7 +319,7 @@ def absolute_spectrogram(eeg: np.ndarray) -> np.ndarray:
 
 def _recorded_frames(recording: np.ndarray) -> np.ndarray:
     """(256, 4) frames of each chain, of whose window at least half was recorded, by one electrode of it or more."""
-    recorded = ~absent_chains(recording)
+    recorded = ~absent_regions(recording)
     before = np.zeros((len(recorded), recorded.shape[1] + 1), np.intp)
     recorded.cumsum(axis=1, out=before[:, 1:])
     centres = np.arange(recorded.shape[1] + 1)[_frame_centres(recorded.shape[1], None)][:N_FRAMES]

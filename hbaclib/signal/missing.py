@@ -75,7 +75,7 @@ def fill_from_neighbours(eeg: np.ndarray) -> np.ndarray:
         missing = np.isnan(one)
         for ring in RINGS:
             if missing[:, ring].any():
-                one[:, ring] = _fill_ring(one[:, ring].T, missing[:, ring].T).T
+                one[:, ring] = fill_ring(one[:, ring].T, missing[:, ring].T).T
         for target, *sides in _MIDLINE:
             hole = missing[:, target]
             if hole.any():
@@ -113,7 +113,7 @@ def _sources() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return before, after, weight
 
 
-def _fill_ring(rows: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def fill_ring(rows: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Fill the electrodes of one hemisphere, (8, n_samples) in the order of the ring."""
     present = ~missing
     level = _levels(rows, present)
@@ -183,3 +183,28 @@ def _carried(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.nd
     later = (total[end] - total[place]) / np.maximum(end - place, 1)
     share = np.where(place == 0, 1.0, np.where(place == last, 0.0, (wanted - left) / np.maximum(right - left, 1)))
     return earlier * (1 - share) + later * share + values[known[0]]
+
+
+def neighbour_weights(absent: frozenset[str]) -> dict[str, dict[str, float]]:
+    """Of which electrodes, and with which weights, an electrode is made that is missing throughout.
+
+    Args:
+        absent: names of the missing electrodes of the chains.
+
+    Returns:
+        Missing electrode -> the nearest present ones of its ring and their weights, whose sum is 1; without those of a
+        hemisphere of which no electrode is present.
+    """
+    found: dict[str, dict[str, float]] = {}
+    before, after, weight = _sources()
+    for ring in RINGS:
+        names = [EEG_COLUMNS[column] for column in ring]
+        code = sum(1 << k for k, name in enumerate(names) if name in absent)
+        for k, name in enumerate(names):
+            share = float(weight[code, k])
+            if name in absent and not np.isnan(share):
+                shares: dict[str, float] = {}
+                for source, part in ((before[code, k], share), (after[code, k], 1 - share)):
+                    shares[names[source]] = shares.get(names[source], 0.0) + part
+                found[name] = shares
+    return found

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hbaclib.conventions import CHAINS, EEG_COLUMNS, REGIONS
+from hbaclib.conventions import CHAINS, EEG_COLUMNS, RAW_PAIRS, REGIONS
 from hbaclib.errors import DataError
 
 Pair = tuple[str, str]
@@ -28,6 +28,9 @@ def chain_pairs(region: str) -> tuple[Pair, ...]:
 
 LONGITUDINAL_PAIRS: tuple[Pair, ...] = tuple(pair for region in REGIONS for pair in chain_pairs(region))
 """The 16 pairs of the longitudinal bipolar montage, region by region, front to back."""
+
+DIFFERENCES: tuple[Pair, ...] = LONGITUDINAL_PAIRS + RAW_PAIRS
+"""The 24 differences that all inputs of the networks are made of: columns of an EEG that comes without electrodes."""
 
 
 @cache
@@ -50,19 +53,22 @@ def pair_table(pairs: tuple[Pair, ...]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 0], table[:, 1]
 
 
-def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float32) -> np.ndarray:
+def as_eeg(
+    eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float32, differences: bool = False
+) -> np.ndarray:
     """Check an EEG array at the door and give it in the wanted precision.
 
     Args:
         eeg: (n_samples, 20) or (n, n_samples, 20) floating-point array in µV, columns as EEG_COLUMNS. NaN allowed.
         min_samples: fewest samples of one recording that the caller can use.
         dtype: precision to return.
+        differences: whether 24 columns as DIFFERENCES will do as well.
 
     Returns:
         The same values in ``dtype``; the same array where nothing had to change.
 
     Raises:
-        DataError: not floating point, not 2-D or 3-D, not 20 columns, too few samples, or infinite values.
+        DataError: not floating point, not 2-D or 3-D, not 20 columns (nor 24), too few samples, or infinite values.
     """
     eeg = np.asarray(eeg)
     if eeg.dtype.kind != "f":
@@ -71,8 +77,14 @@ def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float
         )
     if eeg.ndim not in (2, 3):
         raise DataError(f"EEG of shape {eeg.shape}; expected (n_samples, 20) or (n, n_samples, 20)")
-    if eeg.shape[-1] != len(EEG_COLUMNS):
-        raise DataError(f"EEG with {eeg.shape[-1]} columns; expected {len(EEG_COLUMNS)}: {', '.join(EEG_COLUMNS)}")
+    names = list(EEG_COLUMNS)
+    if differences and eeg.shape[-1] == len(DIFFERENCES):
+        names = ["-".join(pair) for pair in DIFFERENCES]
+    elif eeg.shape[-1] != len(EEG_COLUMNS):
+        other = f"; or {len(DIFFERENCES)} differences as hbaclib.to_differences gives them" if differences else ""
+        raise DataError(
+            f"EEG with {eeg.shape[-1]} columns; expected {len(EEG_COLUMNS)}: {', '.join(EEG_COLUMNS)}{other}"
+        )
     if eeg.shape[-2] < min_samples:
         raise DataError(f"EEG of {eeg.shape[-2]} samples; expected at least {min_samples}")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is named below
@@ -80,15 +92,14 @@ def as_eeg(eeg: np.ndarray, *, min_samples: int = 1, dtype: DTypeLike = np.float
     infinite = np.isinf(eeg)
     if infinite.any():
         where = np.argwhere(infinite)[0]
-        electrode = EEG_COLUMNS[where[-1]]
-        raise DataError(f"EEG is infinite in {electrode} at sample {where[-2]}; expected finite values or NaN")
+        raise DataError(f"EEG is infinite in {names[where[-1]]} at sample {where[-2]}; expected finite values or NaN")
     return eeg
 
 
 def of_each(
     recordings: np.ndarray, function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], dtype: DTypeLike
 ) -> np.ndarray:
-    """A function's results, of one shape, for one recording (n_samples, 20) or for each of several."""
+    """A function's results, of one shape, for one recording (n_samples, 20 or 24) or for each of several."""
     results = np.empty((*recordings.shape[:-2], *shape), dtype)
     batch = [(results, recordings)] if recordings.ndim == 2 else zip(results, recordings, strict=True)
     for result, recording in batch:

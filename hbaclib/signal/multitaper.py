@@ -15,16 +15,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy import ndimage, signal
 
-from hbaclib.conventions import CHAINS, EEG_RATE, REGIONS, SPECTROGRAM_BINS, SPECTROGRAM_NFFT, SPECTROGRAM_STEP
-from hbaclib.errors import ConfigError, DataError
-from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
-from hbaclib.signal.missing import (
-    LONGEST_INTERPOLATED_GAP,
-    absent_chains,
-    check_way,
-    fill_from_neighbours,
-    holds_nan,
+from hbaclib.conventions import (
+    CHAINS,
+    EEG_COLUMNS,
+    EEG_RATE,
+    REGIONS,
+    SPECTROGRAM_BINS,
+    SPECTROGRAM_NFFT,
+    SPECTROGRAM_STEP,
 )
+from hbaclib.errors import ConfigError, DataError
+from hbaclib.signal.differences import absent_regions, filled_rows, is_differences, plain_rows
+from hbaclib.signal.filters import band_pass_gain, notch_gain, zero_phase
+from hbaclib.signal.missing import LONGEST_INTERPOLATED_GAP, check_way, holds_nan
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, chain_pairs, electrode_index, of_each, pair_rows
 
 WINDOW = 4 * EEG_RATE
@@ -72,19 +75,34 @@ def _long_gaps(missing: np.ndarray) -> np.ndarray:
 
 
 def _filled(recording: np.ndarray, flat: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The electrodes as rows without NaN, and the samples (4, n_samples) that a region lacks, None where none does."""
+    """Rows without NaN, and the samples (4, n_samples) that a region lacks, None where none does.
+
+    The rows are electrodes, or (16, n_samples) the pairs of the chains.
+    """
+    if holds_nan(recording) and flat != "public":
+        return filled_rows(recording, LONGITUDINAL_PAIRS), _long_gaps(absent_regions(recording))
+    rows = plain_rows(recording, LONGITUDINAL_PAIRS) if is_differences(recording) else np.array(recording.T, order="C")
     if not holds_nan(recording):
-        return np.ascontiguousarray(recording.T), None
-    if flat != "public":
-        return np.ascontiguousarray(fill_from_neighbours(recording).T), _long_gaps(absent_chains(recording))
-    electrodes = np.array(recording.T, order="C")
-    missing = np.isnan(electrodes)
+        return rows, None
+    missing = np.isnan(rows)
     long, sample = _long_gaps(missing), np.arange(len(recording))
-    for row, hole in zip(electrodes, missing, strict=True):
+    for row, hole in zip(rows, missing, strict=True):
         if hole.any() and not hole.all():
             row[hole] = np.interp(sample[hole], sample[~hole], row[~hole])
-    electrodes[long] = 0
-    return electrodes, np.stack([long[[electrode_index(name) for name in CHAINS[k]]].any(axis=0) for k in REGIONS])
+    rows[long] = 0
+    return rows, np.stack([long[_places(rows, region)].any(axis=0) for region in REGIONS])
+
+
+def _places(rows: np.ndarray, region: str) -> list[int]:
+    """Which rows are a region's: its five electrodes, or its four pairs."""
+    if len(rows) == len(EEG_COLUMNS):
+        return [electrode_index(name) for name in CHAINS[region]]
+    return [LONGITUDINAL_PAIRS.index(pair) for pair in chain_pairs(region)]
+
+
+def _differences(rows: np.ndarray, region: str) -> np.ndarray:
+    """The four pairs of a region, (4, n_samples), as an array of their own."""
+    return pair_rows(rows, chain_pairs(region)) if len(rows) == len(EEG_COLUMNS) else rows[_places(rows, region)]
 
 
 def _resample(rows: np.ndarray, rate: float) -> np.ndarray:
@@ -107,12 +125,12 @@ def _touched(lost: np.ndarray, starts: np.ndarray, rate: float) -> np.ndarray:
 # What no amplifier gives, 1e30 µV, has a power beyond the precision's largest number: infinite, or no number.
 @np.errstate(over="ignore", invalid="ignore")
 def _one(recording: np.ndarray, rate: float, starts: np.ndarray, flat: str) -> np.ndarray:
-    """(n_samples, 20) to (n_rows, 4, 100), in its own precision."""
-    electrodes, lost = _filled(recording, flat)
-    power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), electrodes.dtype)
+    """(n_samples, 20 or 24) to (n_rows, 4, 100), in its own precision."""
+    signals, lost = _filled(recording, flat)
+    power = np.empty((len(starts), len(REGIONS), len(SPECTROGRAM_BINS)), signals.dtype)
     gains = band_pass_gain(*_BAND, _ORDER), notch_gain
     for k, region in enumerate(REGIONS):
-        rows = pair_rows(electrodes, chain_pairs(region))
+        rows = _differences(signals, region)
         # The band-pass takes a constant to exactly nothing; taken away first it costs float32 no digits.
         rows -= rows.mean(axis=-1, keepdims=True, dtype=np.float64).astype(rows.dtype)
         rows = zero_phase(_resample(rows, rate), *gains, margin=HALF)
@@ -155,8 +173,9 @@ def kaggle_spectrogram(
     over the four pairs of each chain.
 
     Args:
-        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV, at least 4 s. Missing samples are filled from the
-            electrode's neighbours, whatever the reference is.
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV, at least 4 s; or 24 differences as
+            `hbaclib.to_differences` gives them. Missing samples are filled from the electrode's neighbours, whatever
+            the reference is.
         sampling_rate: Hz, at least 100; other rates than 200 are resampled first.
         first_centre: second of the recording on which the first window is centred. A recording that starts with its
             spectrogram has 1.0; a 50-s EEG in the centre of its 600-s window 2.0 (rows 138..161 of the 300).
@@ -182,7 +201,7 @@ def kaggle_spectrogram(
     rate = float(sampling_rate)
     if not LOWEST_RATE <= rate < np.inf:
         raise DataError(f"sampling rate {sampling_rate} Hz; expected at least {LOWEST_RATE:g} Hz")
-    recordings = as_eeg(eeg, dtype=dtype)
+    recordings = as_eeg(eeg, dtype=dtype, differences=True)
     duration = recordings.shape[-2] / rate
     if duration < WINDOW / EEG_RATE:
         raise DataError(

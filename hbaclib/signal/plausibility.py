@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, SCALP_ELECTRODES
+from hbaclib.signal.differences import filled_rows, is_differences
 from hbaclib.signal.mel import FLAT_SHARE
 from hbaclib.signal.missing import RINGS, fill_from_neighbours
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS, pair_table
+from hbaclib.signal.montage import DIFFERENCES, LONGITUDINAL_PAIRS, pair_table
 
 AMPLITUDES = (0.5, 10_000.0)
 """µV: the amplitude of the pairs of any EEG, a suppressed one and one full of artefacts. See `pair_amplitude`."""
@@ -52,7 +53,7 @@ def eeg_doubt(eeg: np.ndarray) -> str:
 
     Args:
         eeg: (n_samples, 20) floating point at 200 Hz, columns as EEG_COLUMNS, taken to be µV; a window or a recording
-            of any length. NaN allowed. The EKG is not looked at.
+            of any length; or 24 differences, the 16 pairs of which are judged. NaN allowed. The EKG is not looked at.
 
     Returns:
         "" for what can be evaluated; else one reason: no or hardly any signal, an amplitude of the pairs outside
@@ -194,16 +195,19 @@ class _Measured:
 # Whatever numbers a file holds, the verdict is words and not a warning of NumPy's.
 @np.errstate(all="ignore")
 def _measure(eeg: np.ndarray) -> _Measured:
-    chained = eeg[:, _CHAINED]
+    chained = eeg[:, : len(LONGITUDINAL_PAIRS)] if is_differences(eeg) else eeg[:, _CHAINED]
     missing = float(np.isnan(chained).mean()) if chained.size else 1.0
     if missing == 1:
         return _Measured(missing, np.ones(len(eeg) // EEG_RATE, bool), 0.0, np.nan, np.nan, np.nan, 0.0, "", 0.0)
-    ranges = np.concatenate([_ranges(eeg[begin : begin + _BLOCK]) for begin in range(0, len(eeg), _BLOCK)], axis=1)
+    ranges = np.concatenate(
+        [second_ranges(eeg[begin : begin + _BLOCK]) for begin in range(0, len(eeg), _BLOCK)], axis=1
+    )
     flat = np.isnan(ranges)
     of_pair = np.array([np.median(row[~hole]) for row, hole in zip(ranges, flat, strict=True) if not hole.all()])
     low, amplitude, high = np.quantile(of_pair, [0.25, 0.5, 0.75]) if of_pair.size else [np.nan] * 3
-    scalp = np.abs(eeg[:, _SCALP])
-    sample, electrode = divmod(int(np.nanargmax(scalp)), len(_SCALP))
+    scalp = np.abs(chained if is_differences(eeg) else eeg[:, _SCALP])
+    sample, column = divmod(int(np.nanargmax(scalp)), scalp.shape[1])
+    names = ["-".join(pair) for pair in DIFFERENCES] if is_differences(eeg) else SCALP_ELECTRODES
     return _Measured(
         missing=missing,
         silent=flat.all(axis=0),
@@ -211,30 +215,42 @@ def _measure(eeg: np.ndarray) -> _Measured:
         amplitude=float(amplitude),
         low=float(low),
         high=float(high),
-        largest=float(scalp[sample, electrode]),
-        place=f"{SCALP_ELECTRODES[electrode]} at sample {sample}",
+        largest=float(scalp[sample, column]),
+        place=f"{names[column]} at sample {sample}",
         clipped=_clipped_share(chained),
     )
 
 
-def _ranges(eeg: np.ndarray) -> np.ndarray:
-    """Range of the 16 pairs within each second (16, n_seconds), mains taken out; NaN where a pair is flat or missing.
+def second_ranges(eeg: np.ndarray) -> np.ndarray:
+    """Range of the 16 pairs within each second, µV, mains taken out.
 
     What is missing in part is filled from its neighbours, so that a pair shows as much as the networks see of it.
+
+    Args:
+        eeg: as for `eeg_doubt`.
+
+    Returns:
+        (16, n_seconds), NaN where a pair is flat or missing; one second of an EEG that is shorter.
     """
     length = min(EEG_RATE, len(eeg))
     n_seconds = len(eeg) // length
-    electrodes = np.ascontiguousarray(fill_from_neighbours(eeg).T, np.float64)[:, : n_seconds * length]
-    missing = np.isnan(eeg[: n_seconds * length]).T.reshape(len(EEG_COLUMNS), n_seconds, length).all(axis=-1)
+    first, second = pair_table(LONGITUDINAL_PAIRS)
+    of_differences = is_differences(eeg)
+    filled = filled_rows(eeg, LONGITUDINAL_PAIRS) if of_differences else fill_from_neighbours(eeg).T
+    signals = np.ascontiguousarray(filled, np.float64)[:, : n_seconds * length]
     # By seconds, so that one absurd sample makes no more than its second flat.
-    peak = np.abs(electrodes).reshape(len(EEG_COLUMNS), n_seconds, length).max(axis=-1)
+    peak = np.abs(signals).reshape(len(signals), n_seconds, length).max(axis=-1)
+    missing = np.isnan(eeg[: n_seconds * length]).T.reshape(eeg.shape[1], n_seconds, length).all(axis=-1)
     ranges = np.empty((len(LONGITUDINAL_PAIRS), n_seconds))
-    for number, (first, second) in enumerate(zip(*pair_table(LONGITUDINAL_PAIRS), strict=True)):
-        pair = electrodes[first] - electrodes[second]
+    for number, ends in enumerate(zip(first, second, strict=True)):
+        if of_differences:
+            pair, level, absent = signals[number], peak.max(axis=0), missing[number]
+        else:
+            pair = signals[ends[0]] - signals[ends[1]]
+            level, absent = peak[list(ends)].max(axis=0), missing[list(ends)].all(axis=0)
         clean = np.convolve(np.pad(pair, 2, mode="edge"), _MAINS_NOTCH, "valid")
         spans = [np.ptp(rows.reshape(n_seconds, length), axis=-1) for rows in (pair, clean)]
-        flat = spans[0] <= FLAT_SHARE * np.maximum(peak[first], peak[second])
-        ranges[number] = np.where(flat | (missing[first] & missing[second]), np.nan, spans[1])
+        ranges[number] = np.where((spans[0] <= FLAT_SHARE * level) | absent, np.nan, spans[1])
     return ranges
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, SCALP_ELECTRODES
 from hbaclib.errors import DataError
-from hbaclib.signal.montage import as_eeg, electrode_index, fill_missing, pair_rows
+from hbaclib.signal.differences import is_differences
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS, as_eeg, electrode_index, fill_missing, pair_rows
 
 LINE_FREQUENCY = 60.0
 _FLOOR = np.arange(30.0, 50.5, 1.0)
@@ -49,7 +50,8 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
     """Describe a recording's faults in figures.
 
     Args:
-        eeg: (n_samples, 20) floating point, µV at 200 Hz, at least 2 s. NaN allowed.
+        eeg: (n_samples, 20) floating point, µV at 200 Hz, at least 2 s; or 24 differences as `hbaclib.to_differences`
+            gives them: what is said of electrodes is then of the 16 pairs of the chains. NaN allowed.
 
     Returns:
         An int or float for each column of the table, in this order:
@@ -64,28 +66,30 @@ def recording_quality(eeg: np.ndarray) -> dict[str, int | float]:
         - ``amplitude_median``: median over pairs and seconds of the bipolar peak-to-peak amplitude, µV
         - ``amplitude_p95``: 95th percentile of the same, µV
         - ``largest_value``: largest absolute scalp value, µV
-        - ``ekg_amplitude``: median over seconds of the EKG's peak-to-peak amplitude, µV; 0 without EKG
+        - ``ekg_amplitude``: median over seconds of the EKG's peak-to-peak amplitude, µV; 0 without one
 
-        Amplitudes and line noise are taken with missing samples at the electrode's mean, so a gap lowers them.
+        Amplitudes and line noise are taken with missing samples at the electrode's mean, so a gap lowers them; those of
+        differences are at the difference's own.
 
     Raises:
         DataError: malformed EEG, or below 2 s.
     """
-    recording = as_eeg(eeg, min_samples=_SEGMENT)
+    recording = as_eeg(eeg, min_samples=_SEGMENT, differences=True)
     if recording.ndim != 2:
         raise DataError(f"EEG of shape {recording.shape}; expected one recording, (n_samples, {len(EEG_COLUMNS)})")
-    electrodes = np.ascontiguousarray(recording.T)
-    scalp = electrodes[[electrode_index(name) for name in SCALP_ELECTRODES]]
+    electrodes = not is_differences(recording)
+    judged = [electrode_index(name) for name in SCALP_ELECTRODES] if electrodes else range(len(LONGITUDINAL_PAIRS))
+    scalp = np.ascontiguousarray(recording.T[judged])
     missing = np.isnan(scalp)
     filled = np.ascontiguousarray(fill_missing(recording).T)
-    scalp_filled = filled[[electrode_index(name) for name in SCALP_ELECTRODES]]
+    scalp_filled = filled[judged]
     top, bottom = scalp_filled.max(axis=-1, keepdims=True), scalp_filled.min(axis=-1, keepdims=True)
     absent = missing.all(axis=-1)
     flat = ~absent & (top == bottom)[:, 0]
     held = (scalp[:, 1:] == scalp[:, :-1]) & ((scalp[:, 1:] == top) | (scalp[:, 1:] == bottom))
-    pairs = pair_rows(filled)
+    pairs = pair_rows(filled) if electrodes else scalp_filled
     amplitude = _peak_to_peak(pairs)
-    ekg = filled[electrode_index("EKG")][None]
+    ekg = filled[electrode_index("EKG")][None] if electrodes else np.zeros((1, len(recording)))
     return {
         "n_samples": len(recording),
         "missing_share": float(missing.mean()),

@@ -8,9 +8,10 @@ import numpy as np
 
 from hbaclib.conventions import CHAINS, EEG_RATE, RAW_PAIRS
 from hbaclib.errors import DataError
+from hbaclib.signal.differences import absent_regions, filled_rows, plain_rows
 from hbaclib.signal.filters import REFLECTION, Gain, band_pass_gain, zero_phase
-from hbaclib.signal.missing import absent_chains, check_way, fill_from_neighbours
-from hbaclib.signal.montage import as_eeg, of_each, pair_rows
+from hbaclib.signal.missing import check_way, holds_nan
+from hbaclib.signal.montage import as_eeg, of_each
 
 CLIP = 1024.0
 """µV at which the signals are clipped."""
@@ -57,7 +58,8 @@ def raw_signals(
     filter remembers; then every 5th sample of it (40 Hz), or a stretch at the full 200 Hz.
 
     Args:
-        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 1 s. NaN allowed.
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, at least 1 s; or 24 differences as
+            `hbaclib.to_differences` gives them. NaN allowed.
         low_pass: cut-off, Hz (the public 20 Hz lies at the Nyquist frequency of 40 Hz and aliases); None: no filter.
         band: (low, high) in Hz, a band-pass in place of the low-pass.
         seconds: length of the stretch in the middle that is kept at 200 Hz; None: the whole recording at 40 Hz.
@@ -75,7 +77,7 @@ def raw_signals(
     Source: raw branch of public WaveNet notebooks of the competition (C. Deotte, 2024), with a zero-phase filter.
     """
     check_way(flat)
-    recordings = as_eeg(eeg, min_samples=EEG_RATE)
+    recordings = as_eeg(eeg, min_samples=EEG_RATE, differences=True)
     n_samples = recordings.shape[-2]
     rate = EEG_RATE / STEP if seconds is None else EEG_RATE
     edges = band if band is not None else None if low_pass is None else (0.0, low_pass)
@@ -98,15 +100,16 @@ def raw_signals(
 
 
 def _one(recording: np.ndarray, gain: Gain | None, reflection: int, kept: slice, flat: str) -> np.ndarray:
-    """(n_samples, 20) to (8, n_kept)."""
-    filled = recording if flat == "public" else fill_from_neighbours(recording)
-    rows = pair_rows(np.ascontiguousarray(filled.T), RAW_PAIRS)
-    if filled is recording:
+    """(n_samples, 20 or 24) to (8, n_kept)."""
+    if flat == "public":
+        rows = plain_rows(recording, RAW_PAIRS)
         rows[np.isnan(rows)] = 0
     else:
-        for signals, absent in zip(_OF_CHAIN, absent_chains(recording), strict=True):
-            if absent.all():
-                rows[signals] = 0
+        rows = filled_rows(recording, RAW_PAIRS)
+        if holds_nan(recording):
+            for signals, absent in zip(_OF_CHAIN, absent_regions(recording), strict=True):
+                if absent.all():
+                    rows[signals] = 0
     np.clip(rows, -CLIP, CLIP, out=rows)
     rows /= SCALE
     if gain is None:

@@ -18,20 +18,20 @@ def place_short(eeg: np.ndarray, how: str) -> np.ndarray:
     """Place a recording of 10 to 50 s in the middle of 50 s.
 
     Args:
-        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, columns as EEG_COLUMNS; 2,000 to 10,000
-            samples. NaN allowed.
+        eeg: (n_samples, 20) or (n, n_samples, 20) floating point, µV at 200 Hz, columns as EEG_COLUMNS, or 24
+            differences; 2,000 to 10,000 samples. NaN allowed.
         how: ``nan`` = around it nothing is recorded; ``reflect`` = around it lies its own reflection, again and again
             (as of ``numpy.pad`` with mode "reflect"), so that there is no seam and what is rhythmic stays so.
 
     Returns:
-        (10000, 20) or (n, 10000, 20) float32; the recording begins at sample ``(10000 - n_samples) // 2``.
+        (10000, 20) or (n, 10000, 20) float32, or 24 columns; it begins at sample ``(10000 - n_samples) // 2``.
 
     Raises:
         DataError: malformed EEG, fewer than 2,000 samples or more than 10,000.
         ConfigError: there is no such way.
     """
     check_how(how)
-    eeg = as_eeg(eeg)
+    eeg = as_eeg(eeg, differences=True)
     n_samples = eeg.shape[-2]
     if not LEAST_SAMPLES <= n_samples <= EEG_WINDOW:
         raise DataError(

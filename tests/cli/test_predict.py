@@ -91,7 +91,9 @@ def test_the_networks_are_loaded_once_and_recordings_read_once(trained, data, mo
     load, open_recording = Predictor.load, windows.open_recording
     monkeypatch.setattr(Predictor, "load", lambda folder: loaded.append(folder.name) or load(folder))
     monkeypatch.setattr(
-        windows, "open_recording", lambda path, *given: read.append(path.stem) or open_recording(path, *given)
+        windows,
+        "open_recording",
+        lambda path, *given, **options: read.append(path.stem) or open_recording(path, *given, **options),
     )
     monkeypatch.setattr(cli_predict, "_CHUNK", 2)
     table(trained["ensemble"], data / "eegs", "--spectrogram", data / "spectrograms")

@@ -11,6 +11,7 @@ import numpy as np
 
 from hbaclib import load_recipe, make_synthetic_dataset
 from hbaclib.artefacts import write_manifest, write_text
+from hbaclib.dataset.synthetic.night import make_night
 from hbaclib.models.efficientnet import efficientnet_features
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram
 from tests.kaggle.recording_server import Service
@@ -20,12 +21,13 @@ NIGHT_SECONDS = 240
 
 
 def make_data(folder: Path) -> None:
-    """A data set, EEG files of 50 s, a longer one with its spectrogram, and the file of the first Python block."""
+    """A data set, EEG files of 50 s, longer ones (EDF; Parquet with its spectrogram), the first Python block's file."""
     data = make_synthetic_dataset(folder / "DATA", n_patients=6, seed=7, n_test=RECORDINGS, n_jobs=2, progress=False)
     shutil.copytree(data / "test_eegs", folder / "EEGS")
     rng = np.random.default_rng(0)
     write_eeg(folder / "night.parquet", random_eeg(rng, 200 * NIGHT_SECONDS))
     write_spectrogram(folder / "night-spectrogram.parquet", random_spectrogram(rng, 420))
+    make_night(folder / "night.edf", hours=0.1, n_gaps=0, progress=False)
     write_eeg(folder / "train_eegs" / "1000913311.parquet", random_eeg(rng, 12_000))
 
 

@@ -34,6 +34,7 @@ SUBSTITUTIONS = {
     "--trials 20": "--trials 1",
     '"demo", folds=5': '"small.toml", folds=2',
     "--patients 50": "--patients 2",
+    "--hours 8": "--hours 0.1",
     "--user YOU": "--user someone",
 }
 """All that is changed in the text before it is run."""
@@ -96,6 +97,7 @@ def check_first(folder: Path, printed: str) -> None:
     assert verify(folder / "runs/three-folds/01_port_data").parameters["n_folds"] == 3
     assert verify(folder / "runs/three-folds/01_port_data").parameters["on_bad_file"] == "skip"
     assert (folder / "FOLDER/train.csv").is_file() and (folder / "FOLDER-truth.parquet").is_file()
+    assert (folder / "NIGHTS/night.edf").is_file() and (folder / "NIGHTS/night-truth.csv").is_file()
 
 
 def check_full(folder: Path, printed: str) -> None:
@@ -120,6 +122,9 @@ def check_built_in(folder: Path, printed: str) -> None:
         assert len(table) == RECORDINGS
         check_shares(table)
     assert tables[1]["note"].isna().all()  # none of them is short
+    night = pd.read_csv(folder / "night.csv")
+    assert len(night) == 36 and (night["state"] == "not evaluated").sum() == 4
+    check_shares(night[night["state"] != "not evaluated"])
 
 
 def check_tune(folder: Path, printed: str) -> None:

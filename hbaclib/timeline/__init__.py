@@ -1,0 +1,1 @@
+"""A recording of hours as a line of ten-second bins."""

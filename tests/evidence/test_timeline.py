@@ -1,0 +1,108 @@
+"""Timelines of a day: memory, the same shares in every form of a recording, what lies beyond a recording's ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hbaclib import open_recording
+from hbaclib.conventions import CLASSES, EEG_COLUMNS, EEG_RATE, VOTE_COLUMNS
+from hbaclib.dataset.synthetic.edf import EdfWriter
+from hbaclib.dataset.synthetic.night import BEGIN, LABELS
+from hbaclib.dataset.synthetic.segments import make_segment
+from hbaclib.evaluation.metric import kl_divergence
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.timeline.bins import Timeline
+from hbaclib.timeline.ring import FILLINGS, place_rows
+from tests.evidence.test_long_recordings import hbac
+from tests.made_shipped import IMAGE, make_shipped
+from tests.timeline.made import Answers, MadeRecording
+from tests.timeline.same_recording import MONTAGES, all_forms, steps
+
+MORE_AT_MOST = 30e6
+"""Bytes that a day may take above an hour."""
+
+
+def write_noise(path: Path, hours: float) -> Path:
+    """An EDF+ file of noise, with a gap of 70.25 s at half of its time."""
+    rng, seconds = np.random.default_rng(0), round(3600 * hours)
+    piece = rng.normal(0, 30, (600, EEG_RATE, len(EEG_COLUMNS)))
+    with open(path, "wb") as file:
+        writer = EdfWriter(file, LABELS, EEG_RATE, BEGIN, seconds, gaps=True)
+        for k in range(seconds):
+            writer.write(k + 70.25 * (k >= seconds // 2), piece[k * 7 % 600])
+    return path
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(10_800)
+def test_a_day_takes_hardly_more_memory_than_an_hour(tmp_path: Path) -> None:
+    networks = make_shipped(tmp_path / "run", {"both": {**IMAGE, "name": "both", "inputs": "both"}})
+    peaks = {}
+    for hours in (1, 24):
+        path, out = write_noise(tmp_path / f"{hours}.edf", hours), tmp_path / f"{hours}.csv"
+        run = hbac("predict", networks / "both", path, "--out", out)
+        assert run.code == 0, run.answer
+        table = pd.read_csv(out)
+        assert len(table) == -(-(3600 * hours + 70.25) // 10) and (table["reason"] == "gap").sum() in (6, 7)
+        assert table[VOTE_COLUMNS[0]].isna().sum() < 20
+        peaks[hours] = run.peak
+        print(f"\n{hours} h: {run.peak / 1e6:.0f} MB, {run.seconds:.0f} s")
+    assert peaks[24] - peaks[1] <= MORE_AT_MOST
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(3600)
+def test_the_built_in_model_says_the_same_of_a_recording_in_all_its_forms(tmp_path: Path) -> None:
+    predictor = EnsemblePredictor.open("synthetic")
+    for meant in ("LPD", "Seizure"):
+        found = {}
+        for name, path in all_forms(tmp_path, steps(90, meant=meant)).items():
+            with open_recording(path) as recording:
+                found[name] = np.stack([each.shares for each in Timeline(recording).bins(predictor)])
+        whole = np.isfinite(found["Parquet"]).all(axis=1)
+        print(f"\n{meant}: {whole.sum()} bins, greatest difference of a share from Parquet's")
+        for name, shares in found.items():
+            apart = np.abs(shares - found["Parquet"])[whole].max()
+            print(f"  {name:<15}{apart:.1e}")
+            assert apart < (1e-4 if name in MONTAGES else 1e-3)
+
+
+@pytest.mark.evidence
+@pytest.mark.timeout(10_800)
+def test_what_lies_best_beyond_the_ends_of_the_ten_minutes() -> None:
+    """On twenty recordings of twenty minutes, rows are masked as at a recording's ends, and filled in three ways.
+
+    HBAC_TRAINED names a trained folder or an ensemble that sees the ten minutes.
+    """
+    artefacts = os.environ.get("HBAC_TRAINED")
+    if not artefacts:
+        pytest.skip("HBAC_TRAINED names no trained folder")
+    predictor = EnsemblePredictor.open(artefacts)
+    rows = []
+    # Shares before and behind the middle: at the ends of a long recording, and of short ones.
+    lost = ((0.25, 0), (0.45, 0), (0, 0.25), (0, 0.45), (0.25, 0.25), (0.35, 0.35), (0.45, 0.45))
+    for number in range(20):
+        eeg = make_segment(CLASSES[number % len(CLASSES)], seed=number, seconds=1200).eeg
+        cut = Answers(sees_spectrograms=True)
+        list(Timeline(MadeRecording(eeg)).bins(cut))
+        # The bins in the middle have all of their ten minutes.
+        for at in range(30, 86, 8):
+            windows, power = cut.eegs[at][None], cut.rows[at]
+            assert not np.isnan(power).any()
+            truth = predictor.predict(windows, power[None])
+            for before, behind in lost:
+                masked = np.full_like(power, np.nan)
+                kept = slice(round(300 * before), 300 - round(300 * behind))
+                masked[kept] = power[kept]
+                for how in FILLINGS:
+                    shares = predictor.predict(windows, place_rows(masked, how)[None])
+                    kl = kl_divergence(truth.astype(float), shares.astype(float))
+                    rows.append((round(1 - before - behind, 2), how, kl))
+    table = pd.DataFrame(rows, columns=["context", "filling", "kl"]).pivot_table("kl", "context", "filling")
+    print(f"\n{table.to_string(float_format='%.4f')}")
+    assert table.mean().idxmin() == FILLINGS[0]
