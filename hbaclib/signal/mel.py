@@ -40,7 +40,6 @@ FLAT_SHARE = 1e-6
 """A pair whose range is below this share of its electrodes' largest value holds rounding, not EEG."""
 
 _MIN_SECONDS = 4
-_WINDOW = 128
 # Of the waves, by interpolation from the chosen bins; a few bins more than this needs keep the weights small.
 _INTERPOLATION_ERROR = 1e-13
 _MORE_BINS = 2
@@ -221,7 +220,7 @@ def eeg_spectrogram(
     flat: str = "dark",
     reference: str | float = "pair",
     centre_seconds: float | None = None,
-    window: int = _WINDOW,
+    window: int = 128,
     n_mels: int = IMAGE_SHAPE[0],
     fmin: float = 0.0,
     fmax: float = 20.0,
@@ -291,37 +290,17 @@ def absolute_spectrogram(eeg: np.ndarray) -> np.ndarray:
 
     Relative to its own maximum, as `eeg_spectrogram` has it by default, a pair of a hundredth of the power looks like
     any other, and a lateralised pattern hardly shows. Here all pairs have one reference; how loud the whole recording
-    is, which depends on skull and amplifier, is taken out as the mean of its four planes. Where nothing was recorded
-    (around a short recording, in a gap, in a chain without electrodes) the planes are -1, and no part of the mean.
+    is, which depends on skull and amplifier, is taken out as the mean of its four planes.
 
     Args:
         eeg: as in `eeg_spectrogram`.
 
     Returns:
-        (128, 256, 4) or (n, 128, 256, 4) float32, channels LL, RL, LP, RP; the mean of what was recorded is 0.
+        (128, 256, 4) or (n, 128, 256, 4) float32, channels LL, RL, LP, RP; each recording's mean is 0.
 
     Raises:
         DataError: as in `eeg_spectrogram`.
     """
     image = eeg_spectrogram(eeg, reference=ABSOLUTE_REFERENCE)
-    loudness = image.mean(axis=(-3, -2, -1), keepdims=True)
-    if holds_nan(recordings := np.asarray(eeg)):
-        batch = (part if recordings.ndim == 3 else part[None] for part in (recordings, image, loudness))
-        for one, planes, mean in zip(*batch, strict=True):
-            there = _recorded_frames(one)
-            if there.any() and not there.all():
-                mean[...] = planes[:, there].mean()
-                # Dark whatever the loudness of the rest, and without the offsets that are carried on through a gap.
-                planes[:, ~there] = mean - 1
-    image -= loudness
+    image -= image.mean(axis=(-3, -2, -1), keepdims=True)
     return image
-
-
-def _recorded_frames(recording: np.ndarray) -> np.ndarray:
-    """(256, 4) frames of each chain, of whose window at least half was recorded, by one electrode of it or more."""
-    recorded = ~absent_regions(recording)
-    before = np.zeros((len(recorded), recorded.shape[1] + 1), np.intp)
-    recorded.cumsum(axis=1, out=before[:, 1:])
-    centres = np.arange(recorded.shape[1] + 1)[_frame_centres(recorded.shape[1], None)][:N_FRAMES]
-    first, end = np.maximum(centres - _WINDOW // 2, 0), np.minimum(centres + _WINDOW // 2, recorded.shape[1])
-    return (2 * (before[:, end] - before[:, first]) >= _WINDOW).T

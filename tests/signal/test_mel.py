@@ -14,7 +14,7 @@ from hbaclib import eeg_spectrogram
 from hbaclib.conventions import CHAINS, CLASSES, EEG_COLUMNS, ELECTRODE_SWAP, REGION_SWAP, REGIONS
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import ConfigError, DataError
-from hbaclib.signal.mel import ABSOLUTE_REFERENCE, absolute_spectrogram, mel_filter_bank
+from hbaclib.signal.mel import mel_filter_bank
 from hbaclib.signal.reference import librosa_spectrogram
 from tests.signal.recordings import chain_differences, column, noise
 
@@ -171,47 +171,6 @@ def test_absolute_reference() -> None:
         ]
         expected = np.mean((np.maximum(decibels, -80) + 40) / 40, axis=0)
         np.testing.assert_allclose(image[..., k], expected, rtol=0, atol=BOUND)
-
-
-def unrecorded(eeg: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """The recording without some of its samples, and the frames (256, 4) that are still there as they were."""
-    eeg, there = eeg.copy(), np.ones((256, 4), bool)
-    centre = np.arange(256) * (len(eeg) // 256)
-    if what == "around":
-        eeg[:4000], eeg[6000:] = np.nan, np.nan
-        there[(centre < 4100) | (centre > 5900)] = False
-    elif what == "gap":
-        eeg[2000:4500] = np.nan
-        there[(centre > 1900) & (centre < 4600)] = False
-    elif what == "hemisphere":
-        eeg[:, [column(name) for region in ("LL", "LP") for name in CHAINS[region]]] = np.nan
-        there[:, [REGIONS.index("LL"), REGIONS.index("LP")]] = False
-    return eeg, there
-
-
-@pytest.mark.parametrize("what", ["around", "gap", "hemisphere"])
-def test_loudness_is_that_of_what_was_recorded(what: str) -> None:
-    """What is dark because nothing was recorded lifts nothing: a quarter of a recording looks as loud as the whole."""
-    eeg = noise(12)
-    less, there = unrecorded(eeg, what)
-    image, whole = absolute_spectrogram(less), absolute_spectrogram(eeg)
-    # A gap's edges are in their frames; half a second of a hundred moves the mean by little.
-    assert abs(image[:, there].mean()) < 0.01
-    np.testing.assert_allclose(image[:, there].mean(axis=1), whole[:, there].mean(axis=1), atol=0.03)
-    dark = image[:, 20 if what == "around" else 90, REGIONS.index("LP")]
-    assert (np.abs(dark + 1) < 1e-5).all()
-    np.testing.assert_array_equal(absolute_spectrogram(np.stack([eeg, less])), np.stack([whole, image]))
-
-
-def test_lapses_and_flat_electrodes_leave_the_loudness_as_it_was() -> None:
-    eeg = noise(13)
-    eeg[3000:3040] = np.nan
-    eeg[:, column("T3")] = np.nan
-    eeg[:, [column(name) for name in CHAINS["RP"]]] = 0
-    image = eeg_spectrogram(eeg, reference=ABSOLUTE_REFERENCE)
-    np.testing.assert_array_equal(absolute_spectrogram(eeg), image - image.mean())
-    nothing = np.full_like(eeg, np.nan)
-    assert not absolute_spectrogram(nothing).any()
 
 
 @settings(max_examples=15, deadline=None)
