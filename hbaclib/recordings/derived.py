@@ -173,11 +173,11 @@ class _Combinations:
         used = sorted({channel for row in terms for channel, _ in row})
         self._of_rate = {rate: [one for one in used if rates[one] == rate] for rate in {rates[one] for one in used}}
         place = {channel: k for k, channel in enumerate(one for rate in self._of_rate for one in self._of_rate[rate])}
-        self._rows = [[(place[channel], weight) for channel, weight in row] for row in terms]
+        self._live = [k for k, row in enumerate(terms) if row]
+        self._rows = [[(place[channel], weight) for channel, weight in terms[k]] for k in self._live]
         self._channels = [channel for group in self._of_rate.values() for channel in group]
         self._scales = np.array([scales[channel] for channel in self._channels])
-        zero = [sum(weight * zeros[channel] for channel, weight in row) for row in terms]
-        self._zeros = [value if row else np.nan for value, row in zip(zero, terms, strict=True)]
+        self._zeros = [sum(weight * zeros[channel] for channel, weight in terms[k]) for k in self._live]
         # Of one scale, whole numbers are combined, which is exact, and scaled at the end.
         self._common = float(self._scales[0]) if len(set(self._scales.tolist())) == 1 else None
         fine = bits > 16 and self._common is None
@@ -190,9 +190,14 @@ class _Combinations:
         resamplers = {rate: Resampler(rate) for rate in self._of_rate}
         rate = max(resamplers)
         piece = max(1, source.piece(self._of_rate[rate][0]) * resamplers[rate].up // resamplers[rate].down)
-        for at in range(0, values.shape[1], piece):
-            part = values[:, at : at + piece]
-            span = start + at, start + at + part.shape[1]
+        tile = resamplers[rate].tile
+        piece = max(tile, piece // tile * tile)
+        at = 0
+        while at < values.shape[1]:
+            # Pieces end where a product of the resampling does, and none is made twice.
+            end = min(values.shape[1], (start + at) // piece * piece + piece - start)
+            part, span = values[:, at:end], (start + at, start + end)
+            at = end
             if len(resamplers) == 1:
                 self._one_rate(part, source, stretch, resamplers[rate], span)
             else:
@@ -202,16 +207,17 @@ class _Combinations:
         self, values: np.ndarray, source: Source, stretch: Stretch, resampler: Resampler, span: tuple[int, int]
     ) -> None:
         """Combine, then resample."""
+        # Where nothing is resampled and every row is wanted, no row is written twice.
+        straight = values if resampler.up == resampler.down and len(self._live) == len(values) else None
 
         def read(first: int, last: int) -> np.ndarray:
             rows = source.rows(stretch, self._channels, first, last, self._dtype)
-            into = values if resampler.up == resampler.down else np.empty((len(self.terms), last - first), self._dtype)
+            into = np.empty((len(self._live), last - first), self._dtype) if straight is None else straight
             return self._combine(into, rows)
 
-        n_samples = source.length(stretch, self._channels[0])
-        found = resampler.take(read, n_samples, *span)
-        if found is not values:
-            values[...] = found
+        found = resampler.take(read, source.length(stretch, self._channels[0]), *span)
+        if straight is None:
+            values[self._live] = found
 
     def _several_rates(
         self,
@@ -230,7 +236,8 @@ class _Combinations:
             resamplers[rate].take(reader(group), source.length(stretch, group[0]), *span)
             for rate, group in self._of_rate.items()
         ]
-        values[...] = self._combine(np.empty(values.shape, self._dtype), np.concatenate(parts))
+        into = np.empty((len(self._live), values.shape[1]), self._dtype)
+        values[self._live] = self._combine(into, np.concatenate(parts))
 
     def _combine(self, into: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Stored values of the channels to combinations in µV."""
@@ -238,9 +245,6 @@ class _Combinations:
             rows *= self._scales[:, None].astype(rows.dtype)
         scale = 1.0 if self._common is None else self._common
         for out, row, zero in zip(into, self._rows, self._zeros, strict=True):
-            if not row:
-                out[...] = np.nan
-                continue
             _sum(out, rows, row)
             if scale != 1:
                 out *= out.dtype.type(scale)
