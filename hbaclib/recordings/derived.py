@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Self
 
 import numpy as np
@@ -175,6 +177,8 @@ class _Combinations:
         place = {channel: k for k, channel in enumerate(one for rate in self._of_rate for one in self._of_rate[rate])}
         self._live = [k for k, row in enumerate(terms) if row]
         self._rows = [[(place[channel], weight) for channel, weight in terms[k]] for k in self._live]
+        self._sums = _sums(terms)
+        self._made = [number for number, k in enumerate(self._live) if k not in self._sums]
         self._channels = [channel for group in self._of_rate.values() for channel in group]
         self._scales = np.array([scales[channel] for channel in self._channels])
         self._zeros = [sum(weight * zeros[channel] for channel, weight in terms[k]) for k in self._live]
@@ -212,12 +216,16 @@ class _Combinations:
 
         def read(first: int, last: int) -> np.ndarray:
             rows = source.rows(stretch, self._channels, first, last, self._dtype)
-            into = np.empty((len(self._live), last - first), self._dtype) if straight is None else straight
-            return self._combine(into, rows)
+            if straight is not None:
+                return self._combine(straight, rows, range(len(self._live)))
+            return self._combine(np.empty((len(self._made), last - first), self._dtype), rows, self._made)
 
         found = resampler.take(read, source.length(stretch, self._channels[0]), *span)
         if straight is None:
-            values[self._live] = found
+            for row, number in zip(found, self._made, strict=True):
+                values[self._live[number]] = row
+            for row, (one, other) in self._sums.items():
+                np.add(values[one], values[other], out=values[row])
 
     def _several_rates(
         self,
@@ -237,20 +245,36 @@ class _Combinations:
             for rate, group in self._of_rate.items()
         ]
         into = np.empty((len(self._live), values.shape[1]), self._dtype)
-        values[self._live] = self._combine(into, np.concatenate(parts))
+        values[self._live] = self._combine(into, np.concatenate(parts), range(len(self._live)))
 
-    def _combine(self, into: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Stored values of the channels to combinations in µV."""
+    def _combine(self, into: np.ndarray, rows: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        """Stored values of the channels to the combinations of these numbers in µV."""
         if self._common is None:
             rows *= self._scales[:, None].astype(rows.dtype)
         scale = 1.0 if self._common is None else self._common
-        for out, row, zero in zip(into, self._rows, self._zeros, strict=True):
+        for out, number in zip(into, wanted, strict=True):
+            row, zero = self._rows[number], self._zeros[number]
             _sum(out, rows, row)
             if scale != 1:
                 out *= out.dtype.type(scale)
             if zero:
                 out += out.dtype.type(zero)
         return into
+
+
+def _sums(terms: Sequence[Terms]) -> dict[int, tuple[int, int]]:
+    """Combinations that are the sum of two others, as a raw signal is of two pairs: these need not be resampled."""
+    found = dict[int, tuple[int, int]]()
+    for row, wanted in enumerate(terms):
+        for one, other in combinations(range(row), 2):
+            if not wanted or one in found or other in found or not (terms[one] and terms[other]):
+                continue
+            total = Counter(dict(terms[one]))
+            total.update(dict(terms[other]))
+            if {channel: weight for channel, weight in total.items() if weight} == dict(wanted):
+                found[row] = one, other
+                break
+    return found
 
 
 def _sum(out: np.ndarray, rows: np.ndarray, terms: Sequence[tuple[int, float]]) -> None:
