@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Self
 
 import numpy as np
@@ -173,11 +175,13 @@ class _Combinations:
         used = sorted({channel for row in terms for channel, _ in row})
         self._of_rate = {rate: [one for one in used if rates[one] == rate] for rate in {rates[one] for one in used}}
         place = {channel: k for k, channel in enumerate(one for rate in self._of_rate for one in self._of_rate[rate])}
-        self._rows = [[(place[channel], weight) for channel, weight in row] for row in terms]
+        self._live = [k for k, row in enumerate(terms) if row]
+        self._rows = [[(place[channel], weight) for channel, weight in terms[k]] for k in self._live]
+        self._sums = _sums(terms)
+        self._made = [number for number, k in enumerate(self._live) if k not in self._sums]
         self._channels = [channel for group in self._of_rate.values() for channel in group]
         self._scales = np.array([scales[channel] for channel in self._channels])
-        zero = [sum(weight * zeros[channel] for channel, weight in row) for row in terms]
-        self._zeros = [value if row else np.nan for value, row in zip(zero, terms, strict=True)]
+        self._zeros = [sum(weight * zeros[channel] for channel, weight in terms[k]) for k in self._live]
         # Of one scale, whole numbers are combined, which is exact, and scaled at the end.
         self._common = float(self._scales[0]) if len(set(self._scales.tolist())) == 1 else None
         fine = bits > 16 and self._common is None
@@ -190,9 +194,14 @@ class _Combinations:
         resamplers = {rate: Resampler(rate) for rate in self._of_rate}
         rate = max(resamplers)
         piece = max(1, source.piece(self._of_rate[rate][0]) * resamplers[rate].up // resamplers[rate].down)
-        for at in range(0, values.shape[1], piece):
-            part = values[:, at : at + piece]
-            span = start + at, start + at + part.shape[1]
+        tile = resamplers[rate].tile
+        piece = max(tile, piece // tile * tile)
+        at = 0
+        while at < values.shape[1]:
+            # Pieces end where a product of the resampling does, and none is made twice.
+            end = min(values.shape[1], (start + at) // piece * piece + piece - start)
+            part, span = values[:, at:end], (start + at, start + end)
+            at = end
             if len(resamplers) == 1:
                 self._one_rate(part, source, stretch, resamplers[rate], span)
             else:
@@ -202,16 +211,21 @@ class _Combinations:
         self, values: np.ndarray, source: Source, stretch: Stretch, resampler: Resampler, span: tuple[int, int]
     ) -> None:
         """Combine, then resample."""
+        # Where nothing is resampled and every row is wanted, no row is written twice.
+        straight = values if resampler.up == resampler.down and len(self._live) == len(values) else None
 
         def read(first: int, last: int) -> np.ndarray:
             rows = source.rows(stretch, self._channels, first, last, self._dtype)
-            into = values if resampler.up == resampler.down else np.empty((len(self.terms), last - first), self._dtype)
-            return self._combine(into, rows)
+            if straight is not None:
+                return self._combine(straight, rows, range(len(self._live)))
+            return self._combine(np.empty((len(self._made), last - first), self._dtype), rows, self._made)
 
-        n_samples = source.length(stretch, self._channels[0])
-        found = resampler.take(read, n_samples, *span)
-        if found is not values:
-            values[...] = found
+        found = resampler.take(read, source.length(stretch, self._channels[0]), *span)
+        if straight is None:
+            for row, number in zip(found, self._made, strict=True):
+                values[self._live[number]] = row
+            for row, (one, other) in self._sums.items():
+                np.add(values[one], values[other], out=values[row])
 
     def _several_rates(
         self,
@@ -230,23 +244,37 @@ class _Combinations:
             resamplers[rate].take(reader(group), source.length(stretch, group[0]), *span)
             for rate, group in self._of_rate.items()
         ]
-        values[...] = self._combine(np.empty(values.shape, self._dtype), np.concatenate(parts))
+        into = np.empty((len(self._live), values.shape[1]), self._dtype)
+        values[self._live] = self._combine(into, np.concatenate(parts), range(len(self._live)))
 
-    def _combine(self, into: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Stored values of the channels to combinations in µV."""
+    def _combine(self, into: np.ndarray, rows: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+        """Stored values of the channels to the combinations of these numbers in µV."""
         if self._common is None:
             rows *= self._scales[:, None].astype(rows.dtype)
         scale = 1.0 if self._common is None else self._common
-        for out, row, zero in zip(into, self._rows, self._zeros, strict=True):
-            if not row:
-                out[...] = np.nan
-                continue
+        for out, number in zip(into, wanted, strict=True):
+            row, zero = self._rows[number], self._zeros[number]
             _sum(out, rows, row)
             if scale != 1:
                 out *= out.dtype.type(scale)
             if zero:
                 out += out.dtype.type(zero)
         return into
+
+
+def _sums(terms: Sequence[Terms]) -> dict[int, tuple[int, int]]:
+    """Combinations that are the sum of two others, as a raw signal is of two pairs: these need not be resampled."""
+    found = dict[int, tuple[int, int]]()
+    for row, wanted in enumerate(terms):
+        for one, other in combinations(range(row), 2):
+            if not wanted or one in found or other in found or not (terms[one] and terms[other]):
+                continue
+            total = Counter(dict(terms[one]))
+            total.update(dict(terms[other]))
+            if {channel: weight for channel, weight in total.items() if weight} == dict(wanted):
+                found[row] = one, other
+                break
+    return found
 
 
 def _sum(out: np.ndarray, rows: np.ndarray, terms: Sequence[tuple[int, float]]) -> None:

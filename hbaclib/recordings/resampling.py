@@ -20,6 +20,10 @@ LOWEST_RATE, HIGHEST_RATE = 100.0, 20_000.0
 _DENOMINATORS = (1000, 10_000, 100_000)
 _EXACT = 1e-7
 """Relative error of a ratio that is a few milliseconds a day."""
+Read = Callable[[int, int], np.ndarray]
+_OUTPUTS, _BLOCKS = 50, 64
+"""Samples at 200 Hz of a product, and products at a time."""
+_LARGEST_MATRIX = 1 << 20
 _PERIODS = 10
 _KAISER = 5.0
 
@@ -41,21 +45,16 @@ class Resampler:
         ratio = next((one for one in ratios if abs(one / exact - 1) <= _EXACT), ratios[-1])
         self.up, self.down = ratio.numerator, ratio.denominator
 
+    @property
+    def tile(self) -> int:
+        """Samples at 200 Hz that are made at a time; pieces that begin and end with them cost least."""
+        return _BLOCKS * self._groups * self.up if self._in_products else 1
+
     def length(self, n_samples: int) -> int:
         """Samples at 200 Hz of so many."""
         return -(-n_samples * self.up // self.down)
 
-    def needed(self, start: int, stop: int) -> tuple[int, int]:
-        """Which samples some samples at 200 Hz are made of; they may lie before the first or behind the last one."""
-        if self.up == self.down:
-            return start, stop
-        reach = _PERIODS * max(self.up, self.down)
-        first = (start * self.down - reach) // self.up
-        # From a multiple of the ratio's denominator on, the phases fall as they do from 0 on.
-        first = first // self.down * self.down
-        return first, ((stop - 1) * self.down + reach) // self.up + 1
-
-    def take(self, read: Callable[[int, int], np.ndarray], n_samples: int, start: int, stop: int) -> np.ndarray:
+    def take(self, read: Read, n_samples: int, start: int, stop: int) -> np.ndarray:
         """Samples at 200 Hz of a signal that is mirrored at its ends.
 
         Args:
@@ -69,29 +68,85 @@ class Resampler:
         """
         if self.up == self.down:
             return read(start, stop)
-        first, last = self.needed(start, stop)
+        resample = self._by_matrix if self._in_products else self._by_taps
+        return resample(read, n_samples, start, stop)
+
+    @property
+    def _in_products(self) -> bool:
+        """Whether matrices make it; ratios of large numbers would make large ones."""
+        size = self._groups * self.up * (self._groups * self.down + 2 * self._reach + 1)
+        return self.up != self.down and size <= _LARGEST_MATRIX
+
+    @property
+    def _groups(self) -> int:
+        return max(1, _OUTPUTS // self.up)
+
+    @property
+    def _reach(self) -> int:
+        """Samples of the signal to either side that a sample at 200 Hz is made of."""
+        return -(-_PERIODS * max(self.up, self.down) // self.up)
+
+    def _by_matrix(self, read: Read, n_samples: int, start: int, stop: int) -> np.ndarray:
+        """So many samples of 200 Hz after the other are one product of the samples around them with a matrix.
+
+        The products always have one form and begin at the same samples, wherever a piece begins: so its bits are those
+        of the whole.
+        """
+        groups = self._groups
+        outputs, step = groups * self.up, groups * self.down
+        first, last = start // (outputs * _BLOCKS), -(-stop // (outputs * _BLOCKS))
+        size = _BLOCKS * step
+        rows = _mirrored(read, n_samples, first * size - self._reach, last * size + self._reach + 1)
+        matrix = _matrix(self.up, self.down, groups, self._reach, rows.dtype.str)
+        found = np.empty((last - first, len(rows), _BLOCKS * outputs), rows.dtype)
+        for tile, result in enumerate(found):
+            part = rows[:, tile * size : (tile + 1) * size + 2 * self._reach + 1]
+            windows = np.lib.stride_tricks.sliding_window_view(part, len(matrix), axis=-1)[:, ::step][:, :_BLOCKS]
+            around = np.ascontiguousarray(windows).reshape(len(rows) * _BLOCKS, len(matrix))
+            np.matmul(around, matrix, out=result.reshape(len(rows) * _BLOCKS, outputs))
+        skipped = first * _BLOCKS * outputs
+        joined = np.moveaxis(found, 0, 1).reshape(len(rows), -1) if len(found) > 1 else found[0]
+        return joined[:, start - skipped : stop - skipped]
+
+    def _by_taps(self, read: Read, n_samples: int, start: int, stop: int) -> np.ndarray:
+        """Sample by sample, for ratios of large numbers."""
+        # From a multiple of the ratio's denominator on, the phases fall as they do from 0 on.
+        first = (start * self.down // self.up - self._reach - 1) // self.down * self.down
+        last = (stop - 1) * self.down // self.up + self._reach + 2
         rows = _mirrored(read, n_samples, first, last)
-        taps, late = _filter(self.up, self.down)
-        skipped = start - first * self.up // self.down + late
-        found = signal.upfirdn(taps.astype(rows.dtype), rows, self.up, self.down, axis=-1)
+        taps = _taps(self.up, self.down)
+        before = -(len(taps) // 2) % self.down
+        padded = np.concatenate([np.zeros(before), taps]).astype(rows.dtype)
+        skipped = start - first * self.up // self.down + (len(taps) // 2 + before) // self.down
+        found = signal.upfirdn(padded, rows, self.up, self.down, axis=-1)
         return found[:, skipped : skipped + stop - start]
 
 
 @lru_cache(maxsize=8)
-def _filter(up: int, down: int) -> tuple[np.ndarray, int]:
-    """Taps, with zeros before them, and samples at 200 Hz by which their output is late."""
+def _taps(up: int, down: int) -> np.ndarray:
+    """The filter, in steps of one ``up``-th of a sample; its middle one is of the sample itself."""
     most = max(up, down)
     half = _PERIODS * most
     taps = signal.firwin(2 * half + 1, 1 / most, window=("kaiser", _KAISER)) * up
     for phase in range(min(up, len(taps))):
         taps[phase::up] /= taps[phase::up].sum()
-    before = -half % down
-    taps = np.concatenate([np.zeros(before), taps])
     taps.setflags(write=False)
-    return taps, (half + before) // down
+    return taps
 
 
-def _mirrored(read: Callable[[int, int], np.ndarray], n_samples: int, first: int, last: int) -> np.ndarray:
+@lru_cache(maxsize=16)
+def _matrix(up: int, down: int, groups: int, reach: int, dtype: str) -> np.ndarray:
+    """Weights (samples, outputs) of ``groups`` x ``up`` samples at 200 Hz; the first sample lies ``reach`` before."""
+    taps = _taps(up, down)
+    middle, outputs = len(taps) // 2, np.arange(groups * up)
+    samples = np.arange(-reach, (len(outputs) - 1) * down // up + reach + 1)
+    place = outputs * down - samples[:, None] * up + middle
+    matrix = np.where((place >= 0) & (place < len(taps)), taps[np.clip(place, 0, len(taps) - 1)], 0).astype(dtype)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def _mirrored(read: Read, n_samples: int, first: int, last: int) -> np.ndarray:
     """Samples of a signal that goes on as its mirror image on both sides."""
     if first >= 0 and last <= n_samples:
         return read(first, last)

@@ -89,7 +89,8 @@ def digital_of_edfio(path: Path) -> dict[int, np.ndarray]:
 
 
 def digital_of_pyedflib(path: Path) -> dict[int, np.ndarray]:
-    pyedflib = pytest.importorskip("pyedflib")
+    import pyedflib
+
     with pyedflib.EdfReader(str(path)) as file:
         return {k: file.readSignal(k, digital=True) for k in range(file.signals_in_file)}
 
@@ -107,8 +108,8 @@ def test_digital_values_are_those_of_edfio_and_pyedflib(real_edf: Path, name: st
     for read in (digital_of_edfio, digital_of_pyedflib):
         try:
             other = read(path)
-        except (OSError, ValueError, AssertionError, KeyError, IndexError):
-            continue  # a file that it refuses
+        except (OSError, ValueError, AssertionError, KeyError, IndexError, ImportError):
+            continue  # a file that it refuses, or a Python that it is not built for
         assert len(other) == len(own)
         for k, values in enumerate(own):
             np.testing.assert_array_equal(other[k], values, err_msg=f"{read.__name__}, channel {k}")
@@ -118,7 +119,8 @@ def test_digital_values_are_those_of_edfio_and_pyedflib(real_edf: Path, name: st
 
 @pytest.mark.parametrize("name", FILES)
 def test_physical_values_are_those_of_mne(real_edf: Path, name: str) -> None:
-    mne = pytest.importorskip("mne")
+    import mne
+
     path = real_edf / name
     source = EdfSource(path)
     read = mne.io.read_raw_bdf if path.read_bytes()[:1] == b"\xff" else mne.io.read_raw_edf

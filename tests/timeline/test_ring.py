@@ -50,7 +50,7 @@ def test_rows_and_samples_are_those_of_the_whole(eeg: np.ndarray, whole: np.ndar
         ring.forget(start - 10_000)
         rows, expected = ring.ten_minutes(start), expected_rows(whole, start, 840)
         np.testing.assert_array_equal(np.isnan(rows), np.isnan(expected))
-        np.testing.assert_allclose(np.log(rows), np.log(expected), atol=5e-4)
+        np.testing.assert_allclose(np.log(rows), np.log(expected), atol=1e-4)
         np.testing.assert_array_equal(
             ring.differences(start, start + 10_000), to_differences(eeg[start : start + 10_000])
         )
@@ -86,7 +86,7 @@ def test_parts_are_filtered_for_themselves_and_a_long_gap_is_not_kept() -> None:
     alone = kaggle_spectrogram(second, first_centre=(centre - begin) / SECOND)
     place = centre // 400 - first_row(start)
     n_rows = (len(eeg) - SECOND - centre) // 400 + 1
-    np.testing.assert_allclose(np.log(rows[place : place + n_rows]), np.log(alone[:n_rows]), atol=5e-4)
+    np.testing.assert_allclose(np.log(rows[place : place + n_rows]), np.log(alone[:n_rows]), atol=1e-4)
     assert np.isnan(rows[:place]).all() and np.isnan(rows[place + n_rows :]).all()
 
 
@@ -95,7 +95,7 @@ def test_the_margins_serve(eeg: np.ndarray, whole: np.ndarray) -> None:
     ring = Ring(recording, recording.segments, block=120 * SECOND)
     rows = ring.ten_minutes(400 * SECOND)
     found, expected = np.log(rows), np.log(expected_rows(whole, 400 * SECOND, 840))
-    assert MARGIN == 20 * SECOND and np.nanmax(np.abs(found - expected)) < 5e-4
+    assert MARGIN == 20 * SECOND and np.nanmax(np.abs(found - expected)) < 1e-4
 
 
 @pytest.mark.parametrize(

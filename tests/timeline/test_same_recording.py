@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from hbaclib import eeg_spectrogram, kaggle_spectrogram, open_recording
+from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.signal.raw import raw_signals
 from hbaclib.timeline.bins import Timeline
 from tests.made_shipped import IMAGE, WAVES, make_shipped
+from tests.timeline.made import MadeRecording
 from tests.timeline.same_recording import MONTAGES, all_forms, steps
 
 BOTH = {**IMAGE, "name": "synthetic-both", "inputs": "both"}
@@ -40,9 +42,13 @@ def inputs(forms: dict[str, Path]) -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def shares(forms: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> EnsemblePredictor:
     networks = make_shipped(tmp_path_factory.mktemp("run"), {"04_train_a": BOTH, "04_train_b": WAVES})
-    predictor = EnsemblePredictor.open(networks / "07_ensemble")
+    return EnsemblePredictor.open(networks / "07_ensemble")
+
+
+@pytest.fixture(scope="module")
+def shares(forms: dict[str, Path], predictor: EnsemblePredictor) -> dict[str, np.ndarray]:
     found = {}
     for name, path in forms.items():
         with open_recording(path) as recording:
@@ -74,3 +80,18 @@ def test_shares_are_the_same(shares: dict[str, np.ndarray]) -> None:
     for name, found in shares.items():
         bound = 1e-4 if name in MONTAGES or name in ("mV", "V", "nV") else 1e-3
         np.testing.assert_allclose(found, expected, rtol=0, atol=bound, err_msg=name)
+
+
+def test_blocks_of_any_size_give_the_same_timeline(predictor: EnsemblePredictor) -> None:
+    eeg = make_segment("LPD", 5, seconds=240).eeg
+    recording = MadeRecording(eeg, [(0, 15_000), (17_050, len(eeg))])
+
+    def shares_of(seconds: int) -> np.ndarray:
+        bins = list(Timeline(recording, block=seconds * 200).bins(predictor))
+        return np.stack([each.shares for each in bins])
+
+    whole = shares_of(3600)
+    assert np.isfinite(whole).all(axis=1).sum() == 12
+    np.testing.assert_array_equal(shares_of(3600), whole)
+    for seconds in (60, 600):
+        np.testing.assert_allclose(shares_of(seconds), whole, rtol=0, atol=1e-5)
