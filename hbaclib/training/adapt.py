@@ -36,6 +36,27 @@ def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
     return recipe.override(changes, "epochs")
 
 
+def with_batch(recipe: Recipe, batch: int) -> Recipe:
+    """A recipe with other batches: its rates scaled by the square root of their size, as suits Adam.
+
+    As many rows as before give the batch-norm statistics.
+
+    Args:
+        recipe: what is changed.
+        batch: rows of a step.
+    """
+    scale = (batch / recipe.batch) ** 0.5
+    changes: dict[str, object] = {"batch": batch}
+    for number, stage in enumerate(recipe.stages):
+        changes[f"stages.{number}.rates"] = [scale * rate for rate in stage.rates]
+        changes[f"stages.{number}.peak"] = scale * stage.peak
+        changes[f"stages.{number}.start"] = scale * stage.start
+        changes[f"stages.{number}.floor"] = min(stage.floor, scale * stage.peak)
+    if recipe.batch_norm_batches:
+        changes["batch_norm_batches"] = -(-recipe.batch_norm_batches * recipe.batch // batch)
+    return recipe.override(changes, "batch")
+
+
 def on_folds_of(recipe: Recipe, inputs: InputArrays) -> Recipe:
     """The recipe with as many folds as the data have, which were split before any recipe was chosen.
 
