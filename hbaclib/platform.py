@@ -43,7 +43,7 @@ NEW_LAYOUT = {
 FOUND_BY_SLUG = ("competitions", "datasets")
 """Kinds that a caller names; outputs of notebooks and models are looked through for what they hold."""
 SESSION_HOURS, SUBMISSION_HOURS, RESERVE_HOURS = 12.0, 9.0, 0.5
-"""Longest Kaggle session with a GPU, longest run of a code submission, and what of either is kept for writing output."""
+"""Longest Kaggle session with a GPU, longest run of a code submission, and what of either is kept for writing."""
 REPORTED_PACKAGES = ("hbaclib", "tensorflow", "keras", "keras-cv", "efficientnet", "numpy", "pandas", "pyarrow")
 
 

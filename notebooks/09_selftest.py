@@ -16,10 +16,10 @@
 # %% [markdown]
 # # 09 Self-test
 #
-# What this machine can do, in a quarter of an hour on synthetic data: how fast five networks train and which way of XLA
-# suits, whether the fused kernels are taken, what a second GPU adds, whether a fit comes out the same twice, and after a
-# kill. Nothing of it needs the competition's files, and nothing needs internet. Every measurement has a process of its
-# own and a time limit: one that fails or hangs costs its own row.
+# What this machine can do, in a quarter of an hour on synthetic data: how fast five networks train and which way of
+# XLA suits, whether the fused kernels are taken, what a second GPU adds, whether a fit comes out the same twice, and
+# after a kill. Nothing of it needs the competition's files, and nothing needs internet. Every measurement has a process
+# of its own and a time limit: one that fails or hangs costs its own row.
 #
 # Writes: `09_selftest/` with `selftest.json`, from which `hbac kaggle build --selftest` plans the hours, and a page. On
 # a CPU it runs in small, with other networks, and says nothing about a GPU.

@@ -40,7 +40,7 @@ def kaggle() -> None:
               help="Make kernels that others can see and copy, and wheels that these copies can read; all other "
                    "data sets stay private.")  # fmt: skip
 @click.option("--selftest", type=NamedPath(), default=None,
-              help="Plan hours from this selftest.json, measured on the kernels' GPUs, in place of estimates.")  # fmt: skip
+              help="Plan hours from this selftest.json, measured on Kaggle's GPUs, in place of estimates.")  # fmt: skip
 @click.option("--check", is_flag=True, help="Check the build by the Kaggle client's own rules, without a network.")
 def build(suite: str, out: Path, dataset: str | None, source: Path | None, check: bool, **options: Any) -> None:
     """Make kernel folders and data sets for SUITE (full without it) in the folder --out."""
@@ -74,8 +74,8 @@ def build(suite: str, out: Path, dataset: str | None, source: Path | None, check
             )
     if options["public"]:
         click.echo(
-            "public: anybody can see and copy the kernels and read the wheels; what is made of the competition's files, "
-            "and weights, stay private (a data set that is on Kaggle already stays as it is: change it on its page)"
+            "public: anybody can see and copy the kernels and read the wheels; weights and what is made of the "
+            "competition's files stay private (a data set that is on Kaggle already stays as it is)"
         )
     if check:
         validate(out)

@@ -1,7 +1,7 @@
 """How many hours each kernel of a suite takes on Kaggle's two T4s: one plan, from estimates or from a self-test.
 
 A fit's time is its images, and what is computed beside them, at its network's speed. Fits of different networks of a
-kernel share its devices: each goes to the device that is free first, so that a round is left half empty only at the end.
+kernel share its devices: each goes to the device that is free first, so a round is left half empty only at the end.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ FROM_B0: dict[str, tuple[float, str]] = {
 """Network -> time of an image, B0's being 1, and where the number is from."""
 UNKNOWN = (6.8, "a network of the user's own: taken as slow as the slowest of the library's")
 GRU_STEP, GRU_BATCH = 0.34, 32
-"""Seconds of a step of the recurrent network, which waits for the latency of 2,000 steps in time; and of which batch."""
+"""Seconds of a step of the recurrent network, which waits for 2,000 moments one after the other, and its batch."""
 START_SECONDS = 90.0
 """Of a fit: a process, TensorFlow, the network's tracing (30 s for B0 on two CPU cores, twice that for B4)."""
 _PROCESS_SECONDS = 20.0

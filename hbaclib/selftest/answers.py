@@ -49,7 +49,7 @@ def _kernels(values: Mapping[str, Any], on_gpu: bool) -> Answer:
     fused, layers = values["fused_norms"], values["norm_layers"]
     said = f"batch norm: {fused} of {layers} layers"
     if not on_gpu:
-        return fused >= layers, f"{said}; the recurrent kernel is a GPU's, and none is here", {}
+        return None if fused >= layers else False, f"{said}; the recurrent kernel is a GPU's, and none is here", {}
     recurrent = values["fused_recurrent"]
     # Forward in both directions is two; the graph has the gradient's beside them.
     return fused >= layers and recurrent > 0, f"{said}; recurrent: {'fused' if recurrent else 'not fused'}", {}
@@ -59,7 +59,7 @@ def _two_processes(values: Mapping[str, Any], on_gpu: bool, alone: float | None)
     rates, used = values["images_per_second"], sorted(set(values["devices"]))
     total = f"{sum(rates):.0f} images/s together"
     if not on_gpu:
-        return len(rates) == 2, f"two processes on one CPU, {total}: no measure of two GPUs", {}
+        return None, f"{len(rates)} processes on one CPU, {total}: no measure of two GPUs", {}
     where = f"on {list_some(used)}"
     if not alone:
         return len(used) == 2, f"{total}, {where}; one alone was not measured", {}

@@ -30,6 +30,7 @@ SMALL_NETWORKS = {
 """The same for a CPU: so small that all of it is seconds."""
 _STEPS, _SAMPLES = 60, 320
 _SMALL_STEPS, _SMALL_SAMPLES = 8, 24
+_PATIENT = 300.0  # seconds: a CPU may be busy with other things
 _ON_GPU_ALONE = "XLA compiles training steps on a GPU alone"
 
 
@@ -112,7 +113,8 @@ def _on_gpus(gpus: int) -> list[Task]:
         _check("devices", limit=60.0, alone=True),
         speed("efficientnet_b0", "off"),
         _check(
-            "two_processes", options={**b0, "samples": _SAMPLES, "steps": _STEPS, "xla": "off"}, limit=180.0, alone=True,
+            "two_processes",
+            options={**b0, "samples": _SAMPLES, "steps": _STEPS, "xla": "off"}, limit=180.0, alone=True,
             left_out="" if gpus > 1 else "one GPU is here, and two are needed",
         ),
         *(speed(network, "off") for network in NETWORKS if network != "efficientnet_b0"),
@@ -131,16 +133,20 @@ def _on_a_cpu() -> list[Task]:
 
     def speed(network: str, xla: str) -> Task:
         left_out = "" if xla == "off" else _ON_GPU_ALONE
-        return Task(f"speed/{network}/{xla}", "speed", of(network, xla=xla, steps=_SMALL_STEPS), left_out=left_out)
+        options = of(network, xla=xla, steps=_SMALL_STEPS)
+        return Task(f"speed/{network}/{xla}", "speed", options, limit=_PATIENT, left_out=left_out)
+
+    def check(name: str, **options: Any) -> Task:
+        return _check(name, options=options, limit=_PATIENT)
 
     convnet, short = "convnet_small", {"epochs": 3, "steps": 2}
     networks = [of(convnet, epochs=1, steps=2)]
     return [
-        _check("devices"),
+        check("devices"),
         *(speed(network, xla) for network in SMALL_NETWORKS for xla in XLA),
-        _check("two_processes", options=of(convnet, steps=_SMALL_STEPS)),
-        _check("kernels", options={"norms": of(convnet), "recurrent": of("resnet1d_gru")}),
-        _check("resume", options=of(convnet, **short)),
-        _check("equal", options={"networks": networks}),
-        _check("precision", options=of(convnet, epochs=5, steps=2)),
+        check("two_processes", **of(convnet, steps=_SMALL_STEPS)),
+        check("kernels", norms=of(convnet), recurrent=of("resnet1d_gru")),
+        check("resume", **of(convnet, **short)),
+        check("equal", networks=networks),
+        check("precision", **of(convnet, epochs=5, steps=2)),
     ]

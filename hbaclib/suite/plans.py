@@ -28,6 +28,7 @@ BAND_NETWORK = "resnet1d_gru"
 
 PUBLISHED = ("imagenet", "noisy-student", LITE)
 """Weights that recipes name by their kind; anything else is a file or folder of the user's."""
+FROM_LITE = "start from EfficientNet-Lite (ImageNet, weights = 'lite')"
 FROM_SCRATCH = "start from random weights (weights = '')"
 WAVENET, WAVENET_BATCH = "wavenet", 32
 """WaveNet, and the most rows that a step of it has: it keeps 115 MB of float16 a row, and a T4 has 16 GB."""
@@ -99,19 +100,19 @@ class Plans:
         if not lacking:
             self.find_weights()
             return self
-        for weights, start in ((LITE, "start from EfficientNet-Lite (ImageNet), weights = 'lite'"), ("", FROM_SCRATCH)):
+        for weights, words in ((LITE, FROM_LITE), ("", FROM_SCRATCH)):
             found = {name: self.recipes[name].override({"weights": weights}) for name in self._free()}
+            start = words if len(found) > 1 else words.replace("start ", "starts ", 1)
             if not any(missing_weights(recipe) for recipe in found.values()):
                 break
         plans = replace(self, recipes={**self.recipes, **found})
         plans.find_weights()  # those that were named, and what else a network does not take
         who = "all networks" if len(found) > 1 else next(iter(found))
-        start = start if len(found) > 1 else start.replace("start ", "starts ", 1)
         told = f"{lacking[0]}; {who} {start}. To have the recipe's, attach them (kaggle/README.md) and run this again"
         return replace(plans, note="\n".join(filter(None, [self.note, told])))
 
     def _free(self) -> list[str]:
-        """Networks that may start from other weights than their recipe says, which names published ones by their kind."""
+        """Networks that may start from other weights than their recipe says, which says a kind of them."""
         if self.weights_named:
             return []
         return [name for name, plan in self.recipes.items() if name != self.image and plan.weights in PUBLISHED]
