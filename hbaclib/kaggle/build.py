@@ -68,6 +68,8 @@ def kernel_title(suite: Suite, stage: Stage) -> str:
     common = base if stage.name.startswith(base) else base[:same].rpartition("_")[0]
     part = "" if alone and common != base else stage.name[len(common) :]
     named = "" if suite.name in (DEFAULT_SUITE, SELFTEST) else suite.name
+    if set(re.split("[-_ ]+", part.strip("-_ ").lower())) <= set(stage.notebook.title.lower().split()):
+        part = ""  # the title says it already
     words = [stage.notebook.title, *part.strip("-_ ").split("-"), named]
     return " ".join(word for word in words if word)
 

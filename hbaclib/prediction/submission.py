@@ -206,11 +206,18 @@ def _go_on(predictor: EnsemblePredictor, clock: _Clock, row: int, log: list[tupl
     if clock.over():
         log.append((-1, f"time budget spent: class prior used from row {row} on"))
         return False
-    if not clock.affordable(list(predictor.members)) and (dropped := predictor.without_views()):
+    if not clock.affordable(list(predictor.members)):
+        _leave_out_views(predictor, clock, log)
+    return True
+
+
+def _leave_out_views(predictor: EnsemblePredictor, clock: _Clock, log: list[tuple[int, str]]) -> None:
+    """Let all members look at each row once; the clock knows how much quicker they are then."""
+    if dropped := predictor.without_views():
         for name, views in dropped.items():
             clock.quicker(name, 1 / (1 + views))
+        row = clock.rows - clock.rows_left
         log.append((-1, f"time budget too short: from row {row} on left out: the further views of all members"))
-    return True
 
 
 def _predict_on_devices(
@@ -364,6 +371,8 @@ def _predict(
     predicted: dict[str, np.ndarray] = {}
     shares, names = predictor.shares(eeg, power), list(predictor.members)
     for name in names:
+        if predicted and not clock.affordable([*predicted, name]):
+            _leave_out_views(predictor, clock, log)
         if predicted and not clock.affordable([*predicted, name]):
             left = names[len(predicted) :]
             predictor.members = {kept: predictor.members[kept] for kept in predicted}

@@ -230,6 +230,9 @@ def _check(task: Task, outcomes: dict[str, Outcome], on_gpu: bool) -> Check:
     good, says = None, ""
     if values:
         one = alone.values["images_per_second"] if alone and alone.values else None
-        good, says, more = answer(task.name, values, on_gpu=on_gpu, alone=one)
+        try:
+            good, says, more = answer(task.name, values, on_gpu=on_gpu, alone=one)
+        except (LookupError, TypeError, ValueError) as error:
+            outcome, more = Outcome(None, f"failed: it gave other values than expected ({error!r})"), {}
         values |= more
     return Check(task.name, task.about, **_state(outcome), good=good, says=says, values=values)

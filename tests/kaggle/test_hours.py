@@ -59,7 +59,7 @@ def test_suite_full_fits_its_sessions_and_twenty_hours() -> None:
     kernels = suite_hours(FULL)
     assert total_hours(kernels) <= 20
     assert max(kernel.hours for kernel in kernels) <= LONGEST == 11.5
-    assert [kernel.name for kernel in kernels if kernel.name.startswith("06")] == ["06_wavenet", "06_resnet1d-gru"]
+    assert [kernel.name for kernel in kernels if kernel.name.startswith("06")] == ["06_wavenet", "06_raw_eeg"]
     assert all(kernel.hours == 0 for kernel in kernels if not kernel.gpu)
     assert {kernel.fits for kernel in kernels if kernel.name.startswith("04")} == {10}
 
@@ -71,7 +71,7 @@ def test_every_network_has_a_speed_with_its_source_and_gains_at_their_lower_ends
         for each in kernel.networks:
             assert each.speed.source and each.speed.images_per_second > 0
     assert all(1 < lever.gain < lever.most for lever in LEVERS)
-    gold = load_recipe("gold", xla="off")
+    gold = load_recipe("gold")
     assert speeds.of(gold).images_per_second == pytest.approx(250 * 1.5)
     assert speeds.of(gold.override({"backbone": "efficientnet_b4"})).images_per_second == pytest.approx(90 * 1.5)
     assert speeds.of(gold.override({"batch": 64})).images_per_second == pytest.approx(250 * 1.5 * 1.2)
@@ -91,7 +91,7 @@ def test_a_network_of_the_users_own_is_planned_as_slow() -> None:
 
 
 def test_a_self_test_takes_the_place_of_the_estimates() -> None:
-    speeds, gold = Speeds(made()), load_recipe("gold", xla="off")
+    speeds, gold = Speeds(made()), load_recipe("gold")
     assert way_of(gold) == "off"
 
     def rate(name: str, **changes) -> float:

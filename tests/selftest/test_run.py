@@ -69,6 +69,12 @@ def test_whatever_happens_to_a_child_costs_its_own_row(log: Path, kind: str, lim
     assert found.device == "cpu" and not found.machine.gpus
 
 
+def test_values_that_answer_nothing_cost_their_own_row(log: Path) -> None:
+    found = measure([Task("resume", "equal"), Task("equal", "equal")], (), 5.0)
+    assert [row.state for row in found.checks] == ["failed", "measured"]
+    assert "epochs_before" in found.checks[0].reason
+
+
 def test_what_a_child_has_started_ends_with_it(log: Path) -> None:
     import psutil
 
@@ -79,7 +85,7 @@ def test_what_a_child_has_started_ends_with_it(log: Path) -> None:
 
 def test_two_gpus_have_a_process_each_and_what_runs_alone_sees_both(log: Path) -> None:
     speed = [Task(f"speed/{number}", "speed", OPTIONS) for number in range(4)]
-    alone = Task("two_processes", "equal", alone=True)
+    alone = Task("equal", "equal", alone=True)
     found = measure([*speed, alone], ("T4", "T4"), 5.0)
     lines = [line.split() for line in log.read_text().splitlines()]
     assert lines[0] == ["equal", "none"]  # first, whatever its place
