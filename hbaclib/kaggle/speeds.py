@@ -69,6 +69,8 @@ def _is_image(recipe: Recipe) -> bool:
 
 LEVERS = (
     Lever("fused batch norm", 1.5, 2.0, _is_image),
+    Lever("losses read late, batches ahead", 1.05, 1.1, _is_image),
+    Lever("MixUp in float16", 1.1, 1.15, lambda recipe: _is_image(recipe) and "mixup" in recipe.augmentation),
     Lever("the optimizer's update by XLA", 1.2, 1.4, lambda recipe: _is_image(recipe) and way_of(recipe) == "apply"),
     Lever(
         "batches of 64", 1.2, 1.5,
