@@ -75,8 +75,14 @@ def kernel_title(suite: Suite, stage: Stage) -> str:
 
 
 def selftest_suite(table: SuiteTable) -> Suite:
-    """The suite of the one notebook that measures a machine; it needs no data, and its kernel no internet."""
-    notebook = table.notebooks[SELFTEST_STAGE]
+    """The suite of the one notebook that measures a machine; it needs no data, and its kernel no internet.
+
+    Raises:
+        ConfigError: the table is of a project without this notebook.
+    """
+    notebook = table.notebooks.get(SELFTEST_STAGE)
+    if notebook is None:
+        raise ConfigError(f"{table.path}: no notebook {SELFTEST_STAGE}; expected the table of this version of hbac")
     return Suite(name=SELFTEST, stages=(Stage(notebook.name, notebook, {}, ()),), about="measures a machine")
 
 

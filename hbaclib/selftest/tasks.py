@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hbaclib.errors import ConfigError, list_some
+from hbaclib.training.adapt import WAVENET_BATCH
 
 MINUTES = 14.0
 """Time for all of it: a quarter of an hour with the session's own start."""
@@ -102,6 +103,8 @@ def _check(name: str, **named: Any) -> Task:
 def _on_gpus(gpus: int) -> list[Task]:
     def speed(network: str, xla: str) -> Task:
         options = {"recipe": NETWORKS[network], "backbone": network, "xla": xla, "steps": _STEPS, "samples": _SAMPLES}
+        if network == "wavenet":
+            options["changes"] = {"batch": WAVENET_BATCH}
         # The speed of one process alone, beside which that of two is put.
         alone = (network, xla) == ("efficientnet_b0", "off")
         return Task(f"speed/{network}/{xla}", "speed", options, limit=240.0 if xla == "full" else 150.0, alone=alone)

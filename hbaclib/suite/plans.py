@@ -16,7 +16,7 @@ from hbaclib.errors import ConfigError
 from hbaclib.models.lite_weights import LITE
 from hbaclib.platform import accelerators, output_root
 from hbaclib.stages.names import EFFICIENTNET, KERASCV, RAW
-from hbaclib.training.adapt import missing_weights, start_fusions, with_batch, with_epochs
+from hbaclib.training.adapt import WAVENET_BATCH, missing_weights, start_fusions, with_batch, with_epochs
 from hbaclib.training.recipe import Recipe, load_recipe
 
 IMAGE_NETWORKS = ("efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201")
@@ -30,8 +30,6 @@ PUBLISHED = ("imagenet", "noisy-student", LITE)
 """Weights that recipes name by their kind; anything else is a file or folder of the user's."""
 FROM_LITE = "start from EfficientNet-Lite (ImageNet, weights = 'lite')"
 FROM_SCRATCH = "start from random weights (weights = '')"
-WAVENET, WAVENET_BATCH = "wavenet", 32
-"""WaveNet, and the most rows that a step of it has: it keeps 115 MB of float16 a row, and a T4 has 16 GB."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ def raw_plans(
     for name, band in [*((name, []) for name in backbones), *((BAND_NETWORK, band) for band in bands)]:
         own: dict[str, Any] = {} if name == base.backbone else {"model_options": {}}
         chosen = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
-        chosen = with_batch(chosen, WAVENET_BATCH) if name == WAVENET and chosen.batch > WAVENET_BATCH else chosen
+        chosen = with_batch(chosen, WAVENET_BATCH) if name == "wavenet" and chosen.batch > WAVENET_BATCH else chosen
         recipes["-".join([name, *(f"{edge:g}" for edge in band)]) + "Hz" * bool(band)] = chosen
     if not recipes:
         raise ConfigError("backbones and bands are both empty; name at least one network")
