@@ -64,8 +64,8 @@ def build(suite: str, out: Path, dataset: str | None, source: Path | None, check
     click.echo(f"together {sizes.show_bytes(total)}; a session keeps {kept}, and each kernel is one")
     if total > sizes.LIMIT:
         click.echo("all of it in one session would not fit: push the kernels, or draw fewer samples")
-    source = "measured by the self-test" if options["selftest"] else "an estimate; hbac kaggle selftest measures"
-    click.echo(f"GPU sessions: {sum(kernel.hours for kernel in plan.kernels if kernel.gpu):.1f} h ({source})")
+    told = "measured by the self-test" if options["selftest"] else "an estimate; hbac kaggle selftest measures"
+    click.echo(f"GPU sessions: {sum(kernel.hours for kernel in plan.kernels if kernel.gpu):.1f} h ({told})")
     for kernel in plan.kernels:
         if kernel.hours > LONGEST:
             click.echo(

@@ -197,13 +197,12 @@ def _filled(stage: Stage, values: Mapping[str, Any]) -> Stage:
     return replace(stage, parameters={**filled, **stage.parameters})
 
 
-def _sizes(suite: Suite, first: Mapping[str, Any], data: str | Path | None) -> dict[str, int]:
+def _sizes(suite: Suite, counts: sizes.Counts) -> dict[str, int]:
     """Bytes per stage.
 
     Raises:
         ConfigError: a stage writes more than a Kaggle session keeps.
     """
-    counts = sizes.suite_counts(suite, first, data)
     found = {stage.name: sizes.stage_bytes(stage, counts) for stage in suite.stages}
     sizes.check_kernels(found, f"suite {suite.name}", counts.source)
     return found
@@ -265,8 +264,9 @@ def build(
     suite = replace(suite, stages=tuple(_filled(stage, parameters[stage.name]) for stage in suite.stages))
     kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
     refs = _refs(suite, kept, table, user)
-    size = _sizes(suite, first, data)
-    hours = {each.name: each.hours for each in suite_hours(suite, speeds, int(first.get("n_folds", 5)))}
+    counts = sizes.suite_counts(suite, first, data)
+    size, n_folds = _sizes(suite, counts), int(first.get("n_folds", 5))
+    hours = {each.name: each.hours for each in suite_hours(suite, speeds, n_folds, counts.samples)}
     out = whole_path(out)
     refuse_inputs(out, [expanded(each) for each in (arrays, weights, data, selftest) if each])
     check_images(suite, parameters, whole_path(arrays) if arrays else None)

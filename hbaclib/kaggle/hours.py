@@ -86,16 +86,20 @@ class KernelHours:
         return -(-self.fits // DEVICES)
 
 
-def suite_hours(suite: Suite, speeds: Speeds | None = None, folds: int = 5) -> tuple[KernelHours, ...]:
+def suite_hours(
+    suite: Suite, speeds: Speeds | None = None, folds: int = 5, samples: int = SAMPLES[1]
+) -> tuple[KernelHours, ...]:
     """Hours of every kernel of a suite.
 
     Args:
         suite: the suite, its stages with all parameters that their kernels get.
         speeds: how fast networks train; None for the estimates.
         folds: of the data.
+        samples: of the data; as great a share of them has many votes as of the competition's.
     """
     speeds = speeds or Speeds()
-    return tuple(_kernel(stage, suite.stages, speeds, folds) for stage in suite.stages)
+    counts = {votes: round(samples / SAMPLES[1] * number) for votes, number in SAMPLES.items()}
+    return tuple(_kernel(stage, suite.stages, speeds, folds, counts) for stage in suite.stages)
 
 
 def total_hours(kernels: Iterable[KernelHours]) -> float:
@@ -103,7 +107,9 @@ def total_hours(kernels: Iterable[KernelHours]) -> float:
     return sum(kernel.hours for kernel in kernels if kernel.gpu)
 
 
-def _kernel(stage: Stage, stages: Sequence[Stage], speeds: Speeds, folds: int) -> KernelHours:
+def _kernel(
+    stage: Stage, stages: Sequence[Stage], speeds: Speeds, folds: int, samples: Mapping[int, int]
+) -> KernelHours:
     name, gpu = stage.notebook.name, stage.notebook.accelerator != "none"
     if name in _KNOWN:
         return KernelHours(stage.name, gpu, (), _KNOWN[name] if gpu else 0.0)
@@ -113,7 +119,8 @@ def _kernel(stage: Stage, stages: Sequence[Stage], speeds: Speeds, folds: int) -
         return KernelHours(stage.name, gpu, (), 0.0)
     own = _folds(stage, stages, folds)
     second = bool(stage.parameters.get("pseudo_labels", True))
-    networks = tuple(_network(title, recipe, own, folds, second, speeds) for title, recipe in plans.recipes.items())
+    recipes = {title: recipe.override({"folds": folds}) for title, recipe in plans.recipes.items()}
+    networks = tuple(_network(title, recipe, own, second, speeds, samples) for title, recipe in recipes.items())
     return KernelHours(stage.name, gpu, networks, SESSION_START + pooled_hours(networks, speeds.together))
 
 
@@ -125,9 +132,10 @@ def _folds(stage: Stage, stages: Sequence[Stage], folds: int) -> int:
     return folds - sum(len(part.parameters.get("folds", ())) for part in parts)
 
 
-def _network(name: str, recipe: Recipe, own_folds: int, folds: int, second_round: bool, speeds: Speeds) -> NetworkHours:
-    recipe = recipe.override({"folds": folds})
-    images, beside = fit_images(recipe)
+def _network(
+    name: str, recipe: Recipe, own_folds: int, second_round: bool, speeds: Speeds, samples: Mapping[int, int]
+) -> NetworkHours:
+    images, beside = fit_images(recipe, samples)
     speed = speeds.of(recipe)
     hours = ((images + FORWARD * beside) / speed.images_per_second + speeds.start_seconds) / 3600
     rounds = 2 if recipe.pseudo_weight and second_round else 1

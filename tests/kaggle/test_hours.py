@@ -55,6 +55,11 @@ def test_a_fit_computes_its_steps_and_what_lies_beside_them() -> None:
     assert fit_images(longer)[0] - trained == 8 * (16_144 // 32) * 32
 
 
+def test_fewer_samples_take_less() -> None:
+    half = total_hours(suite_hours(FULL, samples=10_090))
+    assert 0.4 * total_hours(suite_hours(FULL)) < half < 0.65 * total_hours(suite_hours(FULL))  # starts stay
+
+
 def test_suite_full_fits_its_sessions_and_twenty_hours() -> None:
     kernels = suite_hours(FULL)
     assert total_hours(kernels) <= 20

@@ -591,5 +591,5 @@ def test_public_kernels_share_their_wheels_and_nothing_else(tiny: Path, service:
     public = replace(plan, datasets=(replace(wheels, public=True), arrays))
     write_text(tiny / "plan.json", json.dumps(asdict(public)))
     assert hbac("push", tiny).exit_code == 0
-    made = {body["slug"]: bool(body.get("isPrivate", True)) for body in service.sent("CreateDataset")}
+    made = {body["slug"]: bool(body.get("isPrivate", False)) for body in service.sent("CreateDataset")}
     assert made == {"hbac-wheels": False, "hbac-arrays": True}
