@@ -42,7 +42,8 @@ NEW_LAYOUT = {
 """Kind of input -> pattern of its mount points below the input root."""
 FOUND_BY_SLUG = ("competitions", "datasets")
 """Kinds that a caller names; outputs of notebooks and models are looked through for what they hold."""
-_SESSION_HOURS, _RESERVE_HOURS = 12.0, 0.5
+SESSION_HOURS, SUBMISSION_HOURS, RESERVE_HOURS = 12.0, 9.0, 0.5
+"""Longest Kaggle session with a GPU, longest run of a code submission, and what of either is kept for writing."""
 REPORTED_PACKAGES = ("hbaclib", "tensorflow", "keras", "keras-cv", "efficientnet", "numpy", "pandas", "pyarrow")
 
 
@@ -58,7 +59,12 @@ def session_hours_left() -> float | None:
     """
     if not on_kaggle():
         return None
-    return _SESSION_HOURS - _RESERVE_HOURS - _hours_since_start()
+    return SESSION_HOURS - RESERVE_HOURS - _hours_since_start()
+
+
+def submission_hours_left() -> float | None:
+    """Hours until a submission's run must have ended, with the same reserve; None elsewhere than on Kaggle."""
+    return SUBMISSION_HOURS - RESERVE_HOURS - _hours_since_start() if on_kaggle() else None
 
 
 def _hours_since_start() -> float:
@@ -263,6 +269,11 @@ def _first_line(path: str) -> str:
         return "unknown"
 
 
+def kaggle_image() -> str:
+    """Commit and date of the Kaggle image that this runs in; empty elsewhere."""
+    return f"{_first_line('/etc/git_commit')}, built {_first_line('/etc/build_date')}" if on_kaggle() else ""
+
+
 def accelerators(devices: Path = Path("/dev"), driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     """Names of the NVIDIA GPUs, asked from the driver so that no framework takes their memory.
 
@@ -310,7 +321,7 @@ def describe() -> str:
     """What this runs on, in a few lines: the first thing that every notebook prints."""
     lines = [", ".join(f"{name} {version}" for name, version in versions().items())]
     if on_kaggle():
-        lines.append(f"Kaggle image {_first_line('/etc/git_commit')}, built {_first_line('/etc/build_date')}")
+        lines.append(f"Kaggle image {kaggle_image()}")
         lines.append(f"mounted: {list_some(mounted(), 20) or 'nothing'}")
     gpus = accelerators()
     lines.append(f"{os.cpu_count()} CPU cores; " + (f"GPU: {', '.join(gpus)}" if gpus else "no GPU"))

@@ -38,7 +38,8 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 recipe = ""  # "s1", "gold", "refined", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
 backbone = ""  # "efficientnet_b0" to "efficientnet_b4", or another image network; empty: the recipe's
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
-weights = None  # None: as the recipe says; "": from scratch; "imagenet", "noisy-student", a file; "lite" for B0 to B2
+weights = None  # None: the recipe's; where they are not there, "lite" for B0 to B2, else "" (from scratch), and says so
+# named ones are taken or refused: "imagenet", "noisy-student", "lite", "", a file or folder
 stage = ""  # name of the output folder; empty: from the backbone
 mirrored = False  # several GPUs: False trains one fit on each; True shares every batch of one fit after the other
 

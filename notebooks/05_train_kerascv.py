@@ -40,8 +40,8 @@ backbones = ["efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densene
 fusions = True  # each of them joined with WaveNet, too
 epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; further ones are not used
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
-weights = None  # None: as the recipe says (as the default recipe says: if attached, else from scratch);
-# "": from scratch; else "imagenet" or a folder with KerasCV presets
+weights = None  # None: the recipe's where all are attached, else from scratch, and says so
+# named ones are taken or refused: "imagenet", "" (from scratch) or a folder with KerasCV presets
 stage = ""  # name of the folder of the comparison; empty: 05_kerascv
 
 # %%

@@ -35,7 +35,7 @@ print(describe())
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
 data = ""  # folder in the competition's format; empty: the Kaggle mount, else this run's synthetic set
 spectrograms = "files"  # "from_eeg": compute the ten-minute spectrograms instead of reading them
-time_budget_hours = 8.0  # with less time than all members need, the last in the stated order are left out
+time_budget_hours = 8.0  # on Kaggle at most what the nine hours of a submission leave; see below
 
 # %%
 import matplotlib.pyplot as plt
@@ -54,6 +54,11 @@ source = source_of(data, out)
 
 # %% [markdown]
 # ## Predict and write
+#
+# In mixed precision on a GPU, and where there are two, in a process on each with half of the rows. The first rows show
+# how long all will take. With less time than that, the networks look at each recording once and not also at its mirror
+# image; then the least important networks are left out; and should the time be spent all the same, the rest gets the
+# class means. The log says what was left out, and from which row on.
 
 # %%
 submission = submit_stage(

@@ -18,6 +18,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("kaggle",),
     ("suite",),
+    ("selftest",),
     ("builtin",),
     ("report",),
     ("plots",),

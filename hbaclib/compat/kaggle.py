@@ -12,12 +12,12 @@ from hbaclib.errors import PlatformError
 def strict_client(module: Any) -> Any:
     """Kaggle's client, but an upload that fails is an error, after three attempts.
 
-    As it is, the client leaves the file out of the data set and continues.
+    Up to 2.2.4 the client leaves the file out of the data set and continues; 2.2.5 fails, with three words.
 
     Args:
         module: ``kaggle.api.kaggle_api_extended``.
 
-    Overrides ``KaggleApi._upload_file``, which returns None where it failed, and
+    Overrides ``KaggleApi._upload_file``, which returns None or raises ValueError where it failed, and
     ``KaggleApi.MAX_UPLOAD_RESUME_ATTEMPTS``; seen with kaggle 2.2.
     """
 
@@ -25,7 +25,12 @@ def strict_client(module: Any) -> Any:
         MAX_UPLOAD_RESUME_ATTEMPTS = 3
 
         def _upload_file(self, file_name: str, *arguments: Any, **named: Any) -> Any:
-            uploaded = super()._upload_file(file_name, *arguments, **named)
+            try:
+                uploaded = super()._upload_file(file_name, *arguments, **named)
+            except ValueError as error:
+                if "Upload unsuccessful" not in str(error):
+                    raise
+                uploaded = None
             if uploaded is None:
                 raise PlatformError(f"upload of {file_name} failed; the same command tries again where it stopped")
             return uploaded

@@ -25,14 +25,18 @@ from hbaclib.files import expanded, whole_path
 from hbaclib.kaggle.datasets import (
     ARRAY_STAGES,
     DATASET_METADATA,
+    SHAREABLE,
     arrays_dataset,
     check_title,
     weights_dataset,
     wheels_dataset,
 )
+from hbaclib.kaggle.hours import suite_hours
 from hbaclib.kaggle.ledger import LEDGER, Ledger
 from hbaclib.kaggle.plan import PLAN, Plan, PlannedKernel, is_plan, read_plan
+from hbaclib.kaggle.speeds import Speeds
 from hbaclib.outputs import claim, refuse_inputs, refuse_inside_stage, without_new_folders, working_folder
+from hbaclib.selftest.form import STAGE as SELFTEST_STAGE
 from hbaclib.stages.names import PORT, TRAINING_PREFIXES
 from hbaclib.suite import sizes
 from hbaclib.suite.eeg_images import check_images
@@ -42,6 +46,8 @@ from hbaclib.suite.table import Stage, Suite, SuiteTable
 KERNEL_METADATA = "kernel-metadata.json"
 DEFAULT_SUITE = "full"
 USER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
+SELFTEST = "selftest"
+"""Name of the suite that the table does not list: notebook 09 alone."""
 PLACEHOLDERS = ("out", "data")
 """Parameters that keep their defaults on Kaggle, where the platform's folders are found."""
 
@@ -61,8 +67,23 @@ def kernel_title(suite: Suite, stage: Stage) -> str:
     same = next((n for n, pair in enumerate(zip(base, stage.name, strict=False)) if pair[0] != pair[1]), len(base))
     common = base if stage.name.startswith(base) else base[:same].rpartition("_")[0]
     part = "" if alone and common != base else stage.name[len(common) :]
-    words = [stage.notebook.title, *part.strip("-_ ").split("-"), "" if suite.name == DEFAULT_SUITE else suite.name]
+    named = "" if suite.name in (DEFAULT_SUITE, SELFTEST) else suite.name
+    if set(re.split("[-_ ]+", part.strip("-_ ").lower())) <= set(stage.notebook.title.lower().split()):
+        part = ""  # the title says it already
+    words = [stage.notebook.title, *part.strip("-_ ").split("-"), named]
     return " ".join(word for word in words if word)
+
+
+def selftest_suite(table: SuiteTable) -> Suite:
+    """The suite of the one notebook that measures a machine; it needs no data, and its kernel no internet.
+
+    Raises:
+        ConfigError: the table is of a project without this notebook.
+    """
+    notebook = table.notebooks.get(SELFTEST_STAGE)
+    if notebook is None:
+        raise ConfigError(f"{table.path}: no notebook {SELFTEST_STAGE}; expected the table of this version of hbac")
+    return Suite(name=SELFTEST, stages=(Stage(notebook.name, notebook, {}, ()),), about="measures a machine")
 
 
 def split_folds(suite: Suite, parts: int, n_folds: int) -> Suite:
@@ -144,7 +165,7 @@ def render(stage: Stage, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kernel_metadata(
-    suite: Suite, stage: Stage, refs: Mapping[str, str], datasets: list[str], *, internet: bool
+    suite: Suite, stage: Stage, refs: Mapping[str, str], datasets: list[str], *, internet: bool, public: bool
 ) -> dict[str, Any]:
     """All keys of ``kernel-metadata.json``; none is left to the client's defaults (internet's would be on)."""
     gpu = stage.notebook.accelerator != "none"
@@ -154,7 +175,7 @@ def _kernel_metadata(
         "code_file": f"{stage.name}.ipynb",
         "language": "python",
         "kernel_type": "notebook",
-        "is_private": True,
+        "is_private": not public,
         "enable_gpu": gpu,
         "enable_tpu": False,
         "enable_internet": internet,
@@ -176,13 +197,12 @@ def _filled(stage: Stage, values: Mapping[str, Any]) -> Stage:
     return replace(stage, parameters={**filled, **stage.parameters})
 
 
-def _sizes(suite: Suite, first: Mapping[str, Any], data: str | Path | None) -> dict[str, int]:
+def _sizes(suite: Suite, counts: sizes.Counts) -> dict[str, int]:
     """Bytes per stage.
 
     Raises:
         ConfigError: a stage writes more than a Kaggle session keeps.
     """
-    counts = sizes.suite_counts(suite, first, data)
     found = {stage.name: sizes.stage_bytes(stage, counts) for stage in suite.stages}
     sizes.check_kernels(found, f"suite {suite.name}", counts.source)
     return found
@@ -197,12 +217,14 @@ def build(
     weights: str | Path | None = None,
     data: str | Path | None = None,
     parts: int = 1,
+    public: bool = False,
+    selftest: str | Path | None = None,
     root: str | Path | None = None,
 ) -> Plan:
     """Make the kernel folders, the data sets and the plan.
 
     Args:
-        suite_name: a suite of ``kaggle/suite.toml``.
+        suite_name: a suite of ``kaggle/suite.toml``, or SELFTEST for the one kernel of notebook 09.
         user: Kaggle user name that will own everything.
         out: folder to make it in; what an earlier build made there is replaced, all else in it stays.
         arrays: output folder of a run whose stages 01-03 are published as a data set and read in place of the kernels.
@@ -210,19 +232,24 @@ def build(
             them get internet.
         data: folder in the competition's format, to compute sizes from; without it the known counts serve.
         parts: kernels that the folds of each training stage are split over, so that each fits into 12 hours.
+        public: let others see and copy the kernels, and read the wheels. All other data sets stay private: for what is
+            made of the competition's files its rules hold, and published weights have a place of their own.
+        selftest: result of a self-test on the kernels' machine, to plan hours from; None for the estimates.
         root: folder of the project, found without it.
 
     Returns:
         The plan, also written to ``<out>/plan.json``.
 
     Raises:
-        ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid, or a recipe sees an image of
+        ConfigError: user name, titles, slugs, edges, parameters or sizes are not valid, the self-test is of another
+            machine, or a recipe sees an image of
             the EEG that is not stored; nothing is changed then.
         ArtefactError: the stages in ``arrays`` are not finished; or the output folder is an input, cannot be written,
             holds files in the way that no build made, or is being written by another process.
     """
     table = SuiteTable(root)
-    suite = table.suite(suite_name)
+    suite = selftest_suite(table) if suite_name == SELFTEST else table.suite(suite_name)
+    speeds = Speeds.read(selftest)
     if not USER.fullmatch(user):
         raise ConfigError(
             f"user name {user!r}; expected it as in your profile's address, kaggle.com/<user>: lower-case letters and "
@@ -237,9 +264,11 @@ def build(
     suite = replace(suite, stages=tuple(_filled(stage, parameters[stage.name]) for stage in suite.stages))
     kept = [stage for stage in suite.stages if not (arrays and stage.notebook.name in ARRAY_STAGES)]
     refs = _refs(suite, kept, table, user)
-    size = _sizes(suite, first, data)
+    counts = sizes.suite_counts(suite, first, data)
+    size, n_folds = _sizes(suite, counts), int(first.get("n_folds", 5))
+    hours = {each.name: each.hours for each in suite_hours(suite, speeds, n_folds, counts.samples)}
     out = whole_path(out)
-    refuse_inputs(out, [expanded(each) for each in (arrays, weights, data) if each])
+    refuse_inputs(out, [expanded(each) for each in (arrays, weights, data, selftest) if each])
     check_images(suite, parameters, whole_path(arrays) if arrays else None)
     refuse_inside_stage(out / PLAN)
     if os.path.lexists(out / PLAN) and not is_plan(out / PLAN):
@@ -261,11 +290,13 @@ def build(
             datasets.append(arrays_dataset(sets / "arrays", whole_path(arrays), user))
         if weights:
             datasets.append(weights_dataset(sets / "weights", whole_path(weights), user))
+        datasets = [replace(each, public=public and each.name in SHAREABLE) for each in datasets]
         kernels = []
         for stage in kept:
             folder = new / "kernels" / stage.name
             internet = stage.notebook.name in suite.downloads and not weights
-            metadata = _kernel_metadata(suite, stage, refs, [each.ref for each in datasets], internet=internet)
+            sets_read = [each.ref for each in datasets]
+            metadata = _kernel_metadata(suite, stage, refs, sets_read, internet=internet, public=public)
             write_json(folder / metadata["code_file"], render(stage, stage.parameters))
             write_json(folder / KERNEL_METADATA, metadata)
             kernels.append(
@@ -277,6 +308,7 @@ def build(
                     gpu=metadata["enable_gpu"],
                     bytes=size[stage.name],
                     digest=digest_folder(folder),
+                    hours=round(hours[stage.name], 2),
                 )
             )
         plan = Plan(suite.name, user, suite.competition, tuple(datasets), tuple(kernels))

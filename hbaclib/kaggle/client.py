@@ -161,8 +161,14 @@ class Kaggle:
         found = json.loads(text)
         return str(found["status"]), int(found["current_version_number"] or 0)
 
-    def upload_dataset(self, folder: Path, *, exists: bool, notes: str) -> None:
+    def upload_dataset(self, folder: Path, *, exists: bool, notes: str, public: bool = False) -> None:
         """Create a data set from a folder, or a new version of it. Sub-folders travel as zip files, unpacked there.
+
+        Args:
+            folder: with its metadata.
+            exists: there is one already; it stays as private or public as it is.
+            notes: of the version.
+            public: a new one may be read by others.
 
         Raises:
             PlatformError: a file could not be uploaded or the server refused.
@@ -171,7 +177,7 @@ class Kaggle:
         def send() -> Any:
             if exists:
                 return self._api.dataset_create_version(str(folder), notes, quiet=True, dir_mode="zip")
-            return self._api.dataset_create_new(str(folder), quiet=True, dir_mode="zip")
+            return self._api.dataset_create_new(str(folder), public=public, quiet=True, dir_mode="zip")
 
         answer = self._call(f"upload of data set {folder.name}", send, twice_is_safe=False)
         if answer.error or str(answer.status).lower() == "error":

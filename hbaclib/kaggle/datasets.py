@@ -34,6 +34,8 @@ TEXTS = {
     ),
 }
 """Data set -> its subtitle and description."""
+SHAREABLE = ("wheels",)
+"""Data sets that public kernels share with who copies them: nothing in them is bound to the competition's rules."""
 TITLE_LENGTHS = {"kernel": (5, 50), "data set": (6, 50)}
 
 

@@ -30,11 +30,13 @@ class PlannedDataset:
         name: folder below ``datasets``.
         ref: ``owner/slug``.
         digest: digest of its files' content.
+        public: whether others may read it, once it is made.
     """
 
     name: str
     ref: str
     digest: str
+    public: bool = False
 
     def __post_init__(self) -> None:
         _check_names([self.name], self.ref)
@@ -53,6 +55,7 @@ class PlannedKernel:
         gpu: whether it takes one of the two GPU sessions.
         bytes: upper bound of what it writes.
         digest: digest of the notebook and its metadata.
+        hours: of its session, planned; 0 where a plan of an earlier version does not say.
     """
 
     name: str
@@ -62,6 +65,7 @@ class PlannedKernel:
     gpu: bool
     bytes: int
     digest: str
+    hours: float = 0.0
 
     def __post_init__(self) -> None:
         _check_names([self.name, self.stage], self.ref)

@@ -125,7 +125,8 @@ class Push:
         if not sent:
             self._show(row, "uploading")
             folder = self.folder / "datasets" / dataset.name
-            self.kaggle.upload_dataset(folder, exists=found is not None, notes=f"digest {dataset.digest}")
+            exists, notes = found is not None, f"digest {dataset.digest}"
+            self.kaggle.upload_dataset(folder, exists=exists, notes=notes, public=dataset.public)
             wanted = found[1] + 1 if found else 1
             self._note(row, wanted, "uploaded")
         began = time.monotonic()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,14 @@ class EnsemblePredictor:
     def sees_spectrograms(self) -> bool:
         """Whether a member sees the ten-minute spectrogram."""
         return any(sees_spectrograms(member.recipe) for member in self.members.values())
+
+    def without_views(self) -> dict[str, int]:
+        """Let all members predict from the plain view alone; name -> further views, of those that had any."""
+        had = {name: len(member.recipe.tta) for name, member in self.members.items() if member.recipe.tta}
+        for name in had:
+            member = self.members[name]
+            self.members[name] = replace(member, recipe=member.recipe.override({"tta": []}))
+        return had
 
     @property
     def prior(self) -> np.ndarray:

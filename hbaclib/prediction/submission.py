@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from hbaclib.artefacts import MANIFEST, atomic_path, is_current, write_manifest, write_table
+from hbaclib.compat.joblib import end_idle_workers
 from hbaclib.conventions import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import STORE, data_digest
-from hbaclib.errors import ConfigError, DataFileError, HbacError, list_some, printable
+from hbaclib.errors import ConfigError, DataFileError, list_some, printable
 from hbaclib.evaluation.metric import apply_floor
 from hbaclib.outputs import refuse_foreign_table, refuse_inputs, stage_folder
-from hbaclib.platform import peak_megabytes
-from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor
+from hbaclib.platform import accelerators, cpu_is_asked_for, peak_megabytes, submission_hours_left
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.prediction.submission_check import validate_submission
-from hbaclib.prediction.windows import FROM_EEG, Recording, Window, competition_recordings, cut_windows
+from hbaclib.prediction.submission_rows import put_shares, read_window
+from hbaclib.prediction.windows import FROM_EEG, Recording, competition_recordings
 from hbaclib.recordings.found import recording_files
-from hbaclib.signal.plausibility import eeg_doubt
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 from hbaclib.stages.shipped import digest_of, folder_of, is_shipped
+from hbaclib.training.devices import choose_precision, claim_device, current_precision, visible_gpus
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", FROM_EEG)
@@ -49,6 +53,8 @@ class Submission:
         left_out: names of models that the time budget left out of some rows or all.
         seconds: seconds taken.
         peak_megabytes: greatest resident memory of the process so far, NaN where the system does not tell.
+        precision: numbers inside the networks.
+        devices: processes that predicted beside each other, one a GPU.
     """
 
     table: pd.DataFrame
@@ -57,6 +63,8 @@ class Submission:
     left_out: tuple[str, ...]
     seconds: float
     peak_megabytes: float
+    precision: str = "float32"
+    devices: int = 1
 
 
 def make_submission(
@@ -68,6 +76,7 @@ def make_submission(
     spectrograms: str = "files",
     search: Sequence[str | Path] = (),
     progress: bool = True,
+    devices: Sequence[str] | None = None,
 ) -> Submission:
     """Predict every row of ``test.csv`` and write the submission.
 
@@ -79,11 +88,13 @@ def make_submission(
         source: folder in the competition's format.
         artefacts: folder of an ensemble or of one trained model, or the name of a shipped one.
         out_path: file to write, atomically; one that is there is replaced where it is a submission.
-        time_budget_seconds: time for everything; where it is too short for all models, the least important ones are
-            left out, at last all but the first. None: no limit.
+        time_budget_seconds: time for everything, on Kaggle at most what a submission's session has left. Where the
+            first rows show that it is too short, the further views of all models are left out first, then models, the
+            least important first; where it is spent, rows get the class prior. None: no limit elsewhere.
         spectrograms: ``files``, or ``from_eeg`` to compute the ten-minute spectrograms.
         search: further folders below which the ensemble's models may lie.
         progress: show a progress bar.
+        devices: GPUs, one process each where there are rows enough for all; None takes those that are visible.
 
     Returns:
         The submission with its log.
@@ -98,34 +109,15 @@ def make_submission(
     if spectrograms not in SOURCES:
         raise ConfigError(f"spectrograms = {spectrograms!r}; expected one of {', '.join(SOURCES)}")
     recordings = competition_recordings(Path(source), FROM_EEG if spectrograms == FROM_EEG else None)
-    clock = _Clock(math.inf if time_budget_seconds is None else time_budget_seconds, len(recordings))
-    log: list[tuple[int, str]] = []
     place = artefacts if is_shipped(artefacts) else Path(artefacts).resolve()
-    predictor = EnsemblePredictor.open(place, search, enough=clock.over)
-    if left := [name for name in predictor.folders if name not in predictor.members]:
-        log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
-    wanted = predictor.sees_spectrograms
-    if wanted and spectrograms == "files" and recordings[0].spectrogram is None:
-        if recording_files(Path(source) / "train_spectrograms"):
-            raise DataFileError(
-                f"{Path(source) / 'test_spectrograms'}: no files; add them, or compute them: "
-                "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"
-            )
-        # As stage 01 did.
-        log.append((-1, "the data set has no spectrogram files: all are computed from the EEG"))
-    shares = np.tile(predictor.prior, (len(recordings), 1))
-    with tqdm(total=len(recordings), desc="predicting", unit="recording", disable=not progress) as bar:
-        for start in range(0, len(recordings), _BATCH):
-            batch = recordings[start : start + _BATCH]
-            with clock.noting("reading", len(batch)):
-                read = [(row, _read(each, wanted, log)) for row, each in enumerate(batch, start)]
-            windows = {row: window for row, window in read if window}
-            if windows:
-                _, eeg, power, _ = zip(*windows.values(), strict=True)
-                found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
-                _put(shares, list(windows), predictor.pool(found), batch, start, log)
-            clock.rows_left -= len(batch)
-            bar.update(len(batch))
+    job = _Job(Path(source), place, tuple(search), spectrograms)
+    clock = _Clock(_budget(time_budget_seconds), len(recordings))
+    gpus = visible_gpus() if devices is None else devices
+    if len(gpus) > 1 and len(recordings) >= len(gpus) * _BATCH:
+        part = _predict_on_devices(recordings, job, clock, gpus, progress)
+    else:
+        part = _predict_rows(recordings, job, clock, progress)
+    shares, log = part.shares, part.log
     table = pd.DataFrame(apply_floor(shares), columns=list(VOTE_COLUMNS))
     table.insert(0, "eeg_id", [recording.eeg_id for recording in recordings])
     validate_submission(table, table)
@@ -136,11 +128,150 @@ def make_submission(
     return Submission(
         table=table,
         log=pd.DataFrame(log, columns=["eeg_id", "message"]),
-        members=tuple(predictor.members),
-        left_out=tuple(name for name in predictor.folders if name not in predictor.members),
+        members=part.members,
+        left_out=part.left_out,
         seconds=time.monotonic() - clock.started,
         peak_megabytes=peak_megabytes(),
+        precision=part.precision,
+        devices=part.devices,
     )
+
+
+def _budget(seconds: float | None) -> float:
+    """Seconds for everything: as asked for, but no more than the session of a submission has left."""
+    hours = submission_hours_left()
+    session = math.inf if hours is None else max(3600 * hours, 0.0)
+    return min(math.inf if seconds is None else seconds, session)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What rows are predicted from; arguments of `make_submission`."""
+
+    source: Path
+    artefacts: str | Path
+    search: tuple[str | Path, ...]
+    spectrograms: str
+
+
+@dataclass
+class _Part:
+    """Shares of some rows, and how they came about."""
+
+    shares: np.ndarray
+    log: list[tuple[int, str]]
+    members: tuple[str, ...]
+    left_out: tuple[str, ...]
+    precision: str
+    devices: int = 1
+
+
+def _predict_rows(recordings: Sequence[Recording], job: _Job, clock: _Clock, progress: bool) -> _Part:
+    """Predict rows in this process, on the first GPU or the CPU."""
+    log: list[tuple[int, str]] = []
+    precision = _set_precision()
+    predictor = EnsemblePredictor.open(job.artefacts, job.search, enough=clock.over)
+    if left := [name for name in predictor.folders if name not in predictor.members]:
+        log.append((-1, f"time budget spent while loading: left out for all rows: {list_some(left, 100)}"))
+    wanted = predictor.sees_spectrograms
+    if wanted and job.spectrograms == "files" and recordings[0].spectrogram is None:
+        if recording_files(job.source / "train_spectrograms"):
+            raise DataFileError(
+                f"{job.source / 'test_spectrograms'}: no files; add them, or compute them: "
+                "spectrograms = 'from_eeg' (hbac run: -p spectrograms=from_eeg)"
+            )
+        # As stage 01 did.
+        log.append((-1, "the data set has no spectrogram files: all are computed from the EEG"))
+    shares = np.tile(predictor.prior, (len(recordings), 1))
+    with tqdm(total=len(recordings), desc="predicting", unit="recording", disable=not progress) as bar:
+        for start in range(0, len(recordings), _BATCH):
+            if start and not _go_on(predictor, clock, start, log):
+                break
+            batch = recordings[start : start + _BATCH]
+            with clock.noting("reading", len(batch)):
+                read = [(row, read_window(each, wanted, log)) for row, each in enumerate(batch, start)]
+            windows = {row: window for row, window in read if window}
+            if windows:
+                _, eeg, power, _ = zip(*windows.values(), strict=True)
+                found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
+                put_shares(shares, list(windows), predictor.pool(found), batch, start, log)
+            clock.rows_left -= len(batch)
+            bar.update(len(batch))
+    left_out = tuple(name for name in predictor.folders if name not in predictor.members)
+    return _Part(shares, log, tuple(predictor.members), left_out, precision)
+
+
+def _go_on(predictor: EnsemblePredictor, clock: _Clock, row: int, log: list[tuple[int, str]]) -> bool:
+    """Look at the time before a further batch: without enough of it the views go first; without any, the rows do."""
+    if clock.over():
+        log.append((-1, f"time budget spent: class prior used from row {row} on"))
+        return False
+    if not clock.affordable(list(predictor.members)):
+        _leave_out_views(predictor, clock, log)
+    return True
+
+
+def _leave_out_views(predictor: EnsemblePredictor, clock: _Clock, log: list[tuple[int, str]]) -> None:
+    """Let all members look at each row once; the clock knows how much quicker they are then."""
+    if dropped := predictor.without_views():
+        for name, views in dropped.items():
+            clock.quicker(name, 1 / (1 + views))
+        row = clock.rows - clock.rows_left
+        log.append((-1, f"time budget too short: from row {row} on left out: the further views of all members"))
+
+
+def _predict_on_devices(
+    recordings: Sequence[Recording], job: _Job, clock: _Clock, devices: Sequence[str], progress: bool
+) -> _Part:
+    """Predict rows in a process for each device, which gets every so many-th row."""
+    n = len(devices)
+    shared = [recordings[number::n] for number in range(n)]
+    end_idle_workers()  # each keeps the device that it has trained on
+    try:
+        parts: list[_Part] = joblib.Parallel(n_jobs=n, backend="loky", batch_size=1)(
+            joblib.delayed(_predict_on)(tuple(devices), part, job, clock.left(), progress and number == 0)
+            for number, part in enumerate(shared)
+        )
+    except DataFileError:
+        raise
+    except Exception as error:  # a process that dies must not cost the submission
+        part = _predict_rows(recordings, job, clock, progress)
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        part.log.insert(0, (-1, f"one process a device failed ({reason}): all rows are predicted by one"))
+        return part
+    finally:
+        end_idle_workers()
+    shares = np.empty((len(recordings), len(VOTE_COLUMNS)))
+    for number, part in enumerate(parts):
+        shares[number::n] = part.shares
+    log = [(eeg_id, f"device {number}: {told}" if eeg_id < 0 else told)
+           for number, part in enumerate(parts) for eeg_id, told in part.log]  # fmt: skip
+    least = min((part.members for part in parts), key=len)  # they are left out in one order
+    left_out = max((part.left_out for part in parts), key=len)
+    return _Part(shares, log, least, left_out, parts[0].precision, n)
+
+
+def _predict_on(
+    devices: tuple[str, ...], recordings: Sequence[Recording], job: _Job, seconds: float, progress: bool
+) -> _Part:
+    """Predict rows in a worker process, on a device that no other has."""
+    device = claim_device(devices, purpose="a submission")
+    if ":" not in device:
+        # TensorFlow starts after this, so it sees this GPU alone.
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    return _predict_rows(recordings, job, _Clock(seconds, len(recordings)), progress)
+
+
+def _set_precision() -> str:
+    """Let networks compute in mixed float16 where there is a GPU; what is in force."""
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if cpu_is_asked_for() or not accelerators():
+        return "float32"
+    import keras
+    import tensorflow as tf
+
+    keras.config.set_dtype_policy(choose_precision("auto", on_gpu=bool(tf.config.list_physical_devices("GPU"))))
+    return current_precision()
 
 
 def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, **options: Any) -> pd.DataFrame:
@@ -181,6 +312,8 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
                     "left_out": list(made.left_out),
                     "events": len(made.log),
                     "seconds": round(made.seconds, 1),
+                    "precision": made.precision,
+                    "devices": made.devices,
                     **({} if math.isnan(made.peak_megabytes) else {"peak_megabytes": round(made.peak_megabytes)}),
                 },
             )
@@ -213,53 +346,18 @@ class _Clock:
         """Whether the budget is spent, or will be after some more seconds."""
         return time.monotonic() - self.started + seconds_more > (1 - _RESERVE) * self.budget
 
+    def left(self) -> float:
+        """Seconds of the budget that are left."""
+        return self.budget - (time.monotonic() - self.started)
+
+    def quicker(self, what: str, factor: float) -> None:
+        """Note that reading, or a member, takes another time from now on."""
+        if what in self._seconds_a_row:
+            self._seconds_a_row[what] *= factor
+
     def affordable(self, members: Sequence[str]) -> bool:
         """Whether these members can predict all rows that are left."""
         return not self.over(self.rows_left * sum(self._seconds_a_row.get(name, 0.0) for name in ("reading", *members)))
-
-
-def _read(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Window | None:
-    """A row's window, None where its EEG cannot be read; what went wrong is logged."""
-
-    def tell(message: str) -> None:
-        log.append((-1 if recording.eeg_id is None else recording.eeg_id, message))
-
-    fault = ""
-    fault = ""
-    try:
-        window = next(cut_windows(recording, wanted, tell))
-    except HbacError as error:
-        fault = f"its file cannot be read ({error})"
-        try:
-            # The first reading told of the columns.
-            window = next(cut_windows(replace(recording, spectrogram=None), wanted, lambda message: None))
-        except HbacError as error:
-            tell(f"class prior used, the EEG cannot be read ({error})")
-            return None
-    if reason := eeg_doubt(window[1]):
-        tell(f"class prior used, the EEG is not evaluated ({recording.eeg}: {reason})")
-        return None
-    if fault:
-        tell(f"spectrogram computed from the EEG, {fault}")
-    return window
-
-
-def _put(
-    shares: np.ndarray,
-    rows: list[int],
-    found: np.ndarray,
-    batch: Sequence[Recording],
-    start: int,
-    log: list[tuple[int, str]],
-) -> None:
-    """Put what was found into its rows; what is NaN leaves the prior there, which is logged."""
-    known = np.isfinite(found).all(axis=1)
-    shares[np.array(rows)[known]] = found[known]
-    for row in np.array(rows)[~known]:
-        recording = batch[row - start]
-        log.append(
-            (-1 if recording.eeg_id is None else recording.eeg_id, f"class prior used, {NO_ANSWER} ({recording.eeg})")
-        )
 
 
 def _predict(
@@ -273,6 +371,8 @@ def _predict(
     predicted: dict[str, np.ndarray] = {}
     shares, names = predictor.shares(eeg, power), list(predictor.members)
     for name in names:
+        if predicted and not clock.affordable([*predicted, name]):
+            _leave_out_views(predictor, clock, log)
         if predicted and not clock.affordable([*predicted, name]):
             left = names[len(predicted) :]
             predictor.members = {kept: predictor.members[kept] for kept in predicted}

@@ -13,7 +13,7 @@ def fill(template: str, results: dict[str, Any], **more: Any) -> str:
     """Fill a template; what the page's shows is escaped for HTML.
 
     Args:
-        template: ``page.html``, ``model_card.md`` or ``data_card.md``.
+        template: ``page.html``, ``selftest.html``, ``model_card.md`` or ``data_card.md``.
         results: content of ``results.json``.
         more: what else the template names.
     """

@@ -173,13 +173,13 @@ def open_family(
         folds: folds to train; empty for all.
 
     Raises:
-        HbacError: weights are not found, an earlier stage cannot be computed or lacks the image that a recipe sees, or
-            a recipe does not fit the data.
+        HbacError: weights that somebody named are not found, an earlier stage cannot be computed or lacks the image
+            that a recipe sees, or a recipe does not fit the data.
     """
     configure(plans.first)  # threads, seeds and determinism are set before TensorFlow starts
+    plans = plans.with_weights_at_hand()  # what is missing is told now, not after the earlier stages are computed
     if plans.note:
         print(plans.note)
-    plans.find_weights()  # what is missing is told now, not after the earlier stages are computed
     out, seen = output_root(str(out)), plans.eeg_images
     check_attached(out, seen)  # before stage 01 is computed
     port = ported(out, data)

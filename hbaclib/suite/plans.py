@@ -13,9 +13,10 @@ from typing import Any
 
 from hbaclib.ensemble.weights import check_weights
 from hbaclib.errors import ConfigError
+from hbaclib.models.lite_weights import LITE
 from hbaclib.platform import accelerators, output_root
 from hbaclib.stages.names import EFFICIENTNET, KERASCV, RAW
-from hbaclib.training.adapt import missing_weights, start_fusions, with_epochs
+from hbaclib.training.adapt import WAVENET_BATCH, missing_weights, start_fusions, with_batch, with_epochs
 from hbaclib.training.recipe import Recipe, load_recipe
 
 IMAGE_NETWORKS = ("efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201")
@@ -24,6 +25,11 @@ BANDS = ((0.5, 4.0), (4.0, 8.0), (8.0, 13.0))
 """Delta, theta and alpha, Hz."""
 BAND_NETWORK = "resnet1d_gru"
 """The network that is trained on bands, and that system S3 averages with an image network."""
+
+PUBLISHED = ("imagenet", "noisy-student", LITE)
+"""Weights that recipes name by their kind; anything else is a file or folder of the user's."""
+FROM_LITE = "start from EfficientNet-Lite (ImageNet, weights = 'lite')"
+FROM_SCRATCH = "start from random weights (weights = '')"
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,13 @@ class Plans:
         recipes: name -> recipe, in the order of training; there is at least one.
         note: what was decided beside the parameters, for the reader; empty for nothing.
         image: name of S3's image half among them; empty for none.
+        weights_named: whether somebody named the weights to start from; then no others are taken.
     """
 
     recipes: dict[str, Recipe]
     note: str = ""
     image: str = ""
+    weights_named: bool = False
 
     @property
     def first(self) -> Recipe:
@@ -78,6 +86,35 @@ class Plans:
         for recipe in self.recipes.values():
             recipe.find_weights()
 
+    def with_weights_at_hand(self) -> Plans:
+        """The same with weights that are there: the recipe's, else EfficientNet-Lite's, else none, as ``note`` says.
+
+        All networks get the same kind, so that they compare. Weights that somebody named are not replaced.
+
+        Raises:
+            ConfigError: named weights are not found, or a network takes none, or not its recipe's options.
+        """
+        lacking = [text for name in self._free() if (text := missing_weights(self.recipes[name]))]
+        if not lacking:
+            self.find_weights()
+            return self
+        for weights, words in ((LITE, FROM_LITE), ("", FROM_SCRATCH)):
+            found = {name: self.recipes[name].override({"weights": weights}) for name in self._free()}
+            start = words if len(found) > 1 else words.replace("start ", "starts ", 1)
+            if not any(missing_weights(recipe) for recipe in found.values()):
+                break
+        plans = replace(self, recipes={**self.recipes, **found})
+        plans.find_weights()  # those that were named, and what else a network does not take
+        who = "all networks" if len(found) > 1 else next(iter(found))
+        told = f"{lacking[0]}; {who} {start}. To have the recipe's, attach them (kaggle/README.md) and run this again"
+        return replace(plans, note="\n".join(filter(None, [self.note, told])))
+
+    def _free(self) -> list[str]:
+        """Networks that may start from other weights than their recipe says, which says a kind of them."""
+        if self.weights_named:
+            return []
+        return [name for name, plan in self.recipes.items() if name != self.image and plan.weights in PUBLISHED]
+
 
 GOLD = {EFFICIENTNET: "gold", KERASCV: "s4", RAW: "s3"}
 """Notebook -> its default recipe on a GPU."""
@@ -103,7 +140,7 @@ def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None
     """
     settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
     plan = load_recipe(recipe or _default(EFFICIENTNET), **settings)
-    return Plans({plan.backbone: plan})
+    return Plans({plan.backbone: plan}, weights_named=weights is not None)
 
 
 def kerascv_plans(
@@ -143,7 +180,7 @@ def kerascv_plans(
     named = bool(recipe) or weights is not None
     lacking = [] if named else [text for each in plans.values() if (text := missing_weights(each))]
     if not lacking:
-        return Plans(plans)
+        return Plans(plans, weights_named=weights is not None)
     return Plans(
         {name: plan.override({"weights": ""}) for name, plan in plans.items()},
         f"{lacking[0]}: all networks start from random weights, so that they compare",
@@ -188,6 +225,7 @@ def raw_plans(
     for name, band in [*((name, []) for name in backbones), *((BAND_NETWORK, band) for band in bands)]:
         own: dict[str, Any] = {} if name == base.backbone else {"model_options": {}}
         chosen = with_epochs(base.override({**settings, **own, "backbone": name, "band": band}), epochs)
+        chosen = with_batch(chosen, WAVENET_BATCH) if name == "wavenet" and chosen.batch > WAVENET_BATCH else chosen
         recipes["-".join([name, *(f"{edge:g}" for edge in band)]) + "Hz" * bool(band)] = chosen
     if not recipes:
         raise ConfigError("backbones and bands are both empty; name at least one network")

@@ -21,6 +21,10 @@ SCHEMA = 1
 NOTEBOOKS, EARLIER = "notebooks", "earlier"
 """Folders of a run beside those of its stages: the executed notebooks, and networks that other ones have replaced."""
 _TAKEN = (NOTEBOOKS, EARLIER, SYNTHETIC, SIGNALS_200HZ)
+ACCELERATORS = ("none", "NvidiaTeslaT4")
+"""Machine shapes of Kaggle that a notebook may ask for; NvidiaTeslaT4 is two T4s."""
+RETIRED = {"nvidiateslap100": "Kaggle has retired it, and runs such kernels on two T4s"}
+"""Machine shape, in lower case -> why no kernel asks for it any more."""
 _OF_NETWORKS = tuple(f"{notebook[:2]}_train_" for notebook in (KERASCV, RAW))
 """How folders begin that a stage makes beside its own."""
 MODEL = re.compile(r"(?:[A-Za-z0-9_.-]+/){4}\d+")
@@ -34,19 +38,22 @@ class NotebookRow:
     Attributes:
         title: title of its Kaggle kernel.
         after: names of the notebooks whose outputs it reads.
-        accelerator: Kaggle's machine shape, or "none".
+        accelerator: Kaggle's machine shape, one of ACCELERATORS.
         reads: parts of the data set that it opens beside the stages before it.
         publishes: files that it leaves in the output folder itself, beside its stage's folder.
     """
 
     title: str
     after: tuple[str, ...]
-    accelerator: Literal["none", "NvidiaTeslaT4", "NvidiaTeslaP100"]
+    accelerator: str
     reads: tuple[Literal["train", "test"], ...] = ()
     publishes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)
+        retired = RETIRED.get(self.accelerator.lower(), "")
+        known = f"one of {', '.join(ACCELERATORS)}" + f" ({retired})" * bool(retired)
+        expect(self, "accelerator", self.accelerator in ACCELERATORS, known)
         files = all(name and Path(name).name == name for name in self.publishes)
         expect(self, "publishes", files, "a list of files' names without a folder")
 

@@ -99,6 +99,8 @@ DOMAINS: Mapping[str, Domain] = {
     "crop_seconds": number(0, EEG_WINDOW / EEG_RATE),
     "pseudo_labels": TRUTH,
     "time_budget_hours": number(0, 1000),
+    "minutes": number(0.1, 600),
+    "only": list_of(TEXT, "a list of names of measurements"),
 }
 """Parameter -> its values, whichever notebook declares it. Those of a user's own notebooks are not among them."""
 

@@ -13,6 +13,9 @@ from hbaclib.training.shipped_start import fitting_networks, network_parts, no_n
 from hbaclib.training.trained_folder import TrainedFolder
 from hbaclib.training.warm_start import start_folders
 
+WAVENET_BATCH = 32
+"""The most rows of a step of WaveNet: it keeps 115 MB of float16 a row, and a T4 has 16 GB."""
+
 
 def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
     """A recipe whose stages have other numbers of epochs; a warm-up keeps its share of them.
@@ -34,6 +37,27 @@ def with_epochs(recipe: Recipe, epochs: Sequence[int]) -> Recipe:
         if count != stage.epochs:  # the quotient need not give back the very number
             changes[f"stages.{number}.warmup"] = stage.warmup * max(count, 0) / stage.epochs
     return recipe.override(changes, "epochs")
+
+
+def with_batch(recipe: Recipe, batch: int) -> Recipe:
+    """A recipe with other batches: its rates scaled by the square root of their size, as suits Adam.
+
+    As many rows as before give the batch-norm statistics.
+
+    Args:
+        recipe: what is changed.
+        batch: rows of a step.
+    """
+    scale = (batch / recipe.batch) ** 0.5
+    changes: dict[str, object] = {"batch": batch}
+    for number, stage in enumerate(recipe.stages):
+        changes[f"stages.{number}.rates"] = [scale * rate for rate in stage.rates]
+        changes[f"stages.{number}.peak"] = scale * stage.peak
+        changes[f"stages.{number}.start"] = scale * stage.start
+        changes[f"stages.{number}.floor"] = min(stage.floor, scale * stage.peak)
+    if recipe.batch_norm_batches:
+        changes["batch_norm_batches"] = -(-recipe.batch_norm_batches * recipe.batch // batch)
+    return recipe.override(changes, "batch")
 
 
 def on_folds_of(recipe: Recipe, inputs: InputArrays) -> Recipe:

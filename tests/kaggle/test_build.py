@@ -85,6 +85,35 @@ def test_every_key_of_the_metadata_is_written(smoke: tuple[Path, Plan]) -> None:
         assert metadata["title"].endswith("smoke")
 
 
+@pytest.mark.parametrize("public", [True, False])
+def test_kernels_are_public_where_that_is_asked_for(tmp_path: Path, public: bool) -> None:
+    plan = build("tiny", user="someone", out=tmp_path / "out", public=public, root=project(tmp_path))
+    for kernel in plan.kernels:
+        metadata = json.loads((tmp_path / "out" / "kernels" / kernel.name / "kernel-metadata.json").read_text())
+        assert metadata["is_private"] is not public
+    assert [each.public for each in plan.datasets] == [public] and plan.datasets[0].name == "wheels"
+    assert read_plan(tmp_path / "out") == plan
+    check(tmp_path / "out")
+
+
+def test_plans_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
+    plan = build("tiny", user="someone", out=tmp_path / "out", root=project(tmp_path))
+    content = json.loads((tmp_path / "out" / "plan.json").read_text())
+    for row in (*content["kernels"], *content["datasets"]):
+        del row["hours" if "hours" in row else "public"]
+    write_text(tmp_path / "out" / "plan.json", json.dumps(content))
+    assert read_plan(tmp_path / "out") == plan  # nothing trains there
+
+
+def test_the_self_test_is_built_alone_and_accepted(tmp_path: Path) -> None:
+    command = ["kaggle", "selftest", "--user", "someone", "--out", str(tmp_path / "out"), "--build-only"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert "Kaggle's client accepts it" in result.output
+    (kernel,) = read_plan(tmp_path / "out").kernels
+    assert kernel.gpu and 0 < kernel.hours <= 0.3 and kernel.stage == "09_selftest"
+
+
 def test_parameters_are_in_the_notebook_and_it_is_valid(smoke: tuple[Path, Plan]) -> None:
     folder, _ = smoke
     path = folder / "kernels" / "01_port_data" / "01_port_data.ipynb"

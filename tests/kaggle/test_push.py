@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,7 +101,7 @@ def test_full_suite_is_sent_as_issue_asks(full: Path, service: Service) -> None:
     result = hbac("push", full)
     assert result.exit_code == 0, result.output
     sent = service.sent("SaveKernel")
-    assert len(sent) == 12
+    assert len(sent) == 13
     by_slug = {body["slug"]: body for body in sent}
     training = by_slug["someone/hbac-04-train-efficientnet-b3"]
     assert training["machineShape"] == "NvidiaTeslaT4"
@@ -566,3 +566,30 @@ def test_every_change_is_one_line(tiny_build: Path, capsys: pytest.CaptureFixtur
         "first            running",
         "data set wheels  complete",
     ]
+
+
+def test_the_self_test_is_one_kernel_that_needs_nothing(tmp_path: Path, service: Service) -> None:
+    result = hbac("selftest", "--user", "someone", "--out", tmp_path / "build")
+    assert result.exit_code == 0, result.output
+    (body,) = service.sent("SaveKernel")
+    assert body["slug"] == "someone/hbac-09-self-test" and body["newTitle"] == "HBAC 09 self-test"
+    assert (body["machineShape"], body["enableGpu"], body["enableInternet"]) == ("NvidiaTeslaT4", True, False)
+    assert body["datasetDataSources"] == ["someone/hbac-wheels"] and body["isPrivate"] is True
+    assert not body.get("competitionDataSources") and not body.get("kernelDataSources")
+    cells = json.loads(body["text"])["cells"]
+    assert any("run_selftest(output_root(out)" in cell["source"] for cell in cells)
+    assert "hbac kaggle build --user someone --out BUILD --selftest FOLDER/09_selftest/selftest.json" in result.output
+
+
+def test_public_kernels_share_their_wheels_and_nothing_else(tiny: Path, service: Service) -> None:
+    plan = read_plan(tiny)
+    (wheels,) = plan.datasets
+    arrays = replace(wheels, name="arrays", ref="someone/hbac-arrays")
+    shutil.copytree(tiny / "datasets" / "wheels", tiny / "datasets" / "arrays")
+    metadata = tiny / "datasets" / "arrays" / "dataset-metadata.json"
+    metadata.write_text(metadata.read_text().replace("wheels", "arrays"))
+    public = replace(plan, datasets=(replace(wheels, public=True), arrays))
+    write_text(tiny / "plan.json", json.dumps(asdict(public)))
+    assert hbac("push", tiny).exit_code == 0
+    made = {body["slug"]: bool(body.get("isPrivate", False)) for body in service.sent("CreateDataset")}
+    assert made == {"hbac-wheels": False, "hbac-arrays": True}

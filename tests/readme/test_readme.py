@@ -164,8 +164,9 @@ def run_file(file: str, folder: Path, scratch: Path) -> list[str]:
         }
         for block in [block for block in read_blocks(file) if block.kind == "run"]:
             more = kaggle if "hbac kaggle" in block.code else {}
-            if more and (folder / "kaggle-build").is_dir():
-                give_outputs(service, folder / "kaggle-build", scratch / "outputs")
+            for build in [folder / name for name in ("kaggle-build", "selftest-build") if more]:
+                if build.is_dir():
+                    give_outputs(service, build, scratch / "outputs")
             text = run_block(block, folder, environment_of_a_user(**more))
             for words, check in CHECKS.items():
                 if words in block.code:
@@ -198,11 +199,15 @@ def test_kaggle_readme(tmp_path: Path) -> None:
         path = folder / "WEIGHTS" / f"efficientnet-b{number}_noisy-student_notop.h5"
         path.parent.mkdir(exist_ok=True)
         path.write_text("stands for weights")
-    built, again, pushed, fetched, submitted = run_file("kaggle/README.md", folder, tmp_path / "scratch")
+    built, again, pushed, fetched, submitted, tested, planned = run_file(
+        "kaggle/README.md", folder, tmp_path / "scratch"
+    )
     assert "Kaggle's client accepts all of it" in built and "hbac-weights" in again
     assert len(list((folder / "kaggle-build/datasets/weights").glob("*_notop.h5"))) == 5
-    assert "all complete" in pushed and len(re.findall(r"version 1 +complete", pushed)) == 12
+    assert "all complete" in pushed and len(re.findall(r"version 1 +complete", pushed)) == 13
     assert "digests agree" in fetched
     assert {verify(path.parent).stage for path in (folder / "runs/kaggle").glob("*/manifest.json")} >= {"08_submit"}
     assert [path.name for path in (folder / "runs/ensemble").glob("*/manifest.json")] == ["manifest.json"]
     assert "public score 0.41" in submitted
+    assert "09-self-test: built" in tested and "complete; next: hbac kaggle output" in tested
+    assert "(measured by the self-test)" in planned

@@ -32,7 +32,7 @@ def test_a_bare_name_goes_to_every_stage_that_declares_it() -> None:
     values = filled({"weights": "imagenet", "folds": [0]})
     takes = [name for name, row in values.items() if row.get("weights") == "imagenet"]
     assert takes == [f"04_train_efficientnet-b{number}" for number in range(5)] + ["05_kerascv"]
-    assert [name for name, row in values.items() if row.get("folds") == [0]] == [*takes, "06_raw_eeg"]
+    assert [name for name, row in values.items() if row.get("folds") == [0]] == [*takes, "06_wavenet", "06_raw_eeg"]
 
 
 def test_a_notebooks_name_goes_to_all_its_stages_and_to_no_other() -> None:

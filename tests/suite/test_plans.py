@@ -14,6 +14,7 @@ from hbaclib.suite import plans as planning
 from hbaclib.suite.parameters import known_parameters
 from hbaclib.suite.plans import efficientnet_plans, kerascv_plans, plans_of, raw_plans
 from hbaclib.suite.table import SuiteTable
+from hbaclib.training.recipe import load_recipe
 
 FULL = SuiteTable().suite("full")
 
@@ -90,6 +91,69 @@ def test_raw_as_asked() -> None:
     assert named.recipes[named.image].weights == "imagenet"  # what was named is not changed
     with pytest.raises(ConfigError, match="found no efficientnet-b0"):
         named.find_weights()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "installed", "expected", "words"),
+    [
+        ("efficientnet_b0", True, "lite", "efficientnet_b0 starts from EfficientNet-Lite"),
+        ("efficientnet_b2", True, "lite", "weights = 'lite'"),
+        ("efficientnet_b1", False, "", "efficientnet_b1 starts from random weights"),
+        ("efficientnet_b4", True, "", "efficientnet_b4 starts from random weights"),
+    ],
+)
+def test_without_its_weights_a_recipe_starts_from_others_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backbone: str, installed: bool, expected: str, words: str
+) -> None:
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    if not installed:
+        monkeypatch.setattr("hbaclib.models.lite_weights.find_spec", lambda name: None)
+    for recipe in ("gold", "s1"):
+        plans = efficientnet_plans(recipe, backbone).with_weights_at_hand()
+        assert plans.first.weights == expected and words in plans.note and plans.first.name == recipe
+        assert f"{backbone.replace('_', '-')}_" in plans.note  # what was looked for
+
+
+@pytest.mark.parametrize("named", ["noisy-student", "imagenet", "no/such/folder"])
+def test_weights_that_somebody_names_are_never_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"weights '{named}'"):
+        efficientnet_plans("gold", "efficientnet_b0", named).with_weights_at_hand()
+    with pytest.raises(ConfigError):
+        kerascv_plans("s4", ["mobilenet_v3_large"], False, [], named).with_weights_at_hand()
+    own = tmp_path / "own.toml"
+    load_recipe("gold", weights="no/such/folder").save(own)  # a recipe of one's own names a place
+    with pytest.raises(ConfigError, match="no/such/folder"):
+        efficientnet_plans(str(own)).with_weights_at_hand()
+
+
+def test_weights_that_are_there_are_taken_without_a_word(tmp_path: Path) -> None:
+    for plans in (
+        efficientnet_plans("gold", "efficientnet_b0", "lite"),
+        efficientnet_plans("demo"),
+        raw_plans("smoke"),
+    ):
+        assert plans.with_weights_at_hand() == plans and not plans.note
+
+
+def test_networks_side_by_side_start_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    plans = kerascv_plans("s4", ["mobilenet_v3_large", "densenet201"]).with_weights_at_hand()
+    assert {plan.weights for plan in plans.recipes.values()} == {""}
+    assert "all networks start from random weights" in plans.note
+
+
+def test_wavenet_has_batches_that_fit_a_t4(tmp_path: Path) -> None:
+    for batch, expected in ((128, 32), (16, 16)):
+        recipe = load_recipe("s3", batch=batch)
+        peak = recipe.stages[0].peak
+        plans = raw_plans(str(recipe.save(tmp_path / "own.toml")), bands=[])
+        wave, gru = plans.recipes["wavenet"], plans.recipes["resnet1d_gru"]
+        assert (wave.batch, gru.batch) == (expected, batch) and gru.stages[0].peak == peak
+        assert wave.stages[0].peak == pytest.approx(peak * (expected / batch) ** 0.5)
+        assert wave.batch * wave.batch_norm_batches == gru.batch * gru.batch_norm_batches
 
 
 @pytest.mark.parametrize(

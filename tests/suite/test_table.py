@@ -63,6 +63,13 @@ def test_order_follows_the_edges_not_the_table(tmp_path: Path) -> None:
         ("after = []", 'after = ["12_second"]', "notebooks wait for each other: 1"),
         ('after = ["11_first"]', 'after = ["11_frist"]', "no notebook '11_frist'; did you mean 11_first"),
         ('accelerator = "none"', 'accelerator = "A100"', "accelerator is 'A100', expected one of none, NvidiaTeslaT4"),
+        ('accelerator = "none"', 'accelerator = "NvidiaTeslaP100"', r"NvidiaTeslaT4 \(Kaggle has retired it"),
+        (
+            'accelerator = "none"',
+            'accelerator = "nvidiateslap100"',
+            "Kaggle has retired it, and runs such kernels on two",
+        ),
+        ('accelerator = "none"', "accelerator = 2", "accelerator is 2, expected"),
         ('title = "First"', 'name = "First"', "notebook 11_first: key 'name' is unknown; known are .*title"),
         ('title = "First"', "", "notebook 11_first: key 'title' is missing"),
         ('title = "First"', 'title = "First"\nname = "11"', "notebook 11_first: key 'name' is unknown"),
