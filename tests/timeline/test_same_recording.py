@@ -91,7 +91,7 @@ def test_blocks_of_any_size_give_the_same_timeline(predictor: EnsemblePredictor)
         return np.stack([each.shares for each in bins])
 
     whole = shares_of(3600)
-    assert np.isfinite(whole).all(axis=1).sum() == 12
+    assert np.isfinite(whole).all(axis=1).sum() == 14
     np.testing.assert_array_equal(shares_of(3600), whole)
     for seconds in (60, 600):
         np.testing.assert_allclose(shares_of(seconds), whole, rtol=0, atol=1e-5)
