@@ -51,6 +51,10 @@ class MemoryShortage(PlatformError):
     """What was asked for does not fit into the memory of the host or of a device."""
 
 
+class TimeShortage(PlatformError):
+    """What was asked for would not end within the session."""
+
+
 def list_some(names: Iterable[object], limit: int = 8) -> str:
     """Join names for a message, cutting a long list and saying how many were cut."""
     items = [str(name) for name in names]

@@ -15,9 +15,11 @@ takes a local folder as well as the name of a mounted input, and where it finds 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import math
 import os
 import platform as python_platform
+import re
 import subprocess
 import sys
 import time
@@ -281,24 +283,41 @@ def accelerators(devices: Path = Path("/dev"), driver: Path = Path("/proc/driver
         devices: where the system shows devices.
         driver: where the driver lists the host's GPUs; asked where its program is missing or fails.
     """
+    names = _driver_says("--query-gpu=name,memory.total", "--format=csv,noheader")
+    if names := names or [line for line in _driver_says("-L") if line.startswith("GPU ")]:
+        return names
+    # A container can see the host's list without having its devices.
+    nodes = sorted(path.name for path in devices.glob("nvidia[0-9]*"))
+    return [f"{name} of {len(nodes)} in {devices}" for name in nodes] if driver.is_dir() else []
+
+
+def _driver_says(*arguments: str) -> list[str]:
+    """Lines of the driver's own program; none where it is missing or fails."""
     try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
+        command = ["nvidia-smi", *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        # A container can see the host's list without having its devices.
-        nodes = sorted(path.name for path in devices.glob("nvidia[0-9]*"))
-        return [f"{name} of {len(nodes)} in {devices}" for name in nodes] if driver.is_dir() else []
+        return []
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def chosen_gpus() -> tuple[str, ...] | None:
+    """What ``CUDA_VISIBLE_DEVICES`` leaves of the GPUs, as it names them; None where it is not set.
+
+    As CUDA reads it, the list ends with the first entry that can name none: an empty one, a number below 0 or
+    ``NoDevFiles``.
+    """
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is None:
+        return None
+    hidden = re.compile(r"|-\d+|no_?dev_?files|none|void", re.IGNORECASE)
+    names = itertools.takewhile(lambda name: not hidden.fullmatch(name), map(str.strip, told.split(",")))
+    return tuple(dict.fromkeys(names))
 
 
 def cpu_is_asked_for() -> bool:
     """Whether ``CUDA_VISIBLE_DEVICES`` hides all GPUs, as ``--cpu`` makes it do."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "any").split(",")[0].strip() in ("", "-1", "NoDevFiles")
+    return chosen_gpus() == ()
 
 
 def unseen_gpus(reason: str = "") -> str:

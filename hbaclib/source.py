@@ -29,7 +29,8 @@ _GROUND = (
     "artefacts", "compat.joblib", "compat.keras_settings", "compat.tensorflow", "digests", "errors", "files", "locks",
     "outputs", "platform", "processes", "secrecy", "source",
 )  # fmt: skip
-APPARATUS = frozenset(f"{NAME}.{name}" for name in (*_GROUND, "training.progress"))
+_TRAINING = ("children", "gpus", "pace", "plan", "pool", "progress", "reports")
+APPARATUS = frozenset(f"{NAME}.{name}" for name in (*_GROUND, *(f"training.{name}" for name in _TRAINING)))
 """Modules that find, protect, name and show results, and change none."""
 _OF_A_CLASS = ("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__")
 _FOREIGN = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -81,21 +81,21 @@ for draw in range(2):
 # ## Train
 #
 # One fit per fold. A run that was killed continues with the epoch after the last finished one; finished folds are not
-# trained again. On Kaggle a run that would not end within the session's 12 hours is refused after its first steps. The
-# learning curves grow below while the fits run.
+# trained again. On a GPU every fit runs in a process of its own, and one line a device tells how far it is. On Kaggle a
+# few steps are measured first: folds for which the session's 12 hours leave no time are named and left out, and the
+# same notebook, opened again with what this one wrote attached, trains them. The learning curves grow below.
 
 # %%
 folder = family.train(mirrored=mirrored)[plan.backbone]
+family.left_out()
 
 # %% [markdown]
 # ## The network
 #
-# Built here and not before: where several GPUs train one fit each, this process must leave them alone till then.
+# Its size. (It is built on the CPU: this notebook leaves the GPUs to the processes that train.)
 
 # %%
-network = plan.build_network()
-print(f"{plan.backbone}: input {network.input_shape[1:]}, {network.count_params():,} parameters")
-del network
+family.networks([plan.backbone], drawn=[])
 
 # %% [markdown]
 # ## Learning curves
@@ -103,8 +103,9 @@ del network
 # The loss on the training folds and the score on the held-out fold, after every epoch.
 
 # %%
-plots.plot_learning_curves(read_history(folder))
-plt.show()
+if family.begun():
+    plots.plot_learning_curves(read_history(folder))
+    plt.show()
 
 # %% [markdown]
 # ## Out-of-fold scores

@@ -83,18 +83,23 @@ if plan.layout == "stem":
 # ## Train
 #
 # One fit per network and fold, all with the same folds and the same recipe. A run that was killed continues with the
-# epoch after the last finished one; finished fits are not trained again. The learning curves of the network in training
-# grow below.
+# epoch after the last finished one; finished fits are not trained again. On GPUs every fit runs in a process of its
+# own, the fits of all networks share the devices, and one line a device tells how far it is. On Kaggle a few steps of
+# every network are measured first and summed up: what the session has no time for is named and left out, the last
+# networks first, and the same notebook, opened again with what this one wrote attached, trains it. The learning curves
+# of the networks in training grow below.
 
 # %%
-folders = family.train()
+family.train()
+folders = family.begun()
+family.left_out()
 
 # %% [markdown]
 # ## The networks
 #
 # Size of every network, and the structure of each backbone and of one fusion. Each arrow is a connection of the
-# network; neighbours of one size, and blocks with shortcuts, share a box. (Built here and not before: where several
-# GPUs train one fit each, this process must leave them alone till then.)
+# network; neighbours of one size, and blocks with shortcuts, share a box. (They are built on the CPU: this notebook
+# leaves the GPUs to the processes that train.)
 
 # %%
 family.networks(names, drawn=[*backbones, *names[len(backbones) :][:1]])
@@ -108,8 +113,9 @@ family.networks(names, drawn=[*backbones, *names[len(backbones) :][:1]])
 # %%
 pair = [name for name in ("efficientnet_v2_b2", "mobilenet_v3_large") if name in folders]
 pair = pair if len(pair) == 2 else list(folders)[:2]
-plots.plot_loss_against_epoch({name: read_history(folders[name]) for name in pair})
-plt.show()
+if pair:
+    plots.plot_loss_against_epoch({name: read_history(folders[name]) for name in pair})
+    plt.show()
 
 # %% [markdown]
 # ## Each alone and joined with WaveNet

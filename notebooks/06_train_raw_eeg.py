@@ -109,18 +109,22 @@ for name in dict.fromkeys([next(iter(plans.recipes)), *filter(None, [plans.image
 # ## Train
 #
 # One fit per network and fold. Where the recipe mixes pseudo-labels in, a first round without them makes them: for
-# every fold from the networks that left this fold out, and from no others, which the audit checks. The learning curves
-# of the network in training grow below.
+# every fold from the networks that left this fold out, and from no others, which the audit checks. On GPUs every fit
+# runs in a process of its own, the fits of all networks share the devices, and one line a device tells how far it is.
+# On Kaggle a few steps of every network are measured first and summed up: what the session has no time for is named and
+# left out, the last networks first, and the same notebook, opened again with what this one wrote attached, trains it.
+# The learning curves of the networks in training grow below.
 
 # %%
-folders = family.train(pseudo_labels=pseudo_labels)
+family.train(pseudo_labels=pseudo_labels)
+folders = family.begun()
+family.left_out()
 
 # %% [markdown]
 # ## The networks
 #
 # Structure and size. The recurrent layer of ResNet1D-GRU runs over time, so that a prediction does not depend on the
-# other recordings of its batch. (Built here and not before: where several GPUs train one fit each, this process must
-# leave them alone till then.)
+# other recordings of its batch. (They are built on the CPU: this notebook leaves the GPUs to the processes that train.)
 
 # %%
 shown = [*backbones, *filter(None, [plans.image])]
@@ -132,7 +136,7 @@ family.networks(shown, drawn=shown)[["parameters"]]
 # The loss on the training folds and the score on the held-out fold, after every epoch.
 
 # %%
-for name in shown:
+for name in [name for name in shown if name in folders]:
     plots.plot_learning_curves(read_history(folders[name]), title=name)
     plt.show()
 

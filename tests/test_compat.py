@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,6 +205,34 @@ def test_idle_workers_are_ended() -> None:
         workers = set(joblib.Parallel(n_jobs=2)(joblib.delayed(_own_number)(number) for number in range(4)))
         compat_joblib.end_idle_workers()
         assert not any(psutil.pid_exists(worker) for worker in workers)
+
+
+def test_a_worker_process_keeps_its_place_and_can_be_killed(tmp_path: Path) -> None:
+    from concurrent.futures.process import BrokenProcessPool
+
+    import psutil
+
+    breaks = "fits on GPUs cannot be trained in processes of their own"
+    with leaning_on("joblib", "joblib.externals.loky.ProcessPoolExecutor", breaks):
+        factor = 3
+        worker, other = compat_joblib.worker_process(), compat_joblib.worker_process()
+        # Functions of no module travel, and one process does all.
+        first, second = (worker.submit(lambda: (os.getpid(), 2 * factor)).result(60) for _ in range(2))
+        assert first == second and first[1] == 6 and first[0] != os.getpid()
+        waits = worker.submit(time.sleep, 600)
+        os.kill(first[0], signal.SIGKILL)
+        with pytest.raises(BrokenProcessPool, match=r"SIGKILL\(-9\)"):
+            waits.result(60)
+        with pytest.raises(BrokenProcessPool):
+            worker.submit(os.getpid)
+        process = other.submit(os.getpid).result(60)
+        begun = tmp_path / "begun"
+        other.submit(lambda: (begun.touch(), time.sleep(600)))
+        while not begun.exists():
+            time.sleep(0.05)
+        for each in (worker, other):
+            each.shutdown(wait=True, kill_workers=True)
+        assert not psutil.pid_exists(process)
 
 
 def test_a_module_that_is_in_no_path_reaches_the_workers() -> None:

@@ -30,8 +30,9 @@ from hbaclib.prediction.predictor import Predictor
 from hbaclib.stages.names import ENSEMBLE, TRAINED
 from hbaclib.stages.places import SHIPPED
 from hbaclib.stages.shipped import FOLD, model_digest
-from hbaclib.training.cross_validate import RECIPE, train
+from hbaclib.training.cross_validate import train
 from hbaclib.training.recipe import Recipe, load_recipe
+from hbaclib.training.stage import RECIPE
 from hbaclib.training.trained_folder import TrainedFolder, fit_name
 
 RECIPES: Final = ("builtin_small", "builtin_frequency")

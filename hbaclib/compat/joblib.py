@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from concurrent.futures import Executor
 from types import ModuleType
 
 
@@ -37,3 +38,18 @@ def pickle_by_value(module: ModuleType) -> None:
     for name in ("cloudpickle", "joblib.externals.cloudpickle"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name).register_pickle_by_value(module)
+
+
+def worker_process() -> Executor:
+    """One process that runs what it is given, one after the other, until it is shut down or killed.
+
+    It is sent functions and arguments as joblib's own workers are, those of a notebook or of ``--module`` too. A call
+    in a process that was killed raises ``concurrent.futures.process.BrokenProcessPool``, and so does every later one.
+    ``shutdown(kill_workers=True)`` ends it in the middle of its work.
+
+    Calls ``joblib.externals.loky.ProcessPoolExecutor``; seen with joblib 1.6.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    executor: Executor = ProcessPoolExecutor(max_workers=1)
+    return executor

@@ -8,6 +8,7 @@ carry its labels into the fit that is scored on it.)
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 
 from hbaclib.artefacts import is_current, write_manifest, write_table
 from hbaclib.conventions import PREDICTION_COLUMNS, SAMPLE_ID
-from hbaclib.errors import ConfigError, DataError, list_some
+from hbaclib.errors import ArtefactError, ConfigError, DataError, list_some
 from hbaclib.inputs.store import InputArrays
 from hbaclib.outputs import refuse_foreign_folder, stage_folder
 from hbaclib.prediction.predictor import Predictor
@@ -49,16 +50,11 @@ def make_pseudo_labels(
         ArtefactError: a member is not a finished training run, or its weights give NaN.
         DataError: its answer to a sample is NaN.
     """
-    trained, folder = [TrainedFolder.open(Path(member).resolve()) for member in members], Path(out_folder).resolve()
-    samples = inputs.samples
-    numbers = sorted(set.intersection(*(set(member.folds) for member in trained))) if trained else []
-    if not numbers:
-        raise ConfigError(f"pseudo-labels from {[str(member.path) for member in trained]}: no fold that all have")
-    unseen = {fold: [member.audit(fold, samples, inputs.folds) for member in trained] for fold in numbers}
-    needed = {"arrays": inputs.digest} | {f"member {k}": member.manifest.digest for k, member in enumerate(trained)}
-    made_from: dict[str, Any] = {"inputs": needed, "parameters": {"up_to": up_to}, "code": code_digest(__name__)}
+    made = _Making.of(members, inputs, up_to)
+    folder, samples, numbers = Path(out_folder).resolve(), inputs.samples, made.folds
+    unseen = {fold: [member.audit(fold, samples, inputs.folds) for member in made.trained] for fold in numbers}
     refuse_foreign_folder(folder, [PSEUDO_LABELS])
-    if is_current(folder, **made_from):
+    if is_current(folder, **made.made_from):
         return folder
     fold_of = samples["patient_id"].map(inputs.folds).to_numpy()
     tables, held_out = [], []
@@ -66,7 +62,8 @@ def make_pseudo_labels(
         rows = np.flatnonzero((fold_of != fold) & (samples["n_votes"].to_numpy() <= up_to))
         table = samples.iloc[rows][list(SAMPLE_ID)].reset_index(drop=True)
         table.insert(0, "fold", fold)
-        table[list(PREDICTION_COLUMNS)] = np.mean([_predict(member, fold, inputs, rows) for member in trained], axis=0)
+        shares = [_predict(member, fold, inputs, rows) for member in made.trained]
+        table[list(PREDICTION_COLUMNS)] = np.mean(shares, axis=0)
         tables.append(table)
         held_out.append(pd.DataFrame({"fold": fold, "patient_id": reduce(np.intersect1d, unseen[fold])}))
     with stage_folder(folder, PSEUDO_LABELS):
@@ -75,11 +72,41 @@ def make_pseudo_labels(
         write_manifest(
             folder,
             PSEUDO_LABELS,
-            **made_from,
+            **made.made_from,
             outputs=[LABELS, HELD_OUT],
             facts={"folds": numbers, "labels": int(sum(len(table) for table in tables))},
         )
     return folder
+
+
+def made_labels(
+    members: Iterable[str | Path], inputs: InputArrays, out_folder: str | Path, *, up_to: int = 9
+) -> Path | None:
+    """The folder of `make_pseudo_labels`, where it holds what these arguments make; None where it does not (yet)."""
+    try:
+        made, folder = _Making.of(members, inputs, up_to), Path(out_folder).resolve()
+    except (ArtefactError, ConfigError):
+        return None
+    return folder if is_current(folder, **made.made_from) else None
+
+
+@dataclass(frozen=True)
+class _Making:
+    """What pseudo-labels are made from: opened folders, the folds that all have, and the facts for the manifest."""
+
+    trained: list[TrainedFolder]
+    folds: list[int]
+    made_from: dict[str, Any]
+
+    @classmethod
+    def of(cls, members: Iterable[str | Path], inputs: InputArrays, up_to: int) -> _Making:
+        trained = [TrainedFolder.open(Path(member).resolve()) for member in members]
+        folds = sorted(set.intersection(*(set(member.folds) for member in trained))) if trained else []
+        if not folds:
+            raise ConfigError(f"pseudo-labels from {[str(member.path) for member in trained]}: no fold that all have")
+        needed = {"arrays": inputs.digest} | {f"member {k}": member.manifest.digest for k, member in enumerate(trained)}
+        code = code_digest(__name__)
+        return cls(trained, folds, {"inputs": needed, "parameters": {"up_to": up_to}, "code": code})
 
 
 def _predict(member: TrainedFolder, fold: int, inputs: InputArrays, rows: np.ndarray) -> np.ndarray:

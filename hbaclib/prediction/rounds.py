@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def train_in_rounds(
     pseudo_labels: bool = True,
     progress: bool = True,
     mirrored: bool = False,
+    devices: tuple[str, ...] | None = None,
+    session_hours: float | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Path:
     """Train a recipe, first without and then with pseudo-labels where it mixes them in.
@@ -39,6 +42,8 @@ def train_in_rounds(
         pseudo_labels: False trains once, without them, whatever the recipe says.
         progress: as for `train`.
         mirrored: as for `train`.
+        devices: as for `train`.
+        session_hours: what the session has left now; None for what Kaggle grants, and no end elsewhere.
         on_epoch: as for `train`; called in both rounds.
 
     Returns:
@@ -48,11 +53,13 @@ def train_in_rounds(
         HbacError: as `train` and `make_pseudo_labels` say.
     """
     folder, chosen = Path(folder).resolve(), None if folds is None else tuple(folds)
+    begin = time.monotonic()
 
     def fit(recipe: Recipe, folder: Path, **options: Any) -> Path:
         # What is left of a session is asked anew for each round: the first one used a part of it.
-        hours = session_hours_left()
-        common: dict[str, Any] = {"progress": progress, "mirrored": mirrored, "on_epoch": on_epoch}
+        used = (time.monotonic() - begin) / 3600
+        hours = session_hours_left() if session_hours is None else session_hours - used
+        common: dict[str, Any] = {"progress": progress, "mirrored": mirrored, "on_epoch": on_epoch, "devices": devices}
         return train(recipe, inputs, folder, folds=chosen, session_hours=hours, **common, **options)
 
     first = recipe.override({"pseudo_weight": 0.0})

@@ -83,6 +83,12 @@ def mounted_stages(stage: str) -> list[Path]:
     return [folder for folder in folders if (folder / MANIFEST).is_file()]
 
 
+def mounted_fits(stage: str) -> list[Path]:
+    """Folders of a training stage in all attached inputs, finished stages before those of which a part was trained."""
+    folders = [folder for mount in artefact_mounts() if (folder := mount / stage).is_dir()]
+    return sorted(folders, key=lambda folder: not (folder / MANIFEST).is_file())
+
+
 def stage_rows(out: str | Path) -> dict[str, dict[str, Any]]:
     """Rows of ``stages.json`` by stage; none where the run has not left it.
 

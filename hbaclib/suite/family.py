@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 
+from hbaclib.artefacts import MANIFEST
 from hbaclib.compat.joblib import active_backend
+from hbaclib.compat.keras_settings import check_keras
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
 from hbaclib.evaluation.oof import OOF_FILE, load_oof
 from hbaclib.inputs.store import InputArrays, open_inputs
-from hbaclib.platform import output_root
+from hbaclib.platform import output_root, session_hours_left
+from hbaclib.prediction.networks import Trained, train_networks
 from hbaclib.prediction.rounds import round_folders, train_in_rounds
 from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.suite.plans import Plans
 from hbaclib.suite.prerequisites import adopt_fits, check_attached, eeg_products, images, ported, source_of
 from hbaclib.training.adapt import on_folds_of
-from hbaclib.training.cross_validate import check_training
+from hbaclib.training.cross_validate import check_training, choose_here
 from hbaclib.training.devices import configure
+from hbaclib.training.gpus import check_gpus_seen, keep_off_gpus, visible_gpus
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.reports import duration
 from hbaclib.training.schedules import recipe_learning_rates
 
+_WORTH_TELLING = 120.0  # seconds that the earlier stages took
 UNFINISHED = "trained some of the folds; the out-of-fold tables are written when all are done"
 
 
@@ -39,56 +47,101 @@ class Family:
         inputs: samples, folds and arrays.
         folders: name -> folder of the network's stage.
         folds: folds to train; empty for all.
+        begin: Unix time from which the hours of the session count: before the earlier stages were computed.
+        outcomes: what became of each call of `train` that followed a plan.
     """
 
     plans: Plans
     inputs: InputArrays
     folders: dict[str, Path]
     folds: tuple[int, ...] = ()
+    begin: float = field(default_factory=time.time)
+    outcomes: list[Trained] = field(default_factory=list, compare=False)
 
     def learning_rates(self, recipe: Recipe) -> np.ndarray:
         """Rate of every step of one fit."""
         votes, share = self.inputs.samples["n_votes"], 1 - 1 / recipe.folds
         return recipe_learning_rates(recipe, [int(share * (votes >= step.min_votes).sum()) for step in recipe.stages])
 
-    def train(self, *, pseudo_labels: bool = True, mirrored: bool = False) -> dict[str, Path]:
-        """Train all networks, one after the other; their learning curves grow while they do.
+    def train(
+        self,
+        *,
+        pseudo_labels: bool = True,
+        mirrored: bool = False,
+        devices: tuple[str, ...] | None = None,
+        session_hours: float | None = None,
+    ) -> dict[str, Path]:
+        """Train all networks; their learning curves grow while they do.
 
-        Of one network so many fits run at once on a CPU as its cores have room for, by the recipe's ``threads``.
+        On GPUs, and wherever the session has an end, by one plan for all networks (see
+        `hbaclib.prediction.networks.train_networks`): what the session has no time for is left out from the end, and
+        told (see `left_out`). Else one network after the other, of each so many fits at once as the cores of the CPU
+        have room for, by the recipe's ``threads``.
 
-        Folds that other Kaggle kernels have trained are taken over.
+        Fits that other Kaggle kernels have trained are taken over.
 
         Args:
             pseudo_labels: train a second time with pseudo-labels, where a recipe mixes them in.
             mirrored: as for `hbaclib.training.cross_validate.train`.
+            devices: as for `train`.
+            session_hours: length of the session, which counts from `begin`; None for what Kaggle grants, and no end
+                elsewhere.
 
         Returns:
-            Name -> trained folder.
+            Name -> folder; of those in `begun` at least one fold is trained.
+
+        Raises:
+            HbacError: a fit has failed; all others are trained.
         """
         from hbaclib.plots.scores import live_learning_curves
 
-        for name, recipe in self.plans.recipes.items():
-            folder = self.folders[name]
+        for name, folder in self.folders.items():
             for part in (folder, round_folders(folder)[0]):
                 adopt_fits(part.name, part.parent)
-            if recipe.start_from:
-                print(f"{name} starts from {', '.join(recipe.start_from)}")
-            with _fits_at_once(recipe), live_learning_curves() as draw:
-                train_in_rounds(
-                    recipe,
-                    self.inputs,
-                    folder,
-                    folds=self.folds or None,
-                    pseudo_labels=pseudo_labels,
-                    mirrored=mirrored,
-                    on_epoch=draw,
-                )
+            if starts := self.plans.recipes[name].start_from:
+                print(f"{name} starts from {', '.join(starts)}")
+        hours = session_hours_left()
+        if session_hours is not None:
+            hours = session_hours - (time.time() - self.begin) / 3600
+        runtime = choose_here(2, devices=devices, mirrored=mirrored)
+        options: dict[str, Any] = {"folds": self.folds or None, "pseudo_labels": pseudo_labels}
+        options |= {"mirrored": mirrored, "devices": devices}
+        if runtime.kind == "cluster" or not (runtime.in_children or hours is not None):
+            self._one_after_the_other(session_hours, options)
+            return self.folders
+        most = max(self.plans.recipes.values(), key=lambda recipe: recipe.threads)
+        with _fits_at_once(most), live_learning_curves() as draw:
+            found = train_networks(
+                self.plans.recipes, self.inputs, self.folders, session_hours=hours, on_epoch=draw, **options
+            )
+        self.outcomes.append(found)
+        found.raise_errors()
         return self.folders
+
+    def _one_after_the_other(self, session_hours: float | None, options: dict[str, Any]) -> None:
+        from hbaclib.plots.scores import live_learning_curves
+
+        for name, recipe in self.plans.recipes.items():
+            if session_hours is not None:
+                options["session_hours"] = session_hours - (time.time() - self.begin) / 3600
+            with _fits_at_once(recipe), live_learning_curves() as draw:
+                train_in_rounds(recipe, self.inputs, self.folders[name], on_epoch=draw, **options)
+
+    def left_out(self) -> pd.DataFrame | str:
+        """What the session had no time for, network and fit; a sentence where that is nothing."""
+        rows = self.outcomes[-1].left_out if self.outcomes else pd.DataFrame()
+        if not len(rows):
+            return "nothing was left out"
+        return rows[["network", "fit", "note"]].set_index(["network", "fit"])
+
+    def begun(self) -> dict[str, Path]:
+        """Name -> folder of the networks that are trained on at least one fold."""
+        return {name: folder for name, folder in self.folders.items() if (folder / MANIFEST).is_file()}
 
     def networks(self, names: Iterable[str], drawn: Collection[str]) -> pd.DataFrame:
         """Sizes of networks: parameters, trainable ones, layers; the structure of some is shown.
 
-        Not to be called before training: where several GPUs train one fit each, this process must leave them alone.
+        They are built on the CPU, which on a host with GPUs is where this process stays.
 
         Args:
             names: of networks.
@@ -99,6 +152,7 @@ class Family:
         from hbaclib.compat.keras import flat_layers
         from hbaclib.plots.networks import plot_network
 
+        keep_off_gpus()
         sizes = {}
         for name in names:
             network = self.plans.recipes[name].build_network()
@@ -165,6 +219,8 @@ def open_family(
 ) -> Family:
     """Make ready to train: the process configured, the earlier stages there, every recipe checked against them.
 
+    On a host with GPUs this process leaves them to those that train; whether TensorFlow sees them is asked in another.
+
     Args:
         plans: recipes.
         out: the run's output folder; empty for the usual one.
@@ -174,9 +230,15 @@ def open_family(
 
     Raises:
         HbacError: weights that somebody named are not found, an earlier stage cannot be computed or lacks the image
-            that a recipe sees, or a recipe does not fit the data.
+            that a recipe sees, or a recipe does not fit the data. A `PlatformError`: the driver lists GPUs that
+            TensorFlow does not see, and nobody has asked for the CPU.
     """
-    configure(plans.first)  # threads, seeds and determinism are set before TensorFlow starts
+    begin = time.time()
+    if visible_gpus():
+        check_keras()
+        check_gpus_seen()
+    else:
+        configure(plans.first)  # threads, seeds and determinism are set before TensorFlow starts
     plans = plans.with_weights_at_hand()  # what is missing is told now, not after the earlier stages are computed
     if plans.note:
         print(plans.note)
@@ -191,7 +253,10 @@ def open_family(
     for recipe in recipes.values():  # all of them before the first one trains
         check_training(recipe.override({"pseudo_weight": 0.0}), inputs, chosen or None, folder=out)
     print(f"{len(inputs.samples):,} samples of {inputs.samples['patient_id'].nunique():,} patients")
-    return Family(replace(plans, recipes=recipes), inputs, {name: out / stage.format(name) for name in recipes}, chosen)
+    if (took := time.time() - begin) > _WORTH_TELLING:
+        print(f"to get there took {duration(took)}, which the session's hours count in")
+    folders = {name: out / stage.format(name) for name in recipes}
+    return Family(replace(plans, recipes=recipes), inputs, folders, chosen, begin)
 
 
 def ensemble_tables(ensembles: Mapping[str, EnsembleFit]) -> pd.DataFrame | str:

@@ -14,7 +14,7 @@ from typing import Any
 from hbaclib.ensemble.weights import check_weights
 from hbaclib.errors import ConfigError
 from hbaclib.models.lite_weights import LITE
-from hbaclib.platform import accelerators, output_root
+from hbaclib.platform import accelerators, cpu_is_asked_for, output_root
 from hbaclib.stages.names import EFFICIENTNET, KERASCV, RAW
 from hbaclib.training.adapt import WAVENET_BATCH, missing_weights, start_fusions, with_batch, with_epochs
 from hbaclib.training.recipe import Recipe, load_recipe
@@ -124,7 +124,7 @@ DEMO = {EFFICIENTNET: "demo", KERASCV: "demo_large", RAW: "demo_raw"}
 
 def _default(notebook: str) -> str:
     """Recipe for who names none: the notebook's own on a GPU, the demo's on a CPU."""
-    return (GOLD if accelerators() else DEMO)[notebook]
+    return (GOLD if accelerators() and not cpu_is_asked_for() else DEMO)[notebook]
 
 
 def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None) -> Plans:

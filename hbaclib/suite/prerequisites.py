@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import stage_lock
+from hbaclib.artefacts import MANIFEST, stage_lock
 from hbaclib.dataset.synthetic.writer import is_set_of, make_synthetic_dataset, remove_set
 from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.errors import ConfigError, PlatformError, list_some
@@ -20,7 +20,7 @@ from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount, on_k
 from hbaclib.stages.eeg_products import store_eeg_products, stored_images
 from hbaclib.stages.images import store_kaggle_images
 from hbaclib.stages.names import EEG, EEG_IMAGES, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
-from hbaclib.stages.places import find_stage, find_trained, mounted_stages
+from hbaclib.stages.places import find_stage, find_trained, mounted_fits, mounted_stages
 from hbaclib.stages.port import port_data
 from hbaclib.suite.eeg_images import LEAST
 from hbaclib.training.trained_folder import FITS
@@ -158,21 +158,25 @@ def images(out: str | Path, data: str = "") -> Path:
 
 
 def adopt_fits(stage: str, out: str | Path) -> None:
-    """Take over the fits of a training stage that attached kernels have finished, where its folds were split over them.
+    """Take over the fits of a training stage that attached kernels have finished, or begun.
 
-    Each fit carries a digest of its recipe, data and code, by which training recognises it or does it again.
+    Its folds were split over them, or the session of one of them had no time for all. Each fit carries a digest of its
+    recipe, data and code, by which training recognises it or does it again.
 
     Args:
         stage: name of the stage's folder.
         out: this run's output folder.
     """
     target = Path(out).resolve() / stage
-    if not (folders := mounted_stages(stage)):
+    if not (folders := mounted_fits(stage)):
         return
     with stage_folder(target, TRAINED, FIRST_ROUND, own=FITS):
         for folder in folders:
+            # Of a folder whose run has not ended, what lies beside a fit's record or its checkpoint is whole.
+            begun = {file.name.partition(".")[0] for pattern in FITS for file in folder.glob(pattern)}
+            whole = (folder / MANIFEST).is_file()
             for file in sorted(folder.glob("fold-*")):
-                if not (target / file.name).exists():
+                if (whole or file.name.partition(".")[0] in begun) and not (target / file.name).exists():
                     target.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, target / file.name)
 

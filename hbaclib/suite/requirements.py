@@ -6,10 +6,7 @@ Whoever starts a run learns of everything that is missing at once, and not after
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,13 +33,10 @@ from hbaclib.suite import sizes
 from hbaclib.suite.parameters import all_values
 from hbaclib.suite.plans import Plans, plans_of
 from hbaclib.suite.table import Stage, Suite
+from hbaclib.training.gpus import PATIENCE, ask_tensorflow
 from hbaclib.training.shipped_start import check_shipped_starts
 
-_ASK_TENSORFLOW = """
-import tensorflow
-print(len(tensorflow.config.list_physical_devices("GPU")))
-"""
-_PATIENCE = 180.0  # seconds for TensorFlow to start: minutes where its files lie on a slow disk
+_PATIENCE = PATIENCE
 
 
 def check_prerequisites(
@@ -282,20 +276,5 @@ def _lacking_gpu(suite: Suite) -> Iterator[str]:
 
 
 def tensorflow_gpus() -> tuple[int, str]:
-    """Number of the GPUs that TensorFlow sees, asked in another process, which gives them back.
-
-    Returns:
-        The number, and why it could not be asked (empty where it could).
-    """
-    command, environment = [sys.executable, "-c", _ASK_TENSORFLOW], {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, env=environment)
-    except subprocess.TimeoutExpired:
-        return 0, f"no answer within {_PATIENCE:g} s"
-    except OSError as error:
-        return 0, str(error)
-    try:
-        return int(answer.stdout.split()[-1]), ""
-    except (IndexError, ValueError):
-        last = answer.stderr.strip().splitlines()[-1:] or [f"exit code {answer.returncode}"]
-        return 0, last[0]
+    """Number of the GPUs that TensorFlow sees, asked in another process, and why it could not be asked."""
+    return ask_tensorflow(_PATIENCE)

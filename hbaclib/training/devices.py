@@ -14,22 +14,21 @@ import logging
 import os
 import random
 import re
-import subprocess
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from hbaclib.compat.joblib import end_idle_workers
 from hbaclib.compat.keras import layer_seeds_from
 from hbaclib.compat.keras_settings import check_keras
 from hbaclib.errors import PlatformError
 from hbaclib.files import private_file, private_folder, write_private
 from hbaclib.locks import BusyError, hold
 from hbaclib.platform import unseen_gpus
+from hbaclib.training.gpus import unseen_error, visible_gpus
 from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -46,9 +45,9 @@ class Runtime:
     """Where and how the fits of a run are trained.
 
     Attributes:
-        kind: ``cpu``, ``one device`` (one fit after the other, in this process), ``process per device`` (as many fits
-            at a time as there are devices), ``mirrored`` (one fit after the other, all devices share every batch) or
-            ``cluster`` (each fit takes a device where it runs).
+        kind: ``cpu``, ``one device`` (one fit after the other), ``process per device`` (as many fits at a time as there
+            are devices), ``mirrored`` (one fit after the other, all devices share every batch) or ``cluster`` (each fit
+            takes a device where it runs).
         processes: number of processes that train beside each other.
         claim: devices of this host to claim: ``mirrored`` all of them, the others one for each process.
         devices: TensorFlow's names of the devices that a fit is put on; empty leaves it to TensorFlow, which takes the
@@ -59,6 +58,11 @@ class Runtime:
     processes: int
     claim: tuple[str, ...]
     devices: tuple[str, ...]
+
+    @property
+    def in_children(self) -> bool:
+        """Whether the fits run in processes of their own on this host: on a GPU always, a single fit too."""
+        return self.kind != "cluster" and (bool(self.claim) or any("GPU" in name.upper() for name in self.devices))
 
 
 def choose_runtime(
@@ -82,7 +86,10 @@ def choose_runtime(
 
     Returns:
         The choice. Several devices get a process each where several fits are due, unless they are to be mirrored; one
-        fit alone stays in this process, on the first device that is free.
+        fit alone gets the first device that is free.
+
+    Raises:
+        PlatformError: the host has GPUs, and none of those that the user named.
     """
     chosen = gpus if devices is None else devices
     if mirrored and len(chosen) > 1:
@@ -100,19 +107,9 @@ def choose_runtime(
         return Runtime("one device", 1, (), chosen)
     # Numbers that name no GPU of this host are no device to claim.
     free = tuple(name for name in chosen if name in gpus)
+    if gpus and devices and not free:
+        raise PlatformError(f"devices {', '.join(devices)} do not exist; here are the GPUs {', '.join(gpus)}")
     return Runtime("one device", 1, free, ()) if free else Runtime("cpu", jobs, (), ())
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """Numbers of this host's GPUs, found without touching them (so that worker processes can have them)."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(part for part in chosen.split(",") if part.strip() not in {"", "-1"})
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU "))
 
 
 def claim_device(devices: tuple[str, ...], patience: float = 3600.0, purpose: str = "") -> str:
@@ -152,34 +149,53 @@ def claim_device(devices: tuple[str, ...], patience: float = 3600.0, purpose: st
     )
 
 
-def claim_for_this_process(runtime: Runtime, gpus: tuple[str, ...], purpose: str = "") -> tuple[str, ...]:
-    """Claim what a runtime needs in this process; one whose fits run in others gives back what this process holds.
+def take_devices(
+    claim: tuple[str, ...], devices: tuple[str, ...] = (), purpose: str = ""
+) -> tuple[str, tuple[str, ...]]:
+    """Claim what a fit is trained on, for this process and its whole life, before TensorFlow starts in it.
 
     Args:
-        runtime: the choice.
-        gpus: names of this host's GPUs.
+        claim: devices of this host, all of which are claimed where ``devices`` are to share every batch, else one.
+            ``HERE`` stands for the GPUs of the host that the fit runs on.
+        devices: TensorFlow's names of the devices that the fit is put on.
         purpose: see `claim_device`.
 
     Returns:
-        TensorFlow's names of the devices that the fits are put on; empty leaves it to TensorFlow.
+        The name by which messages and records call them, and TensorFlow's names; none leaves it to TensorFlow.
 
     Raises:
         PlatformError: another process does not give a device free.
     """
-    if runtime.kind in ("process per device", "cluster"):
-        release_devices()
-        return ()
-    if runtime.claim and not set(runtime.claim) & set(_claims):
-        end_idle_workers()  # each keeps its device
-    if runtime.kind == "mirrored":
-        for device in runtime.claim:
-            claim_device((device,), purpose=purpose)
-        return runtime.devices
-    if runtime.claim:
-        # The first GPU is TensorFlow's own choice; to name a device costs XLA.
-        place = gpus.index(claim_device(runtime.claim, purpose=purpose))
-        return (f"GPU:{place}",) if place else ()
-    return runtime.devices
+    claim = visible_gpus() if claim == HERE else claim
+    _make_cpus(devices)
+    if not claim:
+        return ", ".join(devices or held_devices()) or "default", devices
+    if devices:
+        return ", ".join(claim_device((name,), purpose=purpose) for name in claim), devices
+    device = claim_device(claim, purpose=purpose)
+    if ":" in device:
+        if device.lstrip("/").upper().startswith("CPU"):
+            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the CPU is asked for
+            _make_cpus((device,))
+        return device, (device,)
+    # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
+    os.environ["CUDA_VISIBLE_DEVICES"] = device
+    return device, ()
+
+
+def _make_cpus(devices: tuple[str, ...]) -> None:
+    """Let TensorFlow have as many logical CPUs as names such as ``CPU:1`` ask for, where it has not started yet."""
+    numbers = [name.rpartition(":")[2] for name in devices if name.lstrip("/").upper().startswith("CPU:")]
+    most = max((int(number) for number in numbers if number.isdigit()), default=0)
+    if not most:
+        return
+    import tensorflow as tf
+
+    cpus = tf.config.list_physical_devices("CPU")
+    with suppress(RuntimeError):
+        if len(tf.config.get_logical_device_configuration(cpus[0]) or []) <= most:
+            made = [tf.config.LogicalDeviceConfiguration()] * (most + 1)
+            tf.config.set_logical_device_configuration(cpus[0], made)
 
 
 def held_devices() -> tuple[str, ...]:
@@ -262,11 +278,8 @@ def configure(recipe: Recipe, *, cpu: bool = False) -> dict[str, Any]:
         )
     tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
-    if not gpus and not cpu and (fault := unseen_gpus()):
-        raise PlatformError(
-            f"{fault}, or ask for the CPU: CUDA_VISIBLE_DEVICES=-1 in the environment (hbac run: --cpu), or "
-            'devices=("CPU:0",)'
-        )
+    if not gpus and not cpu and unseen_gpus():
+        raise unseen_error()
     keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return {"threads": threads, "precision": current_precision(), "gpus": len(gpus)}

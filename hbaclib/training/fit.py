@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from hbaclib.inputs.store import InputArrays
 from hbaclib.models.registry import register_model
 from hbaclib.schema import closed, read_json
 from hbaclib.source import callable_digest, code_digest
-from hbaclib.training.devices import HERE, claim_device, configure, held_devices, visible_gpus
+from hbaclib.training.devices import configure, take_devices
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.reports import Reporter
 from hbaclib.training.trained_folder import fit_name
 
 log = logging.getLogger(__name__)
@@ -115,6 +117,11 @@ class Fit:
         return fit_name(self.recipe, self.fold, self.seed)
 
     @property
+    def title(self) -> str:
+        """How messages that tell of several folders call the fit."""
+        return f"{self.folder.name} {self.name}"
+
+    @property
     def key(self) -> str:
         """Digest of everything that the fit's outcome depends on, apart from the kind of device."""
         return digest_json([self.recipe.digest, self.data, self.fold, self.seed, self.code])
@@ -166,49 +173,38 @@ def run_fit(
     deadline: float | None = None,
     rounds: int = 1,
     at_once: int = 1,
+    report: Path | None = None,
 ) -> Fit:
     """Train one fit, or resume it where it stopped; one that is finished is left alone.
 
     Args:
         fit: which one.
         inputs: the stored arrays.
-        claim: devices of this host of which the process takes one for itself; numbers are GPUs. ``HERE`` stands for
-            the GPUs of the host that the fit runs on.
+        claim: devices of this host of which the process takes one for itself, or all where ``devices`` are to share
+            every batch; numbers are GPUs. ``HERE`` stands for the GPUs of the host that the fit runs on.
         devices: devices that share every batch (`MirroredStrategy`) where there is more than one.
         progress: show a bar with the time left.
         deadline: Unix time by which the session ends.
         rounds: fits that this process has yet to run, this one included.
         at_once: processes that train beside each other on this host, this one included.
+        report: file that tells how far the fit is (see `hbaclib.training.reports`); None for none.
 
     Returns:
         The fit.
 
     Raises:
         TrainingError: the loss is not a number; the batch's ids lie in ``<fit>.nan.csv``.
-        PlatformError: the fits would not end before the deadline, measured on the first steps; or memory is short.
+        TimeShortage: the fits would not end before the deadline, measured on the first steps.
+        MemoryShortage: memory is short.
+        PlatformError: no device comes free, or TensorFlow does not see the GPU.
     """
     # Precision, seeds and the device belong to the whole process: the threads of a cluster's worker take turns.
-    with _one_at_a_time:
+    with _one_at_a_time, Reporter(report, fit.title) if report else nullcontext() as reporter:
         if fit.finished():
             return fit
-        claim = visible_gpus() if claim == HERE else claim
-        purpose = str(fit.folder / fit.name)
-        device = claim_device(claim, purpose=purpose) if claim else ", ".join(devices or held_devices()) or "default"
-        log.info("%s: process %d begins, device %s", fit.name, os.getpid(), device)
-        if claim and ":" not in device:
-            # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
-            os.environ["CUDA_VISIBLE_DEVICES"] = device
-        elif claim:
-            devices = (device,)
-        facts = configure(fit.recipe, cpu=any("CPU" in name.upper() for name in devices))
+        begin, trainer, facts = open_trainer(fit, inputs, claim, devices, reporter)
         import tensorflow as tf
 
-        from hbaclib.training.trainer import Trainer
-
-        begin = time.time()
-        if fit.family is not None and not fit.family.built_in:
-            register_model(fit.recipe.backbone, **vars(fit.family))
-        trainer = Trainer(fit, inputs, devices)
         try:
             trainer.run(progress, deadline, rounds, at_once)
         except tf.errors.ResourceExhaustedError as error:
@@ -216,7 +212,42 @@ def run_fit(
                 f"{fit.name}: a step of {fit.recipe.batch} rows does not fit the memory of the device; "
                 "choose a smaller batch, downsample, or a smaller model"
             ) from error
-        own = {"device": device, "process": os.getpid(), "begin": begin, "end": time.time()}
+        own = {"process": os.getpid(), "begin": begin, "end": time.time()}
         fit.record({**facts, **own, **trainer.facts()})
         fit.path("checkpoint.npz").unlink(missing_ok=True)
         return fit
+
+
+def open_trainer(
+    fit: Fit,
+    inputs: InputArrays,
+    claim: tuple[str, ...],
+    devices: tuple[str, ...],
+    reporter: Reporter | None = None,
+) -> tuple[float, Any, dict[str, Any]]:
+    """Make this process ready for a fit, and build its network.
+
+    Args:
+        fit: which one.
+        inputs: the stored arrays.
+        claim: as for `run_fit`.
+        devices: as for `run_fit`.
+        reporter: told of the device and of every step.
+
+    Returns:
+        Unix time at which the device was there, the `hbaclib.training.trainer.Trainer`, and how the process is set up.
+
+    Raises:
+        PlatformError: as for `run_fit`.
+    """
+    device, devices = take_devices(claim, devices, str(fit.folder / fit.name))
+    log.info("%s: process %d begins, device %s", fit.name, os.getpid(), device)
+    if reporter is not None:
+        reporter.on(device)
+    facts = configure(fit.recipe, cpu=any("CPU" in name.upper() for name in devices))
+    from hbaclib.training.trainer import Trainer
+
+    begin = time.time()
+    if fit.family is not None and not fit.family.built_in:
+        register_model(fit.recipe.backbone, **vars(fit.family))
+    return begin, Trainer(fit, inputs, devices, reporter), {**facts, "device": device}

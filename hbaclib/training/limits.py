@@ -1,22 +1,28 @@
-"""What a fit must keep within: the session's time and the host's memory, both told after its first steps."""
+"""What a fit must keep within: the session's time and the host's memory, both told after its first steps.
+
+It counts the steps, so that whoever waits for the fit can be told how far it is.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hbaclib.errors import MemoryShortage, PlatformError
+from hbaclib.errors import MemoryShortage, TimeShortage
 from hbaclib.platform import available_memory
 from hbaclib.training.recipe import Recipe
+from hbaclib.training.reports import Reporter
 
 log = logging.getLogger(__name__)
 
 _WARM_UP, _STEPS_TO_MEASURE = 2, 8
-_FORWARD = 1 / 3  # of a training step's time: the gradient costs about twice the forward pass
+FORWARD = 1 / 3
+"""A forward pass's share of a training step's time: the gradient costs about twice as much."""
 _MEMORY_SPARE = 128 * 2**20
 
 
@@ -42,6 +48,20 @@ def forward_passes(recipe: Recipe, n_valid: int, *, batch_norm: bool) -> tuple[i
     return validation + (recipe.batch_norm_batches if batch_norm else 0), validation * (1 + len(recipe.tta))
 
 
+class MeasuredError(Exception):
+    """Ends a fit of which a few steps were to be measured.
+
+    Attributes:
+        step: seconds of a step.
+        counted: seconds that were counted for it.
+        limits: what counted them.
+    """
+
+    def __init__(self, step: float, counted: float, limits: Limits) -> None:
+        super().__init__(f"{limits.name}: {step:.3g} s a step")
+        self.step, self.counted, self.limits = step, counted, limits
+
+
 @dataclass
 class Limits:
     """Looks after the first steps whether the run will end in time and within memory, and refuses it if not.
@@ -59,6 +79,11 @@ class Limits:
         at_once: processes that train beside each other on this host.
         passes_left: forward passes that the fit has yet to make beside its steps (see `forward_passes`).
         passes: forward passes of a whole fit.
+        epochs: steps of every epoch that the fit has yet to make; for reports.
+        ended: epochs that it has made before.
+        epoch_passes: forward passes at the end of an epoch, and of the fit (see `forward_passes`).
+        reporter: gets a report of every step; None for none.
+        measuring: end the fit as soon as its pace is known, with its first epoch at the latest.
     """
 
     name: str
@@ -70,6 +95,11 @@ class Limits:
     at_once: int
     passes_left: int = 0
     passes: int = 0
+    epochs: Sequence[int] = ()
+    ended: int = 0
+    epoch_passes: tuple[int, int] = (0, 0)
+    reporter: Reporter | None = None
+    measuring: bool = False
     seen: int = field(default=0, init=False)
     seconds: float = field(default=0.0, init=False)
     says: str = field(default="", init=False)
@@ -82,7 +112,8 @@ class Limits:
             seconds: what the step took, without what lies between the epochs.
 
         Raises:
-            PlatformError: too little time or memory.
+            TimeShortage, MemoryShortage: too little of it.
+            MeasuredError: the pace was all that was asked for.
         """
         self.seen += 1
         if self.seen > _WARM_UP:
@@ -90,17 +121,36 @@ class Limits:
         if self.seen == _WARM_UP + _STEPS_TO_MEASURE:
             self._check_time(self.seconds / _STEPS_TO_MEASURE)
             self._check_memory()
+        if self.reporter is not None:
+            self._report(self.reporter)
+        if self.measuring and self.seen == min([_WARM_UP + _STEPS_TO_MEASURE, *self.epochs[:1]]):
+            counted = self.seen - _WARM_UP
+            # An epoch that is as short as the warm-up has nothing better than its last step.
+            whole = (self.seconds, counted) if counted > 0 else (seconds, 1)
+            raise MeasuredError(whole[0] / whole[1], whole[0], self)
+
+    def _report(self, reporter: Reporter) -> None:
+        ends = np.cumsum(self.epochs)
+        epoch = min(int(np.searchsorted(ends, self.seen)), max(len(ends) - 1, 0))
+        counted = self.seen - _WARM_UP
+        pace = self.seconds / counted if counted > 0 else None
+        left = None if pace is None else (self.left - self.seen + self._share_of_passes() * FORWARD) * pace
+        reporter.steps(self.ended + epoch + 1, self.ended + len(ends), None if not pace else 1 / pace, left)
+
+    def _share_of_passes(self) -> float:
+        """Forward passes that are still to come, those of the epochs that have ended taken off."""
+        return self.passes_left * max(1 - self.seen / max(self.left, 1), 0.0)
 
     def _check_time(self, seconds: float) -> None:
         steps = self.left - self.seen + self.total * (self.rounds - 1)
         passes = self.passes_left + self.passes * (self.rounds - 1)
-        needed = (steps + _FORWARD * passes) * seconds
+        needed = (steps + FORWARD * passes) * seconds
         if self.rounds > 1:
             time_left = f"{needed / 3600:.1f} h" if needed > 5400 else f"{needed / 60:.0f} min"
             self.says = f", {time_left} for all {self.rounds} fits"
         log.info("%s: %.2f s a step, about %.1f minutes for %d steps", self.name, seconds, needed / 60, steps)
         if self.deadline is not None and time.time() + needed > self.deadline:
-            raise PlatformError(
+            raise TimeShortage(
                 f"{self.name}: about {needed / 3600:.2f} h are needed ({seconds:.2f} s a step), "
                 f"{max(self.deadline - time.time(), 0) / 3600:.2f} h are left of the session; "
                 "train fewer folds now (the next session resumes), or choose a smaller model or fewer epochs"

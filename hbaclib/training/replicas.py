@@ -36,7 +36,8 @@ class Replicas:
 
     def build(self, build: Callable[[], Any]) -> Any:
         """A network with the same initial weights on any number of devices."""
-        with make_strategy(self._first).scope():
+        # One device's own strategy: its optimizer takes no variables of another one's.
+        with (self.strategy if self.number == 1 else make_strategy(self._first)).scope():
             model = build()
         if self.number == 1:
             return model

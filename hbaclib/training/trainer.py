@@ -34,6 +34,7 @@ from hbaclib.training.losses import vote_weights
 from hbaclib.training.measured import StepTimes, begin_memory, hardware, peak_memory
 from hbaclib.training.recipe import Stage
 from hbaclib.training.replicas import Replicas
+from hbaclib.training.reports import Reporter
 from hbaclib.training.schedules import learning_rates, steps_per_epoch
 from hbaclib.training.steps import TrainingStep, statistics_pass
 from hbaclib.training.targets import training_targets
@@ -66,9 +67,13 @@ class Trainer:
         fit: which one.
         inputs: the stored arrays.
         devices: TensorFlow's names of the devices that share every batch; empty leaves the choice to TensorFlow.
+        reporter: told of every step; None for nobody.
     """
 
-    def __init__(self, fit: Fit, inputs: InputArrays, devices: tuple[str, ...]) -> None:
+    def __init__(
+        self, fit: Fit, inputs: InputArrays, devices: tuple[str, ...], reporter: Reporter | None = None
+    ) -> None:
+        self.reporter, self.measuring = reporter, False
         self.fit, self.recipe, self.inputs = fit, fit.recipe, inputs
         samples = inputs.samples
         self.folds = samples["patient_id"].map(inputs.folds).to_numpy()
@@ -217,6 +222,11 @@ class Trainer:
             at_once,
             passes_left=each * len(left) + last,
             passes=each * len(epochs) + last,
+            epochs=[plan[number].steps for number, _ in left],
+            ended=len(epochs) - len(left),
+            epoch_passes=(each, last),
+            reporter=self.reporter,
+            measuring=self.measuring,
         )
 
     def _batches(self, order: np.ndarray, weights: np.ndarray, key: tuple[int, ...]) -> Any:

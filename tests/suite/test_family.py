@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -13,11 +18,14 @@ import pytest
 from hbaclib import load_oof
 from hbaclib.artefacts import read_manifest
 from hbaclib.ensemble.fit import fit_ensemble
+from hbaclib.errors import PlatformError, TrainingError
+from hbaclib.prediction.networks import Trained
 from hbaclib.stages.names import COMPARISON
-from hbaclib.suite.family import UNFINISHED, Family, ensemble_tables
+from hbaclib.suite.family import UNFINISHED, Family, ensemble_tables, open_family
 from hbaclib.suite.plans import BAND_NETWORK, Plans
 from tests.training.tiny import TinyArrays, tiny_recipe
 
+ROOT = Path(__file__).parents[2]
 SHORT = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
 
 
@@ -105,3 +113,120 @@ def test_folds_share_the_cores(tmp_path, monkeypatch, threads, told, expected):
     with joblib.parallel_config(n_jobs=told) if told else nullcontext():
         replace(part, plans=plans).train()
     assert seen == [expected, expected] and joblib.effective_n_jobs(None) == 1
+
+
+class Planned:
+    """What was asked for: of a plan of all networks, which has no time for one fit, and of one after the other."""
+
+    def __init__(self, monkeypatch):
+        self.plans, self.rounds, self.errors = [], [], ()
+        columns = ["network", "fit", "state", "device", "begin", "end", "note"]
+        self.table = pd.DataFrame([("05_train_two", "fold-1", "left out", "", 0.0, 0.0, "slow")], columns=columns)
+        monkeypatch.setattr("hbaclib.suite.family.train_networks", self.plan)
+        monkeypatch.setattr("hbaclib.suite.family.train_in_rounds", self.round)
+
+    def plan(self, recipes, inputs, folders, **options):
+        self.plans.append((list(recipes), options))
+        return Trained(self.table, self.errors)
+
+    def round(self, recipe, inputs, folder, **options):
+        self.rounds.append((folder.name, options))
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    return Planned(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "options", "kaggle_hours", "plan"),
+    [
+        ("", {}, None, False),
+        ("", {}, 11.0, True),
+        ("", {"session_hours": 9.0}, None, True),
+        ("0", {}, None, True),
+        ("0,1", {}, None, True),
+        ("0,1", {"mirrored": True}, None, True),
+        ("0,1", {"devices": ("CPU:0",)}, None, False),
+        ("", {"devices": ("CPU:0", "CPU:1")}, None, True),
+        ("NoDevFiles", {}, None, False),
+    ],
+)
+def test_one_plan_for_all_networks_where_there_are_gpus_or_hours(
+    tmp_path, monkeypatch, planned, gpus, options, kaggle_hours, plan
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr("hbaclib.suite.family.session_hours_left", lambda: kaggle_hours)
+    made = family(tmp_path)
+    assert made.train(**options) == made.folders
+    assert len(planned.plans) == plan and len(planned.rounds) == 2 * (not plan)
+    if plan:
+        ((names, given),) = planned.plans
+        assert names == ["one", "two"] and given["mirrored"] == options.get("mirrored", False)
+        left = made.left_out()
+        assert list(left.index) == [("05_train_two", "fold-1")] and list(left["note"]) == ["slow"]
+    else:
+        assert made.left_out() == "nothing was left out"
+
+
+def test_the_hours_of_a_session_count_from_the_notebooks_start(tmp_path, monkeypatch, planned):
+    """What was computed before the training, the earlier stages for instance, is a part of them."""
+    monkeypatch.setattr("hbaclib.suite.family.session_hours_left", lambda: 11.5)
+    begun = replace(family(tmp_path), begin=time.time() - 2 * 3600)
+    begun.train(session_hours=9.0)
+    begun.train()
+    assert [options["session_hours"] for _, options in planned.plans] == [pytest.approx(7.0, abs=0.01), 11.5]
+
+
+def test_what_failed_is_told_when_all_others_are_trained(tmp_path, planned):
+    planned.errors = (TrainingError("the loss is not a number"),)
+    made = family(tmp_path)
+    with pytest.raises(TrainingError, match="the loss is not a number"):
+        made.train(session_hours=1.0)
+    assert len(made.outcomes) == 1
+
+
+def test_networks_of_which_some_folds_are_trained(tmp_path):
+    made = family(tmp_path)
+    assert made.begun() == {}
+    made.folders["two"].mkdir()
+    (made.folders["two"] / "manifest.json").touch()
+    assert list(made.begun()) == ["two"] and made.finished() == {}
+
+
+def test_a_host_with_gpus_is_asked_before_anything_is_computed_and_this_process_leaves_them(tmp_path, monkeypatch):
+    def unseen():
+        raise PlatformError("the driver lists Tesla T4, but TensorFlow sees no GPU")
+
+    plans = Plans({"one": tiny_recipe(**SHORT)})
+    monkeypatch.setattr("hbaclib.suite.family.configure", lambda recipe: pytest.fail("TensorFlow was started"))
+    monkeypatch.setattr("hbaclib.suite.family.ported", lambda *given: pytest.fail("a stage was computed"))
+    monkeypatch.setattr("hbaclib.suite.family.check_gpus_seen", unseen)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(PlatformError, match="TensorFlow sees no GPU"):
+        open_family(plans, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_process_of_a_notebook_trains_on_gpus_without_tensorflow(tmp_path):
+    """All networks, measured and in two rounds; the processes are stand-ins."""
+    code = """
+        import sys
+        from pathlib import Path
+        import pytest
+        from hbaclib.suite.family import Family
+        from hbaclib.suite.plans import Plans
+        from tests.prediction import test_networks as networks
+        with pytest.MonkeyPatch.context() as patch:
+            machine = networks.set_up(patch)
+            patch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+            recipes = {name: networks.tiny_recipe(inputs="eeg", pseudo_weight=0.5 * (name == "two"), pseudo_up_to=5,
+                                                  **networks.SHORT) for name in ("one", "two")}
+            folders = {name: Path(sys.argv[1]) / f"06_train_{name}" for name in recipes}
+            made = Family(Plans(recipes), networks.TinyArrays(), folders)
+            made.train(session_hours=11.5)
+            print(len(made.finished()), made.left_out(), "tensorflow" in sys.modules, "keras" in sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1:] == ["2 nothing was left out False False"], done.stdout + done.stderr

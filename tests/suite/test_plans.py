@@ -22,8 +22,16 @@ FULL = SuiteTable().suite("full")
 @pytest.fixture(params=["gold", "demo"])
 def default(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With a GPU and without one."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(planning, "accelerators", lambda: ["NVIDIA H100"] if request.param == "gold" else [])
     return request.param
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
+def test_who_asks_for_the_cpu_gets_its_recipe(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    monkeypatch.setattr(planning, "accelerators", lambda: ["NVIDIA H100"])
+    assert efficientnet_plans().first.name == "demo"
 
 
 def test_efficientnet_by_default(default: str) -> None:

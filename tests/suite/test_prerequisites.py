@@ -43,6 +43,25 @@ def test_parts_are_joined_and_own_fits_kept(tmp_path: Path, monkeypatch: pytest.
     }
 
 
+def test_what_a_short_session_has_left_unfinished_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished fit, and one with a checkpoint; not what was being written."""
+    inputs = tmp_path / "input"
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(inputs))
+    trained(inputs / "part2" / STAGE, 1)
+    left = ["fold-0.fit.json", "fold-0.weights.h5", "fold-1.fit.json", "fold-2-seed-1.checkpoint.npz"]
+    left += ["fold-2-seed-1.history.csv", "fold-3.weights.h5", ".12345678.partial.fold-4.weights.h5"]
+    for name in left:
+        write_text(inputs / "notebooks" / "someone" / "part1" / STAGE / name, f"part1 {name}")
+    adopt_fits(STAGE, tmp_path / "out")
+    found = {path.name: path.read_text() for path in (tmp_path / "out" / STAGE).iterdir()}
+    assert found == {name: f"part1 {name}" for name in [*left[:2], *left[3:5]]} | {
+        "fold-1.fit.json": "part2 fold-1.fit.json",
+        "fold-1.weights.h5": "part2 fold-1.weights.h5",
+    }, "those of a finished stage first"
+
+
 def stage_02(folder: Path, *images: str) -> Path:
     """A finished stage 02 that says that it holds images."""
     for image in images:

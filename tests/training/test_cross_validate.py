@@ -211,14 +211,16 @@ def test_one_fit_leaves_all_devices_to_those_after_it(arrays, tmp_path, monkeypa
 
 def test_rounds_grow_fewer_as_fits_end(arrays, tmp_path, monkeypatch):
     """What a fit adds to the time that is needed: the fits behind it, shared by all devices."""
-    import hbaclib.training.cross_validate as module
-
     given = []
-    monkeypatch.setattr(module.joblib, "Parallel", lambda **options: lambda calls: given.extend(calls))
-    monkeypatch.setattr(module, "_combine", lambda *args: None)
+
+    def look(self, jobs, *arguments):
+        given.extend(job.prepare(0)[2] for job in jobs)
+        return {}
+
+    monkeypatch.setattr("hbaclib.training.children.Children.run", look)
     train(tiny_recipe(seeds=[0, 1, 2]), arrays, tmp_path, devices=("0", "1"), progress=False)
-    assert [keywords["rounds"] for _, _, keywords in given] == [3, 3, 2, 2, 1, 1]
-    assert {keywords["at_once"] for _, _, keywords in given} == {2}
+    assert [named["rounds"] for named in given] == [3, 3, 2, 2, 1, 1]
+    assert {named["at_once"] for named in given} == {2} and {named["claim"] for named in given} == {("0", "1")}
 
 
 def test_what_draws_the_curves_cannot_stop_the_training(arrays, tmp_path, caplog):

@@ -10,6 +10,7 @@ import keras
 import pytest
 
 from hbaclib.errors import ConfigError, PlatformError
+from hbaclib.platform import cpu_is_asked_for, unseen_gpus
 from hbaclib.training.cross_validate import train
 from hbaclib.training.devices import (
     HERE,
@@ -17,13 +18,13 @@ from hbaclib.training.devices import (
     choose_precision,
     choose_runtime,
     claim_device,
-    claim_for_this_process,
     configure,
     held_devices,
     release_devices,
     seed_everything,
-    visible_gpus,
+    take_devices,
 )
+from hbaclib.training.gpus import visible_gpus
 from hbaclib.training.replicas import make_strategy
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -122,21 +123,54 @@ def test_the_choice_of_a_runtime(gpus, n_fits, options, expected):
     assert choose_runtime(gpus, n_fits, **options) == expected
 
 
-def test_one_fit_goes_to_the_first_free_gpu(claims):
+def test_one_fit_takes_the_first_free_gpu_and_a_mirrored_one_takes_all(claims, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     alone, both = choose_runtime(("0", "1")), choose_runtime(("0", "1"), mirrored=True)
+    assert alone.in_children and both.in_children
     other = claiming(("0",))
     try:
         assert other.stdout.readline().strip() == "0"
-        assert claim_for_this_process(alone, ("0", "1")) == ("GPU:1",)
-        assert held_devices() == ("1",)
+        assert take_devices(alone.claim, alone.devices) == ("1", ())
+        assert held_devices() == ("1",) and os.environ["CUDA_VISIBLE_DEVICES"] == "1"
     finally:
         other.kill()
         other.communicate()
-    assert claim_for_this_process(both, ("0", "1")) == ("GPU:0", "GPU:1")
-    assert set(held_devices()) == {"0", "1"}
-    # Processes that are to have the GPUs would wait for this one.
-    assert claim_for_this_process(choose_runtime(("0", "1"), 2), ("0", "1")) == () == held_devices()
-    assert claim_for_this_process(alone, ("0", "1")) == () and held_devices() == ("0",)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert take_devices(both.claim, both.devices) == ("0, 1", ("GPU:0", "GPU:1"))
+    # TensorFlow counts the GPUs that are visible.
+    assert set(held_devices()) == {"0", "1"} and os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_where_the_gpus_are_those_of_the_host_that_trains(claims, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert take_devices(HERE) == ("3", ()) and held_devices() == ("3",)
+    assert take_devices(()) == ("3", ()), "what the process holds"
+    release_devices()
+    assert take_devices(()) == ("default", ()) and take_devices((), ("CPU:0",)) == ("CPU:0", ("CPU:0",))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "children"),
+    [
+        (choose_runtime(("0",)), True),
+        (choose_runtime(("0", "1"), 5), True),
+        (choose_runtime(("0", "1"), 5, mirrored=True), True),
+        (choose_runtime(("0",), devices=("GPU:0",)), True),
+        (choose_runtime((), 5, devices=("CPU:0", "CPU:1")), True),
+        (choose_runtime((), 5), False),
+        (choose_runtime((), 5, jobs=2), False),
+        (choose_runtime(("0",), devices=("CPU:0",)), False),
+        (choose_runtime((), devices=("CPU:0", "CPU:1"), mirrored=True), False),
+        (choose_runtime(("0",), 5, workers=3), False),
+    ],
+)
+def test_what_trains_on_a_gpu_does_so_in_a_process_of_its_own(runtime, children):
+    assert runtime.in_children is children
+
+
+def test_a_number_that_names_no_gpu_of_a_host_that_has_some():
+    with pytest.raises(PlatformError, match="devices 7 do not exist; here are the GPUs 0, 1"):
+        choose_runtime(("0", "1"), devices=("7",))
 
 
 def test_a_setting_of_joblib_puts_no_two_fits_on_one_gpu(claims, tmp_path, monkeypatch):
@@ -145,28 +179,45 @@ def test_a_setting_of_joblib_puts_no_two_fits_on_one_gpu(claims, tmp_path, monke
     with joblib.parallel_config("loky", n_jobs=2):
         train(recipe, TinyArrays(), tmp_path / "out", progress=False)
     facts = [json.loads((tmp_path / "out" / f"fold-{fold}.fit.json").read_text())["facts"] for fold in (0, 1)]
-    assert [fact["device"] for fact in facts] == ["0", "0"] and held_devices() == ("0",)
-    assert facts[0]["end"] <= facts[1]["begin"]
+    assert [fact["device"] for fact in facts] == ["0", "0"] and facts[0]["end"] <= facts[1]["begin"]
+    # In a process of its own, which has ended.
+    assert os.getpid() not in {fact["process"] for fact in facts} and held_devices() == ()
+    assert claim_device(("0",), patience=5) == "0"
+
+
+@pytest.mark.parametrize(
+    ("told", "gpus"),
+    [
+        ("0,3", ("0", "3")), (" 1 , 0 ", ("1", "0")), ("GPU-5d3c,MIG-7", ("GPU-5d3c", "MIG-7")), ("1,1", ("1",)),
+        ("0,-1,1", ("0",)), ("0,,1", ("0",)), ("5", ("5",)),
+        ("", ()), ("-1", ()), ("-1,0", ()), ("-2", ()), ("NoDevFiles", ()), ("nodevfiles", ()), ("none", ()), (" ", ()),
+    ],
+)  # fmt: skip
+def test_gpus_that_the_environment_chooses(monkeypatch, told, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    assert visible_gpus() == gpus
+    assert cpu_is_asked_for() is (not gpus)
+    monkeypatch.setattr("hbaclib.platform.accelerators", lambda: ["Tesla T4"])
+    assert visible_gpus() == gpus and bool(unseen_gpus()) is bool(gpus)
 
 
 def test_gpus_are_counted_without_touching_them(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
-    assert visible_gpus() == ("0", "3")
-    for hidden in ("", "-1"):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-        assert visible_gpus() == ()
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setenv("PATH", os.devnull)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("hbaclib.platform.accelerators", lambda: ["Tesla T4", "Tesla T4"])
+    assert visible_gpus() == ("0", "1")
+    monkeypatch.setattr("hbaclib.platform.accelerators", list)
     assert visible_gpus() == ()
 
 
-def test_gpus_as_nvidia_smi_lists_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize("first", ["", '[ "$1" = -L ] || exit 6', '[ "$1" = -L ] || exit 0'])
+def test_gpus_as_nvidia_smi_lists_them(tmp_path, monkeypatch, first):
+    """Whether or not it knows the question for their memory."""
     script = tmp_path / "nvidia-smi"
-    script.write_text("#!/bin/sh\necho 'GPU 0: Tesla T4 (UUID: a)'\necho 'GPU 1: Tesla T4 (UUID: b)'\n")
+    script.write_text(f"#!/bin/sh\n{first}\necho 'GPU 0: Tesla T4 (UUID: a)'\necho 'GPU 1: Tesla T4 (UUID: b)'\n")
     script.chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert visible_gpus() == ("0", "1")
+    assert visible_gpus() == ("0", "1") and "GPU 0: Tesla T4" in unseen_gpus()
 
 
 def test_precision_is_the_recipes_or_the_devices():
