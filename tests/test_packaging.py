@@ -63,7 +63,7 @@ def content(path: Path) -> dict[str, bytes]:
 def test_the_wheel_holds_the_package_and_the_project(wheel: Path) -> None:
     files = content(wheel)
     assert {name.split("/")[0] for name in files} == {"hbaclib", f"hbaclib-{__version__}.dist-info"}
-    assert len(PROJECT) == 17
+    assert len(PROJECT) == 19
     for path in PROJECT:
         assert files[f"hbaclib/_project/{path.relative_to(ROOT).as_posix()}"] == path.read_bytes()
     sources = [path for path in (ROOT / "hbaclib").rglob("*") if path.is_file() and path.suffix != ".pyc"]
@@ -113,7 +113,7 @@ def test_away_from_a_checkout_the_wheel_has_its_own_project(site: Path, wheel: P
     assert told["root"] == str(package / "_project")
     assert told["checkout"] is None
     assert told["output"] == str(tmp_path / "runs" / "interactive")
-    assert len(told["notebooks"]) == 8
+    assert len(told["notebooks"]) == 9
     stages = code_digest("hbaclib.training.cross_validate"), code_digest("hbaclib.report.page", apparatus=True)
     assert told["digests"] == list(stages)
     assert before == {path: path.read_bytes() for path in site.rglob("*") if path.is_file() and path.suffix != ".pyc"}

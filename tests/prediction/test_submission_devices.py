@@ -63,7 +63,7 @@ def test_a_few_rows_need_no_second_process(tmp_path, ensemble, submit, in_turn) 
 
 
 def test_a_process_that_dies_costs_no_submission(tmp_path, ensemble, submit, in_turn, monkeypatch) -> None:
-    def die(*arguments) -> None:
+    def die(*arguments, **named) -> None:
         raise RuntimeError("a worker process was killed")
 
     write_tiny(tmp_path / "data", n_test=4)
