@@ -85,8 +85,8 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
 @click.option("--short", type=click.Choice(["nan", "reflect"]), default=None,
               help="Evaluate recordings of 10 to 50 s too, in the middle of 50 s: around it nothing, or its own "
                    "reflection. The table gets a last column, note, which says 'short' of them; a timeline says it in "
-                   "reason, of the row in their middle. Each is one window, all of it, centre or sliding; a START other "
-                   "than 0 is refused.")  # fmt: skip
+                   "reason, of the row in their middle. Each is one window, all of it, centre or sliding; a START "
+                   "other than 0 is refused.")  # fmt: skip
 @form_options
 @channel_options
 @MODULES
