@@ -71,7 +71,7 @@ LEVERS = (
     Lever("fused batch norm", 1.5, 2.0, _is_image),
     Lever("losses read late, batches ahead", 1.05, 1.1, _is_image),
     Lever("MixUp in float16", 1.1, 1.15, lambda recipe: _is_image(recipe) and "mixup" in recipe.augmentation),
-    Lever("the optimizer's update by XLA", 1.2, 1.4, lambda recipe: _is_image(recipe) and way_of(recipe) == "apply"),
+    Lever("the optimizer's update by XLA", 1.2, 1.4, lambda recipe: _is_image(recipe) and recipe.xla == "apply"),
     Lever(
         "batches of 64", 1.2, 1.5,
         lambda recipe: recipe.batch >= 64 and recipe.backbone in (B0, "efficientnet_b1", "efficientnet_b2"),
@@ -92,11 +92,6 @@ class Speed:
 
     images_per_second: float
     source: str
-
-
-def way_of(recipe: Recipe) -> str:
-    """How a recipe's steps are compiled: ``off``, ``apply`` or ``full``."""
-    return recipe.xla if isinstance(recipe.xla, str) else "off"
 
 
 class Speeds:
@@ -151,7 +146,7 @@ class Speeds:
         return self._one(name, recipe)
 
     def _one(self, name: str, recipe: Recipe) -> Speed:
-        measured = self._measured(name, way_of(recipe))
+        measured = self._measured(name, recipe.xla)
         return measured if measured is not None else self._estimate(name, recipe)
 
     def _rate(self, name: str, way: str) -> float | None:

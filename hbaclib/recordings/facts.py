@@ -13,28 +13,16 @@ from hbaclib.errors import DataFileError, list_some
 from hbaclib.recordings.amplitude import ranges_within_seconds
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.derived import DerivedRecording
+from hbaclib.recordings.parts import joined
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS
 from hbaclib.signal.plausibility import eeg_doubt
 
-LONGEST_HOLE = 1.0
-"""Seconds without samples that a window of 50 s may hold."""
 STEP = 10
 """Seconds from window to window."""
 BLOCK = 600
 """Seconds of a row of the table of quality."""
 _PIECE = 60
 _PAIRS = len(LONGITUDINAL_PAIRS)
-
-
-def whole_segments(recording: BaseRecording) -> list[tuple[int, int]]:
-    """Segments in which windows are cut: those with short holes between them are one."""
-    found = list[tuple[int, int]]()
-    for start, stop in recording.segments:
-        if found and start - found[-1][1] <= LONGEST_HOLE * EEG_RATE:
-            found[-1] = found[-1][0], stop
-        else:
-            found.append((start, stop))
-    return found
 
 
 def gaps_of(recording: BaseRecording) -> list[tuple[int, int]]:
@@ -45,7 +33,7 @@ def gaps_of(recording: BaseRecording) -> list[tuple[int, int]]:
 
 def number_of_windows(recording: BaseRecording) -> int:
     """Windows of 50 s, one every ten seconds, that bridge no gap."""
-    lengths = [stop - start for start, stop in whole_segments(recording)]
+    lengths = [stop - start for start, stop in joined(recording.segments)]
     return sum((length - EEG_WINDOW) // (STEP * EEG_RATE) + 1 for length in lengths if length >= EEG_WINDOW)
 
 
@@ -137,7 +125,7 @@ def _fault(recording: DerivedRecording, quality: list[dict[str, Any]]) -> str:
         return str(error).removeprefix(f"{recording.path}: ")
     if quality and all(row["reason"] for row in quality):
         return quality[0]["reason"]
-    longest = max(stop - start for start, stop in whole_segments(recording))
+    longest = max(stop - start for start, stop in joined(recording.segments))
     if longest < EEG_WINDOW:
         return (
             f"the longest segment without a gap is {longest / EEG_RATE:g} s; expected at least "

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hbaclib.errors import ConfigError, TrainingError
+from hbaclib.errors import TrainingError
 from hbaclib.platform import peak_megabytes
 from hbaclib.selftest.inputs import SyntheticInputs, requests, step_times
 from hbaclib.training.recipe import Recipe, load_recipe
@@ -49,21 +49,7 @@ def recipe_of(options: Options) -> Recipe:
         changes.setdefault("model_options", {})
         changes["model_options"] = changes["model_options"] or dict(recipe.model_options)
     recipe = recipe.override(changes, "self-test")
-    return with_xla(recipe, options["xla"]) if "xla" in options else recipe
-
-
-def with_xla(recipe: Recipe, way: str) -> Recipe:
-    """A recipe whose steps are compiled in a way: ``off``, ``apply`` or ``full``.
-
-    Raises:
-        ConfigError: recipes do not know it.
-    """
-    try:
-        return recipe.override({"xla": way}, "self-test")
-    except ConfigError:
-        if way not in ("off", "full"):
-            raise
-        return recipe.override({"xla": way == "full"}, "self-test")
+    return recipe.override({"xla": options["xla"]}, "self-test") if "xla" in options else recipe
 
 
 class _Remarks(logging.Handler):

@@ -12,7 +12,7 @@ from hbaclib.artefacts import write_json
 from hbaclib.cli.main import main
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.kaggle.hours import LONGEST, NetworkHours, fit_images, pooled_hours, suite_hours, total_hours
-from hbaclib.kaggle.speeds import AS_CODED, FROM_B0, LEVERS, Speed, Speeds, way_of
+from hbaclib.kaggle.speeds import AS_CODED, FROM_B0, LEVERS, Speed, Speeds
 from hbaclib.suite.sizes import PARAMETERS
 from hbaclib.suite.table import SuiteTable
 from hbaclib.training.recipe import load_recipe
@@ -99,7 +99,7 @@ def test_a_network_of_the_users_own_is_planned_as_slow() -> None:
 
 def test_a_self_test_takes_the_place_of_the_estimates() -> None:
     speeds, gold = Speeds(made()), load_recipe("gold")
-    assert way_of(gold) == "off"
+    assert gold.xla == "off"
 
     def rate(name: str, **changes) -> float:
         return speeds.of(gold.override({"backbone": name, **changes})).images_per_second
@@ -116,10 +116,7 @@ def test_a_self_test_takes_the_place_of_the_estimates() -> None:
 
 
 def test_what_xla_gains_counts_where_a_recipe_asks_for_it() -> None:
-    try:
-        apply, full = load_recipe("gold", xla="apply"), load_recipe("gold", xla="full")
-    except ConfigError:
-        pytest.skip("recipes say yes or no to XLA")
+    apply, full = load_recipe("gold", xla="apply"), load_recipe("gold", xla="full")
     assert Speeds(made()).of(apply).images_per_second == 500
     assert Speeds(made()).of(full).images_per_second == 400  # the library keeps the faster one
     assert Speeds(without(made(), "efficientnet_b0", "apply")).of(apply).images_per_second == 400
