@@ -34,7 +34,7 @@ FROM_B0: dict[str, tuple[float, str]] = {
     "efficientnet_v2_b2": (1.3, STEP), "efficientnet_v2_b3": (2.3, ARITHMETIC), "efficientnet_v2_s": (6.4, ARITHMETIC),
     "mobilenet_v3_large": (1.0, f"{STEP} (0.6 of it), but no faster than B0: its operations are as many"),
     "resnet50_v2": (6.8, STEP), "densenet201": (3.4, STEP), WAVENET: (5.2, STEP),
-    "convnet_small": (1.0, "no slower than B0"), "convnet_frequency": (1.0, "no slower than B0"),
+    **dict.fromkeys(("convnet_small", "convnet_frequency", "convnet_raw"), (1.0, "no slower than B0")),
 }  # fmt: skip
 """Network -> time of an image, B0's being 1, and where the number is from."""
 UNKNOWN = (6.8, "a network of the user's own: taken as slow as the slowest of the library's")
