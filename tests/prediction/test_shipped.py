@@ -66,7 +66,7 @@ def test_the_command_computes_no_ten_minutes(shipped, eegs, tmp_path, monkeypatc
     def never(*_):
         raise AssertionError("a spectrogram is computed")
 
-    monkeypatch.setattr(windows._Computed, "take", never)
+    monkeypatch.setattr(windows.Computed, "take", never)
     for number, eeg in enumerate(eegs):
         write_eeg(tmp_path / "eegs" / f"{number}.parquet", eeg)
     found = table("synthetic", tmp_path / "eegs")
