@@ -70,7 +70,12 @@ def test_what_makes_no_result_puts_nothing_out_of_date(copy, name: str, old: str
     ("name", "old", "new", "changed"),
     [
         ("training/losses.py", "FULL_WEIGHT_VOTES = 20", "FULL_WEIGHT_VOTES = 19", {TRAINING}),
-        ("training/trainer.py", "_DROPOUT, _BATCH_NORM, _TRIAL = 1_000_000", "_DROPOUT, _BATCH_NORM, _TRIAL = 1_000_003", {TRAINING}),
+        (
+            "training/trainer.py",
+            "_DROPOUT, _BATCH_NORM, _TRIAL = 1_000_000",
+            "_DROPOUT, _BATCH_NORM, _TRIAL = 1_000_003",
+            {TRAINING},
+        ),
         ("ensemble/pooling.py", "_RESTARTS, _GAP = 10", "_RESTARTS, _GAP = 5", set(STAGES[4:])),
         ("compat/keras.py", "include_self=False", "include_self=True", {STAGES[3], STAGES[5]}),
         ("stages/port.py", "_PER_BLOCK = 16", "_PER_BLOCK = 8", {"hbaclib.stages.port"}),
