@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.evaluation.tiers import mean_interval
 from hbaclib.prediction.ensemble_predictor import predict
 from hbaclib.recordings.parquet import load_eeg
-from hbaclib.signal.short import WAYS
+from hbaclib.signal.short import WAYS, place_short
 from hbaclib.stages.names import ENSEMBLE
 
 LABELS, VOTES = "eeg_labels.csv", "eeg_10s_votes.csv"
@@ -111,7 +110,7 @@ def _judge_voted(model: Path, data: Path) -> dict[str, Any]:
     leading = ordered[:, -1] > ordered[:, -2]
     found: dict[str, Any] = {"n": len(table), "leading": int(leading.sum())}
     for way in WAYS:
-        shares = np.concatenate([predict(model, part, short=way) for part in _batches(files)])
+        shares = np.concatenate([predict(model, part) for part in _batches(files, way)])
         right = shares.argmax(axis=1) == targets.argmax(axis=1)
         rows = [
             {"id": int(number), "votes": list(map(int, votes)), "shares": _rounded(row)}
@@ -125,13 +124,14 @@ def _judge_voted(model: Path, data: Path) -> dict[str, Any]:
     return found
 
 
-def _batches(files: Sequence[Path]) -> Iterator[np.ndarray]:
-    """(b, n_samples, 20) recordings of some files, of longer ones the middle 50 s; each batch has one length."""
+def _batches(files: Sequence[Path], short: str = "") -> Iterator[np.ndarray]:
+    """(b, 10000, 20) recordings of some files: their middle 50 s, or short ones placed in it."""
     for start in range(0, len(files), _MOST):
         eegs = [load_eeg(path)[0] for path in files[start : start + _MOST]]
-        middles = [eeg[(begin := max(0, (len(eeg) - EEG_WINDOW) // 2)) : begin + EEG_WINDOW] for eeg in eegs]
-        for _, equal in groupby(middles, key=len):
-            yield np.stack(list(equal))
+        if short:
+            yield np.stack([place_short(eeg, short) for eeg in eegs])
+        else:
+            yield np.stack([eeg[(begin := (len(eeg) - EEG_WINDOW) // 2) : begin + EEG_WINDOW] for eeg in eegs])
 
 
 def _table(path: Path) -> pd.DataFrame:
