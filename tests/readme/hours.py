@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from hbaclib.kaggle.hours import LONGEST, KernelHours, suite_hours, total_hours
 from hbaclib.suite.table import SuiteTable
+from tests.readme.between import between, write_between
 from tests.readme.sizes import ROOT, stages
 
 BEGIN, END = "<!-- hours: written by python -m tests.readme.hours -->\n", "<!-- end of the hours -->\n"
@@ -48,16 +48,12 @@ TEXTS = {ROOT / "kaggle" / "README.md": text}
 
 def shown(path: Path) -> str:
     """What stands in a file."""
-    return path.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    return between(path, BEGIN, END)
 
 
 def main() -> None:
     """Write the plan."""
-    for path, made in TEXTS.items():
-        before, found, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        assert found, f"{path}: lacks the line {BEGIN!r}"
-        path.write_text(before + BEGIN + made() + END + rest.partition(END)[2], encoding="utf-8")
-        sys.stdout.write(made())
+    write_between(TEXTS, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -18,6 +17,7 @@ from hbaclib.suite.eeg_images import LEAST
 from hbaclib.suite.parameters import fill_parameters
 from hbaclib.suite.plans import GOLD, plans_of
 from hbaclib.suite.table import Notebook, Stage, SuiteTable
+from tests.readme.between import between, write_between
 
 ROOT = Path(__file__).parents[2]
 COUNTS = replace(sizes.COMPETITION["vote_groups"], folds=5)
@@ -98,16 +98,12 @@ TEXTS = {ROOT / "kaggle" / "README.md": table, ROOT / "README.md": sentence}
 
 def shown(path: Path) -> str:
     """What stands in a file."""
-    return path.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    return between(path, BEGIN, END)
 
 
 def main() -> None:
     """Write the numbers into both."""
-    for path, text in TEXTS.items():
-        before, found, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        assert found, f"{path}: lacks the line {BEGIN!r}"
-        path.write_text(before + BEGIN + text() + END + rest.partition(END)[2], encoding="utf-8")
-        sys.stdout.write(text())
+    write_between(TEXTS, BEGIN, END)
 
 
 if __name__ == "__main__":
