@@ -120,8 +120,9 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write a JSON file atomically, with sorted keys."""
-    return write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+    """Write a JSON file atomically, with sorted keys; NaN and infinite numbers, which JSON lacks, as null."""
+    plain = json.loads(json.dumps(value), parse_constant=lambda name: None)
+    return write_text(path, json.dumps(plain, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -94,6 +95,11 @@ def test_json_digests_ignore_the_order_of_keys_only() -> None:
 def test_json_files_have_sorted_keys(tmp_path: Path) -> None:
     text = write_json(tmp_path / "x.json", {"b": 1, "a": 2}).read_text()
     assert text.index('"a"') < text.index('"b"') and json.loads(text) == {"a": 2, "b": 1}
+
+
+def test_json_files_hold_what_json_knows(tmp_path: Path) -> None:
+    text = write_json(tmp_path / "x.json", {"rows": [{"auc": math.nan}, math.inf], "n": 1.5}).read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {"rows": [{"auc": None}, None], "n": 1.5}
 
 
 def test_a_finished_stage_is_current_for_its_inputs_and_parameters_only(stage: Path) -> None:

@@ -24,12 +24,12 @@ def note(folder: str | Path, **figures: Any) -> Path:
     folder = Path(folder)
     if (folder / FIGURES).is_file():
         figures = read_json(folder / FIGURES, dict[str, Any], "file of figures", "make the model again") | figures
-    write_json(folder / FIGURES, figures)
+    figures = read_json(write_json(folder / FIGURES, figures), dict[str, Any], "file of figures", "make the model again")
     networks = []
     for place in sorted(folder.glob("04_train_*")):
         recipe = TrainedFolder.open(place).recipe
         networks.append({"name": place.name, "backbone": recipe.backbone, "seeds": len(recipe.seeds)})
     classes = figures["held_out"]["classes"]
-    weak = [row["class"] for row in classes if (row["sensitivity"] or 0) < WEAK]
+    weak = [row["class"] for row in classes if row["sensitivity"] is not None and row["sensitivity"] < WEAK]
     text = fill("builtin_card.md", figures, networks=networks, weak=weak, columns=VOTE_COLUMNS, names=CLASSES)
     return write_text(folder / CARD, text)

@@ -56,7 +56,7 @@ def raw_convnet_features(
     before = (shape[0] - kept) // 2
     x = layers.Cropping1D((before, shape[0] - kept - before), name="middle")(signal)
     x = layers.LayerNormalization((1, 2), epsilon=_QUIETEST**2, center=False, scale=False, name="loudness")(x)
-    x = layers.Activation(keras.ops.arcsinh, name="compressed")(x)
+    x = keras.ops.arcsinh(x)
     for number, count in enumerate(filters, 1):
         for part in ("a", "b"):
             length = kernel if (number, part) == (1, "a") else 5 if part == "a" else 3

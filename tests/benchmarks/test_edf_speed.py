@@ -74,7 +74,9 @@ def best(function: Callable[[Path], None], path: Path, times: int = 3) -> float:
     return min(took)
 
 
-def test_differences_cost_no_more_than_the_bytes_four_times(long_file: Path, capsys: pytest.CaptureFixture) -> None:
+def test_differences_cost_no_more_than_the_bytes_four_times(
+    benchmark: Callable, long_file: Path, capsys: pytest.CaptureFixture
+) -> None:
     """The ratio and those of edfio, MNE and pyedflib, which give electrodes alone, at their own rate."""
     bytes_alone = best(bare, long_file)
     ratios = {function.__name__: best(function, long_file, 1 if function is with_pyedflib else 3) / bytes_alone
@@ -83,13 +85,15 @@ def test_differences_cost_no_more_than_the_bytes_four_times(long_file: Path, cap
         print(
             f"\n{long_file.name}: bytes {bytes_alone:.3f} s; " + ", ".join(f"{k} {v:.1f}x" for k, v in ratios.items())
         )
+    benchmark.pedantic(own, (long_file,), rounds=1)
     assert ratios["own"] <= MOST_TIMES_BYTES
 
 
 def test_spectrograms_from_edf_are_hundreds_of_times_faster_than_the_patient(
-    long_file: Path, capsys: pytest.CaptureFixture
+    benchmark: Callable, long_file: Path, capsys: pytest.CaptureFixture
 ) -> None:
     took = best(spectrogram, long_file, 1)
     with capsys.disabled():
         print(f"\n{long_file.name}: reading, resampling and spectrogram {SECONDS / took:.0f} times real time")
+    benchmark.pedantic(spectrogram, (long_file,), rounds=1)
     assert SECONDS / took >= LEAST_TIMES_REAL

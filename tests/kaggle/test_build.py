@@ -142,7 +142,8 @@ def test_wheels_hold_the_library_and_state_their_licences(smoke: tuple[Path, Pla
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hbaclib").rglob("*.py")}
     recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hbaclib").rglob("*.toml")}
     assert package | recipes <= names
-    assert not [name for name in names if "test" in name or "__pycache__" in name]
+    assert not [name for name in names if {"tests", "__pycache__"} & set(name.split("/"))]
+    assert not [name for name in names if name.rsplit("/", 1)[-1].startswith(("test_", "conftest"))]
     licences = (folder / "LICENSES.md").read_text()
     assert "| efficientnet | 1.1.1 | Apache Software License |" in licences
     for name in SuiteTable().wheels():

@@ -67,7 +67,8 @@ def test_every_network_fold_seed_and_round_counts() -> None:
     assert bytes_of("04_train_efficientnet-b0") < bytes_of("04_train_efficientnet-b4") < 2_000_000_000
     assert bytes_of("04_train_efficientnet-b0", backbone="of_my_own") > bytes_of("04_train_efficientnet-b4")
     assert bytes_of("05_kerascv", backbones=["densenet201"]) > bytes_of("05_kerascv", backbones=["mobilenet_v3_large"])
-    assert bytes_of("05_kerascv") > bytes_of("05_kerascv", fusions=False)
+    alone, joined = (bytes_of("05_kerascv", backbones=["resnet50_v2"], fusions=fusions) for fusions in (False, True))
+    assert joined > alone
     assert bytes_of("06_raw_eeg") > bytes_of("06_raw_eeg", bands=[])
     assert bytes_of("06_raw_eeg") > bytes_of("06_raw_eeg", recipe="smoke")  # without a second round
     assert bytes_of("06_raw_eeg", crop_seconds=10.0) - bytes_of("06_raw_eeg") == 20_180 * 10_000 * 8 * 2
