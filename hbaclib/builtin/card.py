@@ -22,9 +22,12 @@ WEAK = 0.5
 def note(folder: str | Path, **figures: Any) -> Path:
     """Add figures to the model's ``figures.json`` and write its ``MODEL_CARD.md``, which shows them and no others."""
     folder = Path(folder)
-    if (folder / FIGURES).is_file():
-        figures = read_json(folder / FIGURES, dict[str, Any], "file of figures", "make the model again") | figures
-    figures = read_json(write_json(folder / FIGURES, figures), dict[str, Any], "file of figures", "make the model again")
+
+    def stored() -> dict[str, Any]:
+        return read_json(folder / FIGURES, dict[str, Any], "file of figures", "make the model again")
+
+    write_json(folder / FIGURES, (stored() if (folder / FIGURES).is_file() else {}) | figures)
+    figures = stored()
     networks = []
     for place in sorted(folder.glob("04_train_*")):
         recipe = TrainedFolder.open(place).recipe
