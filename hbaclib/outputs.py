@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,8 +96,12 @@ def is_table(path: Path, headers: Iterable[Sequence[str]]) -> bool:
     return first.decode("utf-8", "replace").strip() in {",".join(header) for header in headers}
 
 
-def refuse_foreign_table(path: str | Path, headers: Iterable[Sequence[str]]) -> None:
-    """Refuse to replace a file that is no table with one of our headers.
+def refuse_foreign(path: str | Path, is_own: Callable[[Path], bool]) -> None:
+    """Refuse to replace a file that hbac did not write.
+
+    Args:
+        path: the file; it need not exist.
+        is_own: whether an existing file is hbac's.
 
     Raises:
         ArtefactError: it exists and was not written by hbac, or is no file.
@@ -110,7 +114,7 @@ def refuse_foreign_table(path: str | Path, headers: Iterable[Sequence[str]]) -> 
         raise ArtefactError(f"{path}: cannot be written ({error.strerror or error})") from error
     if not stat.S_ISREG(mode):
         raise ArtefactError(f"{path}: is no file (a folder, pipe, socket or disk); expected the name of a file")
-    if not is_table(Path(path), headers):
+    if not is_own(Path(path)):
         raise ArtefactError(f"{path}: exists and was not written by hbac; choose another name")
 
 
@@ -135,13 +139,33 @@ def table_file(
     if named in (STREAMS[0], "/dev/fd/1", "/proc/self/fd/1"):
         yield None
         return
+    with output_file(named, inputs, lambda path: is_table(path, headers)) as file:
+        yield file
+
+
+@contextmanager
+def output_file(out: str | Path, inputs: Iterable[str | Path], is_own: Callable[[Path], bool]) -> Iterator[Path]:
+    """Give the file that an output is written to, which appears under its name when the block ends well.
+
+    Args:
+        out: the output; a link is followed, a device or an open stream is written to as it is.
+        inputs: what is read, see `refuse_inputs`.
+        is_own: whether an existing file is one that hbac wrote, which may be replaced.
+
+    Yields:
+        The file to write.
+
+    Raises:
+        ArtefactError: it is an input, exists and is not hbac's, cannot be written, or another hbac writes it.
+    """
+    named = os.path.abspath(out)
     place = _real(named)
     refuse_inputs(named, inputs)
     if named.startswith(STREAMS) or _is_device(place):
         yield Path(named)
         return
     refuse_inside_stage(place)
-    refuse_foreign_table(place, headers)
+    refuse_foreign(place, is_own)
     with without_new_folders(place.parent), claim(place), atomic_path(place) as partial:
         yield partial
 

@@ -24,7 +24,7 @@ from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataFileError, list_some, printable
 from hbaclib.evaluation.metric import apply_floor
-from hbaclib.outputs import refuse_foreign_table, refuse_inputs, stage_folder
+from hbaclib.outputs import is_table, refuse_foreign, refuse_inputs, stage_folder
 from hbaclib.platform import accelerators, cpu_is_asked_for, peak_megabytes, submission_hours_left
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.prediction.submission_check import validate_submission
@@ -105,7 +105,7 @@ def make_submission(
         ConfigError: ``spectrograms`` is none of the two.
     """
     refuse_inputs(out_path, [source, folder_of(artefacts)])
-    refuse_foreign_table(out_path, [SUBMISSION_COLUMNS])
+    refuse_foreign(out_path, _is_submission)
     if spectrograms not in SOURCES:
         raise ConfigError(f"spectrograms = {spectrograms!r}; expected one of {', '.join(SOURCES)}")
     recordings = competition_recordings(Path(source), FROM_EEG if spectrograms == FROM_EEG else None)
@@ -289,7 +289,7 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
     folder, source = Path(folder).resolve(), Path(source).resolve()
     published = folder.parent / SUBMISSION_FILE
     refuse_inputs(published, [source, folder_of(artefacts)])
-    refuse_foreign_table(published, [SUBMISSION_COLUMNS])
+    refuse_foreign(published, _is_submission)
     with stage_folder(folder, SUBMIT):
         test = data_digest(source, "test", folder.parent / STORE)
         made_from: dict[str, Any] = {
@@ -358,6 +358,10 @@ class _Clock:
     def affordable(self, members: Sequence[str]) -> bool:
         """Whether these members can predict all rows that are left."""
         return not self.over(self.rows_left * sum(self._seconds_a_row.get(name, 0.0) for name in ("reading", *members)))
+
+
+def _is_submission(path: Path) -> bool:
+    return is_table(path, [SUBMISSION_COLUMNS])
 
 
 def _predict(
