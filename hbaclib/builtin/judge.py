@@ -14,6 +14,7 @@ from hbaclib.ensemble.fit import EnsembleFit
 from hbaclib.errors import DataFileError
 from hbaclib.evaluation.calibration import best_temperature, expected_calibration_error
 from hbaclib.evaluation.clinical import clinical_table
+from hbaclib.evaluation.doubt import Doubt, judge_doubt, member_spread
 from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.evaluation.tiers import mean_interval
 from hbaclib.prediction.ensemble_predictor import predict
@@ -26,24 +27,26 @@ _MOST = 64
 
 
 def judge_held_out(
-    fit: EnsembleFit, by_seed: Mapping[str, Mapping[int, np.ndarray]], samples: pd.DataFrame
+    fit: EnsembleFit, doubt: Doubt, by_seed: Mapping[str, Mapping[int, np.ndarray]], samples: pd.DataFrame
 ) -> dict[str, Any]:
     """Figures on the held-out synthetic patients that the calibration did not see.
 
     Args:
         fit: the ensemble.
+        doubt: of the ensemble.
         by_seed: network -> seed -> (n, 6) shares of all segments held out.
         samples: their rows, with ``calibrates``, ``meant`` and ``short``.
 
     Returns:
         JSON values: score with its interval over patients, by seed (all networks of one seed, pooled), by class, by
-        length, calibration.
+        length, calibration, doubt.
     """
     judged = ~samples["calibrates"].to_numpy()
     targets = samples.loc[judged, list(VOTE_COLUMNS)].to_numpy(np.float64)
     shares = fit.oof[judged]
     losses = kl_per_sample(targets, shares)
     means = np.broadcast_to(fit.prior, targets.shape)
+    members = np.stack([np.mean(list(by_seed[name].values()), axis=0)[judged] for name in fit.names])
     seeds = sorted(set.intersection(*(set(parts) for parts in by_seed.values())))
     of_seed = {seed: fit.predict(np.stack([by_seed[name][seed][judged] for name in fit.names])) for seed in seeds}
     short = samples.loc[judged, "short"].to_numpy()
@@ -64,6 +67,7 @@ def judge_held_out(
         },
         "calibration_error": float(expected_calibration_error(targets, shares)["all"]),
         "best_temperature": temperature,
+        "doubt": judge_doubt(doubt, shares, targets, member_spread(members)),
     }
 
 

@@ -23,7 +23,8 @@ from hbaclib.builtin.segments import HELD_OUT, open_segments, store_segments
 from hbaclib.conventions import CLASSES, VOTE_COLUMNS
 from hbaclib.ensemble.fit import EnsembleFit
 from hbaclib.ensemble.pooling import Members, fit_pool
-from hbaclib.ensemble.store import ENSEMBLE_FILE, TABLE_FILE, save_ensemble
+from hbaclib.ensemble.store import DOUBT_FILE, ENSEMBLE_FILE, TABLE_FILE, save_doubt, save_ensemble
+from hbaclib.evaluation.doubt import Doubt, fit_doubt, member_spread
 from hbaclib.evaluation.metric import kl_per_sample
 from hbaclib.inputs.store import InputArrays
 from hbaclib.prediction.predictor import Predictor
@@ -114,8 +115,8 @@ def held_out_samples(inputs: InputArrays) -> pd.DataFrame:
     return table.assign(calibrates=table["eeg_id"] // len(CLASSES) // HELD_OUT % 2 == 0)
 
 
-def ship_ensemble(out: Path, shares: dict[str, np.ndarray], samples: pd.DataFrame) -> EnsembleFit:
-    """Fit the pool to one half of the segments held out and write the ensemble's folder."""
+def ship_ensemble(out: Path, shares: dict[str, np.ndarray], samples: pd.DataFrame) -> tuple[EnsembleFit, Doubt]:
+    """Fit pool and doubt to one half of the segments held out and write the ensemble's folder."""
     targets = samples[list(VOTE_COLUMNS)].to_numpy(np.float64)
     fitted = samples["calibrates"].to_numpy()
     stacked = np.stack(list(shares.values())).astype(np.float64)
@@ -141,15 +142,23 @@ def ship_ensemble(out: Path, shares: dict[str, np.ndarray], samples: pd.DataFram
     places = {name: out / name for name in shares}
     save_ensemble(fit, folder, places)
     write_text(folder / TABLE_FILE, table.to_csv(index=False))
+    doubt = fit_doubt(
+        pooled[fitted],
+        targets[fitted],
+        samples["patient_id"].to_numpy()[fitted],
+        member_spread(stacked[:, fitted]),
+        about="synthetic patients held out",
+    )
+    save_doubt(doubt, folder)
     write_manifest(
         folder,
         ENSEMBLE,
         inputs={name: read_manifest(place).digest for name, place in places.items()},
         parameters={"weights": None},
-        outputs=[ENSEMBLE_FILE, TABLE_FILE],
+        outputs=[ENSEMBLE_FILE, TABLE_FILE, DOUBT_FILE],
         facts={"members": len(shares)},
     )
-    return fit
+    return fit, doubt
 
 
 def make_builtin(
@@ -183,9 +192,9 @@ def make_builtin(
     samples = held_out_samples(inputs)
     by_seed = {path.name: held_out_shares(ship_network(path, made), inputs) for path in folders}
     means = {name: np.mean(list(parts.values()), axis=0) for name, parts in by_seed.items()}
-    fit = ship_ensemble(made, means, samples)
+    fit, doubt = ship_ensemble(made, means, samples)
     trained = {"segments": n_segments, "seed": seed, "digest": model_digest(made)}
-    note(made, model=trained, held_out=judge_held_out(fit, by_seed, samples))
+    note(made, model=trained, held_out=judge_held_out(fit, doubt, by_seed, samples))
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(made, out)
     return out

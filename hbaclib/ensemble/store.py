@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,15 +22,16 @@ from hbaclib.artefacts import (
     write_manifest,
     write_table,
 )
-from hbaclib.conventions import CLASSES, PREDICTION_COLUMNS
+from hbaclib.conventions import CLASSES, MANY_VOTES, PREDICTION_COLUMNS
 from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.digests import verify_files
 from hbaclib.ensemble.fit import Ensemble, EnsembleFit, fit_ensemble
 from hbaclib.ensemble.pooling import KINDS, Pool
 from hbaclib.ensemble.selection import FIXED
 from hbaclib.errors import ArtefactError, ConfigError, list_some
+from hbaclib.evaluation.doubt import Doubt, fit_doubt, member_spread
 from hbaclib.evaluation.metric import share_faults
-from hbaclib.evaluation.oof import OOF_FILE, load_oof, oof_table
+from hbaclib.evaluation.oof import OOF_FILE, OutOfFold, load_oof, oof_table
 from hbaclib.outputs import stage_folder
 from hbaclib.schema import PLAIN_NAME, closed, is_plain_name, read_json, shown
 from hbaclib.source import code_digest
@@ -41,6 +42,7 @@ from hbaclib.stages.shipped import damage_told, folder_of, is_shipped, shipped_n
 log = logging.getLogger(__name__)
 
 ENSEMBLE_FILE, TABLE_FILE, CANDIDATES_FILE = "ensemble.json", "members.csv", "candidates.csv"
+DOUBT_FILE = "doubt.json"
 SCHEMA = 1
 _MEND = "fit the ensemble again"
 
@@ -127,6 +129,16 @@ class StoredEnsemble(Ensemble):
         return read_typed_csv(self.folder / CANDIDATES_FILE, ["kind"])
 
     @property
+    def doubt(self) -> Doubt | None:
+        """What tells how sure its shares are; None of an ensemble of before there was such a thing.
+
+        Raises:
+            ArtefactError: the file is damaged.
+        """
+        path = self.folder / DOUBT_FILE
+        return read_json(path, Doubt, "calibration of doubt", _MEND) if path.is_file() else None
+
+    @property
     def oof(self) -> np.ndarray:
         """(n, 6) nested predictions, in the order of `load_oof`."""
         table = pd.read_parquet(self.folder / OOF_FILE, columns=list(PREDICTION_COLUMNS))
@@ -140,7 +152,8 @@ def ensemble_stage(
 
     Args:
         members: folders of trained networks with all their folds.
-        folder: folder to write: ensemble.json, oof.parquet (the nested predictions), members.csv, candidates.csv.
+        folder: folder to write: ensemble.json, doubt.json, oof.parquet (the nested predictions), members.csv,
+            candidates.csv.
         weights: fixed weights by model name; None: fitted.
 
     Returns:
@@ -160,6 +173,7 @@ def ensemble_stage(
             oof.predictions, oof.targets, oof.folds, oof.patients, oof.names, oof.n_votes, weights=weights
         )
         save_ensemble(fit, folder, dict(zip(oof.names, places, strict=True)))
+        save_doubt(_doubt_of(fit, oof), folder)
         nested = oof_table(oof.ids, oof.patients, oof.n_votes, oof.folds, oof.targets, fit.oof)
         for name, table in ((OOF_FILE, nested), (TABLE_FILE, fit.table), (CANDIDATES_FILE, fit.candidates)):
             write_table(folder / name, table)
@@ -167,10 +181,28 @@ def ensemble_stage(
             folder,
             ENSEMBLE,
             **made_from,
-            outputs=[ENSEMBLE_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
+            outputs=[ENSEMBLE_FILE, DOUBT_FILE, OOF_FILE, TABLE_FILE, CANDIDATES_FILE],
             facts={"score": fit.score, "tier": fit.tier, "kind": fit.kind, "members": len(oof.names)},
         )
         return folder
+
+
+def _doubt_of(fit: EnsembleFit, oof: OutOfFold) -> Doubt:
+    """Doubt fitted to the rows that the ensemble is for, by its nested predictions of them."""
+    rows = oof.n_votes >= MANY_VOTES if fit.tier != "all" else np.ones(len(oof.targets), bool)
+    used = np.array([fit.weights[name] > 0 for name in oof.names])
+    return fit_doubt(
+        fit.oof[rows],
+        oof.targets[rows],
+        oof.patients[rows],
+        member_spread(oof.predictions[used][:, rows]),
+        about=f"out-of-fold rows of the ensemble, {'all' if rows.all() else f'{MANY_VOTES} votes and more'}",
+    )
+
+
+def save_doubt(doubt: Doubt, folder: str | Path) -> Path:
+    """Write ``doubt.json`` beside an ensemble; the file."""
+    return write_json(Path(folder) / DOUBT_FILE, asdict(doubt))
 
 
 def save_ensemble(ensemble: EnsembleFit, folder: str | Path, members: Mapping[str, str | Path]) -> Path:

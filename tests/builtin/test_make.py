@@ -61,6 +61,7 @@ def test_the_card_shows_what_was_measured(made):
     held_out = figures["held_out"]
     assert held_out["n"] == N / 20
     assert set(held_out["seeds"]) == {"0", "1"}
+    assert 0 < held_out["doubt"]["coverage"] <= 1 and (made / "07_ensemble" / "doubt.json").is_file()
     assert held_out["low"] < held_out["kl"] < held_out["high"]
     assert sum(row["n"] for row in held_out["classes"]) == held_out["n"]
     card = (made / "MODEL_CARD.md").read_text()
