@@ -16,6 +16,7 @@ from hbaclib.cli.messages import give_up_output, plain_streams, sentence, tell
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.paths import NamedPath
 from hbaclib.cli.predict import predict
+from hbaclib.cli.score import score
 from hbaclib.cli.tune import tune
 from hbaclib.errors import DataFileError, printable
 from hbaclib.processes import Stopped, end_children, interruption_behind, messages_aside, stop_signals_raise
@@ -200,6 +201,7 @@ main.add_command(compare)
 main.add_command(kaggle)
 main.add_command(tune)
 main.add_command(predict)
+main.add_command(score)
 
 
 if __name__ == "__main__":
