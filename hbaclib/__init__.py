@@ -26,6 +26,7 @@ _PUBLIC = {
     "models.registry": ("build_model", "model_names", "register_model"),
     "training.cross_validate": ("train",),
     "prediction.ensemble_predictor": ("predict",),
+    "prediction.explain": ("explain",),
     "prediction.mne_raw": ("from_mne",),
     "training.recipe": ("load_recipe",),
     "evaluation.metric": ("kl_divergence",),

@@ -12,6 +12,11 @@ from typing import Final
 CLASSES: Final = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")
 """Class names as written in ``expert_consensus``, in the order of the vote columns."""
 
+CLASS_COLOURS: Final = dict(
+    zip(CLASSES, ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#7F7F7F"), strict=True)
+)
+"""Class -> colour. Okabe and Ito's: told apart by colour-blind readers and in print."""
+
 VOTE_COLUMNS: Final = tuple(f"{name.lower()}_vote" for name in CLASSES)
 """Vote columns of ``train.csv`` and prediction columns of ``submission.csv``."""
 

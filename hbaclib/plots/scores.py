@@ -12,14 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from hbaclib.conventions import CLASSES, MANY_VOTES
+from hbaclib.conventions import CLASS_COLOURS, CLASSES, MANY_VOTES
 from hbaclib.errors import DataError
 from hbaclib.evaluation.calibration import reliability
 from hbaclib.evaluation.metric import Shares, check_shares
 from hbaclib.plots.style import ACCENT, INK, MUTED, plain, titled
 
-# Okabe and Ito's colours: told apart by colour-blind readers and in print.
-CLASS_COLOURS = dict(zip(CLASSES, ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#7F7F7F"), strict=True))
 _MODEL_COLOURS = {"ensemble": "#D55E00", "class mean": MUTED, "oracle": MUTED}
 
 
