@@ -87,6 +87,9 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
                    "reflection. The table gets a last column, note, which says 'short' of them; a timeline says it in "
                    "reason, of the row in their middle. Each is one window, all of it, centre or sliding; a START "
                    "other than 0 is refused.")  # fmt: skip
+@click.option("--allow-missing", is_flag=True,
+              help="Of a timeline: predict, with a warning, from one or two of the four regions too. Without it rows "
+                   "with less than three are not evaluated.")  # fmt: skip
 @form_options
 @channel_options
 @MODULES
@@ -101,6 +104,7 @@ def predict(
     spectrogram: str | None,
     eeg_begins: float | None,
     short: str | None,
+    allow_missing: bool,
     columns: dict[str, str] | None,
     unit: str | None,
     form: dict[str, Any],
@@ -119,8 +123,10 @@ def predict(
 
     A timeline has a row for every ten seconds, of gaps too. Its shares are those of the 50 s around the row; state is
     the leading class, or "not evaluated", with the reason and without shares. context is the share of the ten minutes
-    around it that the recording has, missing that of the signals that were not recorded, quality that of the recorded
-    seconds that are neither flat nor an artefact of more than 1,500 µV.
+    around it that the recording has, missing that of the signals that were not recorded or cannot be used, quality that
+    of the recorded seconds that can and are neither flat nor an artefact of more than 1,500 µV. Electrodes that are
+    flat, clipped or off within the row count as missing: they are filled from their neighbours, or their region stays
+    empty, and reason names them.
     """
     from hbaclib.prediction.windows import FROM_EEG, NONE, competition_recordings, cut_windows, find_recordings
     from hbaclib.recordings.opened import open_recording
@@ -138,6 +144,8 @@ def predict(
         timed = not competition and any(has_times(recording.eeg) for recording in recordings)
         window = TIMELINE if timed else CENTRE
     _check_line(window, step, edges, files)
+    if allow_missing and window != TIMELINE:
+        raise click.UsageError("--allow-missing belongs to --window timeline")
     faults: list[str] = []
     read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]
     read += [spectrogram] if files and spectrogram else []
@@ -149,7 +157,7 @@ def predict(
             silent = write_timeline(
                 artefacts, recordings, out, read, HEADERS, spectrogram != NONE,
                 partial(open_recording, columns=columns, unit=unit, **form),
-                partial(Timeline, step=step or _STEP, edges=edges, short=short), faults,
+                partial(Timeline, step=step or _STEP, edges=edges, short=short, allow_missing=allow_missing), faults,
             )  # fmt: skip
         else:
             cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,

@@ -118,6 +118,9 @@ def _write(predictor: EnsemblePredictor, eeg: BaseRecording, line: Timeline, tab
     name = printable(eeg.path, one_line=True)
     length = f"{eeg.seconds / 3600:.1f} h" if eeg.seconds >= 3600 else f"{eeg.seconds:g} s"
     networks = sum(len(member.models) for member in predictor.members.values())
+    if line.allow_missing:
+        lacks = eeg.montage_fault or "rows with less than three of the four regions"
+        _tell(f"{eeg.path}: warning: {lacks}; predicted all the same (--allow-missing), the networks know no such EEG")
     _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s for {networks} networks")
     bar = tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=None if table.file else True)
     reason, evaluated = "", False

@@ -13,6 +13,7 @@ import numpy as np
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.errors import DataError, DataFileError
+from hbaclib.recordings.stuck import CHAINED, Stuck, of_electrodes
 from hbaclib.signal.montage import DIFFERENCES, pair_rows
 
 WANTED = DIFFERENCES
@@ -118,6 +119,30 @@ class BaseRecording(ABC):
             DataFileError: the file is torn, or a value is infinite.
         """
         return pair_rows(np.ascontiguousarray(self.read(start, stop).T), WANTED).T
+
+    def read_judged(self, start: int, stop: int, size: int) -> tuple[np.ndarray, list[Stuck]]:
+        """Read the differences, and what of them cannot be used since a channel is flat or clipped.
+
+        Args:
+            start: first sample, at 200 Hz from time zero.
+            stop: the sample behind the last one.
+            size: samples that are judged together, from ``start`` on.
+
+        Returns:
+            As `read_differences`, with all that was recorded; and a judgement of each stretch of ``size`` samples.
+
+        Raises:
+            DataError: there are no such samples.
+            DataFileError: the file is torn, or a value is infinite.
+        """
+        rows = np.ascontiguousarray(self.read(start, stop).T)
+        found = []
+        for at in range(0, stop - start, size):
+            cut = rows[:, at : at + size]
+            cut = cut[:, ~np.isnan(cut).all(axis=0)]
+            named = {name: row for name, row in zip(EEG_COLUMNS, cut, strict=True) if name in CHAINED}
+            found.append(of_electrodes(named, EEG_RATE, WANTED))
+        return pair_rows(rows, WANTED).T, found
 
     def blocks(self, size: int | None = None, *, seconds: float | None = None) -> Iterator[np.ndarray]:
         """All samples of the electrodes, from the first on, as `read` gives them.

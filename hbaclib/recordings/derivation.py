@@ -9,16 +9,16 @@ result is one constant combination of channels for each difference.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from hbaclib.conventions import CHAINS, EEG_COLUMNS, REGIONS
-from hbaclib.recordings.base import WANTED
 from hbaclib.recordings.labels import EKG, UNNAMED
 from hbaclib.signal.missing import RINGS, neighbour_weights
+from hbaclib.signal.montage import DIFFERENCES as WANTED
 from hbaclib.signal.montage import Pair
 
 Terms = tuple[tuple[int, float], ...]
@@ -180,14 +180,28 @@ def _terms(total: Mapping[int, float]) -> Terms:
 
 
 def _is_neutral(region: str, absent: Sequence[str], differences: Sequence[Terms]) -> bool:
-    """Whether too much of a region is missing to be filled from its neighbours."""
-    chain = CHAINS[region]
-    gone = [name in absent for name in chain]
-    if not all(terms for pair, terms in zip(WANTED, differences, strict=True) if set(pair) <= set(chain)):
-        return True
-    return any(gone) and (
-        len(absent) > MOST_FILLED or sum(gone[1:-1]) > 1 or any(one and other for one, other in pairwise(gone))
-    )
+    """Whether a difference of a region cannot be derived, or too much of it is missing."""
+    wanted = [terms for pair, terms in zip(WANTED, differences, strict=True) if set(pair) <= set(CHAINS[region])]
+    return not all(wanted) or region in neutral_regions(absent)
+
+
+def neutral_regions(absent: Collection[str]) -> tuple[str, ...]:
+    """The regions too much of which is missing to be filled from neighbours.
+
+    Args:
+        absent: electrodes that are missing; those beside the chains do not count.
+
+    Returns:
+        Those regions that lack two neighbours or two inner electrodes of their chain; or, where more than MOST_FILLED
+        electrodes are missing, any.
+    """
+    many = sum(name in absent for ring in RING_NAMES for name in ring) > MOST_FILLED
+    found = []
+    for region in REGIONS:
+        gone = [name in absent for name in CHAINS[region]]
+        if any(gone) and (many or sum(gone[1:-1]) > 1 or any(one and other for one, other in pairwise(gone))):
+            found.append(region)
+    return tuple(found)
 
 
 def _electrodes(graph: _Graph) -> list[Terms]:

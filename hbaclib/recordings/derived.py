@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from hbaclib.recordings.derivation import Derivation, Edge, Terms, derive
 from hbaclib.recordings.labels import EKG
 from hbaclib.recordings.resampling import Resampler
 from hbaclib.recordings.source import Source, Stretch
+from hbaclib.recordings.stuck import Stuck, of_channels, stuck_rows
 
 _SMALL = 1 << 28
 
@@ -69,6 +71,7 @@ class DerivedRecording(BaseRecording):
                 f"Fp1, T7-P7, EEG C3-Ref; {OPTION}"
             )
         self.derivation: Derivation = derive(scalp, hearts)
+        self._edges = [edge for edge in scalp if edge.channel not in self.derivation.unused]
         self.missing, self.neutral = self.derivation.missing, self.derivation.neutral
         self.montage, self.montage_fault = self.derivation.montage, self.derivation.fault
         self._factors, self.units, unit_notes = channel_units(source, edges, reading.unit)
@@ -111,6 +114,33 @@ class DerivedRecording(BaseRecording):
     def read_differences(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Read the differences of electrodes that the networks see, see `BaseRecording.read_differences`."""
         return self._read(self._differences, start, stop)
+
+    def read_judged(self, start: int, stop: int, size: int) -> tuple[np.ndarray, list[Stuck]]:
+        """Read the differences, and which channels are stuck, see `BaseRecording.read_judged`."""
+        values = self.read_differences(start, stop)
+        return values, [self._stuck(at, min(at + size, stop)) for at in range(start, stop, size)]
+
+    def _stuck(self, start: int, stop: int) -> Stuck:
+        """Judge the channels by what the file holds of them, at their own rates."""
+        faults = dict[int, str]()
+        groups: dict[float, list[int]] = {}
+        for edge in self._edges:
+            groups.setdefault(self.source.channels[edge.channel].rate, []).append(edge.channel)
+        near = range(
+            bisect_right(self.segments, start, key=lambda segment: segment[1]),
+            bisect_left(self.segments, stop, key=lambda segment: segment[0]),
+        )
+        for number in near:
+            stretch, (begin, end) = self.source.stretches[number], self.segments[number]
+            for rate, group in groups.items():
+                length = self.source.length(stretch, group[0])
+                first, last = (round((at - begin) * rate / EEG_RATE) for at in (max(start, begin), min(stop, end)))
+                first, last = min(first, length), min(last, length)
+                if first < last:
+                    rows = self.source.rows(stretch, group, first, last, np.float32)
+                    found = zip(group, stuck_rows(rows, rate), strict=True)
+                    faults.update({channel: fault for channel, fault in found if fault})
+        return of_channels(faults, self._edges, self.derivation.absent, self.derivation.differences)
 
     @cached_property
     def _electrodes(self) -> _Combinations:

@@ -6,6 +6,7 @@ file that is cut while it is read would end the process and not the reading.
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,7 @@ LEAST_GAP = 0.02
 MOST_DRIFT = 0.1
 """Seconds to which such differences may add up before the clock is set anew."""
 _ONSET_BYTES = 40
+_MOST_BYTES = 1 << 16
 
 
 def find_onsets(reader: RecordReader, header: EdfHeader) -> tuple[np.ndarray | None, list[str]]:
@@ -37,16 +39,24 @@ def find_onsets(reader: RecordReader, header: EdfHeader) -> tuple[np.ndarray | N
     Raises:
         DataFileError: the file was cut since it was opened.
     """
-    signal = next((one for one in header.signals if one.annotations and one.samples), None)
-    if signal is None:
+    signals = [one for one in header.signals if one.annotations and one.samples]
+    if not signals:
         return None, []
     width = header.bits // 8
-    cells = reader.cells(signal.offset * width, min(_ONSET_BYTES, signal.samples * width))
-    onsets = np.fromiter((_onset(cell) for cell in cells), np.float64, header.n_records)
+    onsets, foreign = np.full(header.n_records, np.nan), set[int]()
+    for signal in signals:
+        cells = reader.cells(signal.offset * width, min(_MOST_BYTES, signal.samples * width))
+        for record, cell in enumerate(cells):
+            if signal is signals[0]:
+                onsets[record] = _onset(cell[:_ONSET_BYTES])
+            if not cell.isascii() and not _is_text(cell):
+                foreign.add(record)
+    notes = []
+    if foreign:
+        notes.append(f"note texts not decodable in {len(foreign)} records; expected UTF-8 (they are not used)")
     unknown = np.isnan(onsets)
     if unknown.all():
-        return None, ["no record says when it began; read without gaps"]
-    notes = []
+        return None, [*notes, "no record says when it began; read without gaps"]
     if unknown.any():
         notes.append(f"{int(unknown.sum())} records do not say when they began; each taken to follow the one before")
         known = np.flatnonzero(~unknown)
@@ -84,6 +94,15 @@ def find_stretches(onsets: np.ndarray, record_seconds: float, path: Path) -> lis
             first, drift = record + 1, 0.0
     found.append(Stretch(float(onsets[first] - onsets[0]), first, len(onsets) - first))
     return found
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8, of which the end may be cut off."""
+    try:
+        getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _onset(data: bytes) -> float:

@@ -21,8 +21,10 @@ _DENOMINATORS = (1000, 10_000, 100_000)
 _EXACT = 1e-7
 """Relative error of a ratio that is a few milliseconds a day."""
 Read = Callable[[int, int], np.ndarray]
-_OUTPUTS, _BLOCKS = 50, 64
-"""Samples at 200 Hz of a product, and products at a time."""
+_OUTPUTS, _BLOCKS = 25, 64
+"""Samples at 200 Hz of a line of a product, and most lines of one."""
+_ONE_THREAD = 1 << 18
+"""Multiplications of a product up to which OpenBLAS takes one thread: more would wait for each other, and not help."""
 _LARGEST_MATRIX = 1 << 20
 _PERIODS = 10
 _KAISER = 5.0
@@ -48,7 +50,7 @@ class Resampler:
     @property
     def tile(self) -> int:
         """Samples at 200 Hz that are made at a time; pieces that begin and end with them cost least."""
-        return _BLOCKS * self._groups * self.up if self._in_products else 1
+        return self._blocks * self._groups * self.up if self._in_products else 1
 
     def length(self, n_samples: int) -> int:
         """Samples at 200 Hz of so many."""
@@ -82,6 +84,11 @@ class Resampler:
         return max(1, _OUTPUTS // self.up)
 
     @property
+    def _blocks(self) -> int:
+        size = self._groups * self.up * (self._groups * self.down + 2 * self._reach + 1)
+        return min(max(_ONE_THREAD // size, 8), _BLOCKS)
+
+    @property
     def _reach(self) -> int:
         """Samples of the signal to either side that a sample at 200 Hz is made of."""
         return -(-_PERIODS * max(self.up, self.down) // self.up)
@@ -92,21 +99,17 @@ class Resampler:
         The products always have one form and begin at the same samples, wherever a piece begins: so its bits are those
         of the whole.
         """
-        groups = self._groups
+        groups, blocks = self._groups, self._blocks
         outputs, step = groups * self.up, groups * self.down
-        first, last = start // (outputs * _BLOCKS), -(-stop // (outputs * _BLOCKS))
-        size = _BLOCKS * step
+        first, last = start // (outputs * blocks), -(-stop // (outputs * blocks))
+        size = blocks * step
         rows = _mirrored(read, n_samples, first * size - self._reach, last * size + self._reach + 1)
         matrix = _matrix(self.up, self.down, groups, self._reach, rows.dtype.str)
-        found = np.empty((last - first, len(rows), _BLOCKS * outputs), rows.dtype)
-        for tile, result in enumerate(found):
-            part = rows[:, tile * size : (tile + 1) * size + 2 * self._reach + 1]
-            windows = np.lib.stride_tricks.sliding_window_view(part, len(matrix), axis=-1)[:, ::step][:, :_BLOCKS]
-            around = np.ascontiguousarray(windows).reshape(len(rows) * _BLOCKS, len(matrix))
-            np.matmul(around, matrix, out=result.reshape(len(rows) * _BLOCKS, outputs))
-        skipped = first * _BLOCKS * outputs
-        joined = np.moveaxis(found, 0, 1).reshape(len(rows), -1) if len(found) > 1 else found[0]
-        return joined[:, start - skipped : stop - skipped]
+        windows = np.lib.stride_tricks.sliding_window_view(rows, len(matrix), axis=-1)[:, ::step]
+        tiles = windows[:, : (last - first) * blocks].reshape(len(rows), last - first, blocks, len(matrix))
+        found = np.matmul(tiles, matrix).reshape(len(rows), -1)
+        skipped = first * blocks * outputs
+        return found[:, start - skipped : stop - skipped]
 
     def _by_taps(self, read: Read, n_samples: int, start: int, stop: int) -> np.ndarray:
         """Sample by sample, for ratios of large numbers."""

@@ -23,10 +23,10 @@ _ENDS = [
     for names, columns in zip(_NAMES, _COLUMNS, strict=True)
 ]
 """Of each hemisphere: places in its ring of the first and of the second electrode of its differences."""
-_OF_CHAIN = [
-    next((side, [names.index(name) for name in chain]) for side, names in enumerate(_NAMES) if set(chain) <= set(names))
-    for chain in CHAINS.values()
-]
+OF_REGION = {
+    region: [k for k, pair in enumerate(DIFFERENCES) if set(pair) <= set(chain)] for region, chain in CHAINS.items()
+}
+"""Columns of each region's differences: four pairs and two raw signals."""
 _PARTS = {
     LONGITUDINAL_PAIRS: slice(0, len(LONGITUDINAL_PAIRS)),
     RAW_PAIRS: slice(len(LONGITUDINAL_PAIRS), len(DIFFERENCES)),
@@ -48,7 +48,8 @@ def to_differences(eeg: np.ndarray) -> np.ndarray:
     Returns:
         (n_samples, 24) or (n, n_samples, 24) float32 µV, columns as DIFFERENCES; NaN where one of the two electrodes
         is. `hbaclib.eeg_spectrogram`, `kaggle_spectrogram`, `raw_signals` and `recording_quality` make of them what
-        they make of the electrodes.
+        they make of the electrodes; but a region that has none of its six differences is neutral, though some of its
+        electrodes may be there.
 
     Raises:
         DataError: malformed EEG.
@@ -81,11 +82,15 @@ def plain_rows(recording: np.ndarray, pairs: tuple[Pair, ...]) -> np.ndarray:
 
 
 def absent_regions(recording: np.ndarray) -> np.ndarray:
-    """Samples (4, n_samples) at which a region's chain has no electrode at all, or no difference that one is in."""
+    """Samples (4, n_samples) at which a region's chain has no electrode at all.
+
+    Of differences: where it has none of its six, whatever the neighbouring chain has; so a reader leaves a region empty
+    of which too much is missing.
+    """
     if not is_differences(recording):
         return absent_chains(recording)
-    missing = [_located(recording, side)[1] for side in range(len(RINGS))]
-    return np.stack([missing[side][places].all(axis=0) for side, places in _OF_CHAIN])
+    missing = np.isnan(recording)
+    return np.stack([missing[:, columns].all(axis=1) for columns in OF_REGION.values()])
 
 
 def _filled(differences: np.ndarray) -> np.ndarray:

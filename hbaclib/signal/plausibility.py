@@ -254,6 +254,12 @@ def second_ranges(eeg: np.ndarray) -> np.ndarray:
     return ranges
 
 
+def without_mains(signals: np.ndarray) -> np.ndarray:
+    """Signals (n_samples, n) at 200 Hz without 50 and 60 Hz; beyond its ends a signal goes on as it is there."""
+    padded = np.pad(signals, ((2, 2), (0, 0)), mode="edge")
+    return np.sum([tap * padded[k : k + len(signals)] for k, tap in enumerate(_MAINS_NOTCH)], axis=0)
+
+
 def _clipped_share(electrodes: np.ndarray) -> float:
     at_extremes = known = 0
     for values in electrodes.T:

@@ -7,7 +7,6 @@ the reason.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,17 +23,17 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
     VOTE_COLUMNS,
 )
-from hbaclib.errors import ConfigError, DataFileError
+from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.derivation import MOST_NEUTRAL
 from hbaclib.recordings.parts import Part, recorded_parts
-from hbaclib.signal.differences import absent_regions
-from hbaclib.signal.montage import LONGITUDINAL_PAIRS
-from hbaclib.signal.plausibility import second_ranges
+from hbaclib.signal.differences import OF_REGION
 from hbaclib.signal.short import LEAST_SAMPLES, check_how, place_short
-from hbaclib.timeline.ring import BLOCK, FILLINGS, Ring, first_row, place_rows, row_centres
+from hbaclib.timeline.ring import BLOCK, FILLINGS, SIZE, Ring, first_row, parts_near, place_rows, row_centres
+from hbaclib.timeline.usable import Usable
 
-BIN = 10
+BIN = SIZE // EEG_RATE
 """Seconds of a bin."""
 STEPS = (1, 2, 5, 10)
 """Seconds between windows; where they are less than a bin, its shares are the mean over the windows that centre in it.
@@ -48,10 +47,11 @@ EDGE, GAP, TOO_SHORT, MONTAGE, SIGNAL = "edge", "gap", "segment too short", "mon
 SHORT_CONTEXT, COPIED, SHORT = "short context", "edge: shares of the nearest bin", "short"
 LEAST_CONTEXT = 0.5
 """Share of the ten minutes below which a bin is marked, where a network sees them."""
-LARGEST_RANGE = 1500.0
-"""µV: a pair's range within a second beyond which it is an artefact's."""
-_SAMPLES, _ROW = BIN * EEG_RATE, SPECTROGRAM_STEP * EEG_RATE
+_SAMPLES, _ROW = SIZE, SPECTROGRAM_STEP * EEG_RATE
 _CHUNK = 32
+NOT_USED = "not used:"
+"""How a reason names electrodes and channels that are flat, clipped or off."""
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Bin:
         shares: (6,) as CLASSES, that sum to 1; or NaN.
         reason: why it has no shares; or what is to be known of them.
         context: share of the ten minutes around it that the recording has, 0..1.
-        missing: share of the samples of the sixteen pairs that were not recorded, 0..1; those of an electrode that
-            the recording lacks count.
-        quality: share of the pairs' recorded seconds that are neither flat nor beyond LARGEST_RANGE, 0..1; NaN in a
-            gap.
+        missing: share of the samples of the sixteen pairs that were not recorded, or are of an electrode that the
+            recording lacks or that cannot be used (see `hbaclib.timeline.usable`), or of a neutral region, 0..1.
+        quality: share of the pairs' recorded seconds that can be used and are neither flat nor beyond 1,500 µV, 0..1;
+            NaN in a gap.
     """
 
     start: float
@@ -110,6 +110,7 @@ class Timeline:
         parts: between gaps of more than a second.
         n_bins: bins of the recording.
         n_windows: windows that the networks are asked about at most.
+        allow_missing: whether less than three regions will do.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Timeline:
         edges: str = EDGES[0],
         short: str | None = None,
         filling: str = FILLINGS[0],
+        allow_missing: bool = False,
         block: int = BLOCK,
     ) -> None:
         """Find out where windows lie; nothing is predicted yet.
@@ -131,6 +133,7 @@ class Timeline:
             short: how parts of 10 to 50 s are placed in the middle of 50 s, as `hbaclib.place_short` takes it; None:
                 they are not evaluated.
             filling: what lies in the ten minutes beyond the recording's ends, one of FILLINGS.
+            allow_missing: predict from less than three regions, too, as long as there is one.
             block: samples that are read and whose spectrogram is computed at a time.
 
         Raises:
@@ -143,14 +146,14 @@ class Timeline:
         if short is not None:
             check_how(short)
         self._recording, self._edges, self._short, self._filling, self._block = recording, edges, short, filling, block
-        if recording.montage_fault:
+        self.allow_missing = allow_missing
+        self._most_neutral = len(REGIONS) - 1 if allow_missing else MOST_NEUTRAL
+        if recording.montage_fault and (not allow_missing or len(recording.neutral) == len(REGIONS)):
             raise DataFileError(f"{recording.path}: {recording.montage_fault}")
         self.parts = recorded_parts(recording)
         self._offsets = [(step * number + step / 2) * EEG_RATE for number in range(BIN // step)]
         self.n_bins = -(-recording.n_samples // _SAMPLES)
         self._refuse_short()
-        lacking = set(recording.missing)
-        self._lacking = np.array([bool(lacking & set(pair)) for pair in LONGITUDINAL_PAIRS])
         self.n_windows = sum(_n_windows(part, step) for part in self.parts)
 
     def bins(self, predictor: EnsemblePredictor) -> Iterator[Bin]:
@@ -197,8 +200,7 @@ class Timeline:
         first = number * _SAMPLES
         stop = min(first + _SAMPLES, self._recording.n_samples)
         ring.forget(first - EEG_WINDOW)
-        inside = {k: min(stop, self.parts[k][1]) - max(first, self.parts[k][0]) for k in self._near(first, stop)}
-        part = max(inside, key=lambda k: inside[k], default=-1)
+        part, usable = ring.part_of(number), ring.usable(number)
         starts = [first + round(offset) - EEG_WINDOW // 2 for offset in self._offsets]
         starts = [start for start in starts if part >= 0 and _within(start, self.parts[part])]
         reason, recorded = "", EEG_WINDOW
@@ -213,50 +215,37 @@ class Timeline:
                 if first <= middle < first + _SAMPLES:
                     reason, recorded, starts = SHORT, end - begin, [begin]
         windows = []
+        if starts and len(usable.neutral) > self._most_neutral:
+            reason, starts = f"{MONTAGE}: nothing of use in {', '.join(usable.neutral)}", []
+            if usable.faults:
+                reason += f" ({NOT_USED} {list_some(usable.faults, _NAMED)})"
+        lost = [column for region in usable.neutral for column in OF_REGION[region]]
         for start in starts:
             centre = start + recorded // 2
             rows = ring.ten_minutes(centre - EEG_WINDOW // 2) if wanted else None
-            signals = ring.differences(start, start + recorded)
+            signals = np.array(ring.differences(start, start + recorded))
+            # Dark as a whole where it is so in the middle, and not filled from what the rest of the window has.
+            signals[:, lost] = np.nan
             if recorded < EEG_WINDOW:
                 assert self._short
                 signals = place_short(signals, self._short)
             if rows is not None:
                 rows = place_rows(rows, self._filling)
-            windows.append(_Window(np.array(signals), rows, recorded))
-        missing, quality = self._judged(ring, first, stop, part)
+            windows.append(_Window(signals, rows, recorded))
+        if windows:
+            reason = "; ".join(filter(None, (reason, *_told(usable))))
         context = self._context(first + _SAMPLES // 2)
         if windows and wanted and context < LEAST_CONTEXT:
             reason = "; ".join(filter(None, (reason, SHORT_CONTEXT)))
         nothing = np.full(len(CLASSES), np.nan, np.float32)
-        found = Bin(first / EEG_RATE, stop / EEG_RATE, part, nothing, reason, context, missing, quality)
+        found = Bin(first / EEG_RATE, stop / EEG_RATE, part, nothing, reason, context, usable.missing, usable.quality)
         return _Open(found, windows)
-
-    def _judged(self, ring: Ring, first: int, stop: int, part: int) -> tuple[float, float]:
-        """Share of the pairs' samples that is missing in a bin, and of the others' seconds that is of use."""
-        if part < 0:
-            return 1.0, np.nan
-        signals = ring.differences(first, stop)[:, : len(LONGITUDINAL_PAIRS)]
-        lacking = np.isnan(signals) | self._lacking
-        begin, end = max(self.parts[part][0], first), min(self.parts[part][1], stop)
-        recorded = ring.differences(begin, end)
-        ranges = second_ranges(recorded)
-        n_seconds, length = ranges.shape[1], min(EEG_RATE, len(recorded))
-        gone = np.isnan(recorded[: n_seconds * length, : len(ranges)]).reshape(n_seconds, length, -1).all(axis=1).T
-        good = np.nan_to_num(ranges, nan=np.inf)[~gone] <= LARGEST_RANGE
-        return float(lacking.mean()), float(good.mean()) if len(good) else np.nan
 
     def _context(self, centre: int) -> float:
         """Share of the ten minutes' rows that the recording has."""
         first = first_row(centre - EEG_WINDOW // 2)
         span = first * _ROW, (first + SPECTROGRAM_WINDOW) * _ROW
-        return sum(len(row_centres(self.parts[k], *span)) for k in self._near(*span)) / SPECTROGRAM_WINDOW
-
-    def _near(self, first: int, stop: int) -> range:
-        """Numbers of the parts that have some of these samples."""
-        return range(
-            bisect_right(self.parts, first, key=lambda part: part[1]),
-            bisect_left(self.parts, stop, key=lambda part: part[0]),
-        )
+        return sum(len(row_centres(self.parts[k], *span)) for k in parts_near(self.parts, *span)) / SPECTROGRAM_WINDOW
 
     def _predicted(self, predictor: EnsemblePredictor, chunk: Sequence[_Open]) -> list[Bin]:
         windows = [window for each in chunk for window in each.windows]
@@ -266,8 +255,8 @@ class Timeline:
             wanted = [window.rows for window in some if window.rows is not None]
             rows = np.stack(wanted) if wanted else None
             shares, reasons = predictor.evaluate(eeg, rows, [window.recorded for window in some])
-            for window, own, reason in zip(some, shares, reasons, strict=True):
-                answers.append(_of_regions(window, own, reason))
+            for own, reason in zip(shares, reasons, strict=True):
+                answers.append((own, f"{SIGNAL}: {reason}" if reason else ""))
         found, at = [], 0
         for each in chunk:
             own_answers = answers[at : at + len(each.windows)]
@@ -287,16 +276,14 @@ def _within(start: int, part: Part) -> bool:
     return part[0] <= start and start + EEG_WINDOW <= part[1]
 
 
-def _of_regions(window: _Window, shares: np.ndarray, reason: str) -> tuple[np.ndarray, str]:
-    """The answer to a window, which counts where no more than one region is neutral."""
-    if reason:
-        return shares, f"{SIGNAL}: {reason}"
-    if not np.isnan(window.eeg).any():
-        return shares, ""
-    absent = [REGIONS[k] for k in np.flatnonzero(absent_regions(window.eeg).all(axis=1))]
-    if len(absent) > 1:
-        return np.full_like(shares, np.nan), f"{MONTAGE}: nothing recorded in {', '.join(absent)}"
-    return shares, f"3 of {len(REGIONS)} regions, without {absent[0]}" if absent else ""
+def _told(usable: Usable) -> list[str]:
+    """What is to be known of a bin that is evaluated."""
+    told, neutral = [], usable.neutral
+    if neutral:
+        told.append(f"{len(REGIONS) - len(neutral)} of {len(REGIONS)} regions, without {', '.join(neutral)}")
+    if usable.faults:
+        told.append(f"{NOT_USED} {list_some(usable.faults, _NAMED)}")
+    return told
 
 
 def _joined(found: Bin, answers: Sequence[tuple[np.ndarray, str]]) -> Bin:

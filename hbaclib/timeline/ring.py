@@ -7,6 +7,7 @@ Neither the whole recording nor its whole spectrogram is ever held.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,17 @@ from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECT
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.parts import Part
 from hbaclib.signal.differences import DIFFERENCES
+from hbaclib.signal.montage import LONGITUDINAL_PAIRS
 from hbaclib.signal.multitaper import WINDOW, kaggle_spectrogram
+from hbaclib.timeline.usable import GAP, Usable, judge
 
 BLOCK = 600 * EEG_RATE
 """Samples of which the spectrogram is computed at a time."""
 MARGIN = 20 * EEG_RATE
 """Samples on either side of a block that its filters see: with them a row differs from the whole recording's by some
 1e-5 of its logarithm. An even number, as the block is."""
+SIZE = 10 * EEG_RATE
+"""Samples of a bin, from the recording's first one on: what is bad is told and left out bin by bin."""
 LEAST_INSIDE = EEG_RATE
 """Samples by which the centre of a row lies inside of its part."""
 FILLINGS = ("nothing", "repeat", "mirror")
@@ -52,6 +57,9 @@ class Ring:
             block: samples of which the spectrogram is computed at a time, an even number.
         """
         self._recording, self._parts, self._block = recording, parts, block
+        lacking = set(recording.missing)
+        self._lacking = np.array([bool(lacking & set(pair)) for pair in LONGITUDINAL_PAIRS])
+        self._usable: dict[int, Usable] = {}
         self._signals = np.empty((0, len(DIFFERENCES)), np.float32)
         self._begin = 0
         self._floor = 0
@@ -63,8 +71,21 @@ class Ring:
         self._floor = max(self._floor, before)
         self._keep(self._floor)
 
+    def usable(self, number: int) -> Usable:
+        """What can be used of a bin that is not forgotten yet."""
+        while self._end < min((number + 1) * SIZE, self._recording.n_samples):
+            self._read(self._end + self._block)
+        return self._usable[number]
+
+    def part_of(self, number: int) -> int:
+        """Number of the part that most of a bin lies in; -1 where it is a gap."""
+        first, stop = number * SIZE, min((number + 1) * SIZE, self._recording.n_samples)
+        near = parts_near(self._parts, first, stop)
+        inside = {k: min(stop, self._parts[k][1]) - max(first, self._parts[k][0]) for k in near}
+        return max(inside, key=lambda k: inside[k], default=-1)
+
     def differences(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start, 24) of samples inside the recording."""
+        """(stop - start, 24) of samples inside the recording, NaN where they cannot be used."""
         while self._end < stop:
             self._read(self._end + self._block)
         return self._signals[start - self._begin : stop - self._begin]
@@ -96,15 +117,29 @@ class Ring:
         return self._begin + len(self._signals)
 
     def _read(self, stop: int) -> None:
-        new = self._recording.read_differences(self._end, min(stop, self._recording.n_samples))
+        """Read on, to the end of a bin."""
+        begin, stop = self._end, min(-(-stop // SIZE) * SIZE, self._recording.n_samples)
+        new, stuck = self._recording.read_judged(begin, stop, SIZE)
+        for number, own in enumerate(stuck, begin // SIZE):
+            first, last = number * SIZE, min((number + 1) * SIZE, stop)
+            signals, part = new[first - begin : last - begin], self.part_of(number)
+            if part < 0:
+                self._usable[number] = GAP
+                continue
+            inside = slice(max(self._parts[part][0] - first, 0), min(self._parts[part][1], last) - first)
+            self._usable[number] = found = judge(signals, inside, own, self._recording.neutral, self._lacking)
+            if found.lost.any():
+                signals[:, found.lost] = np.nan
         self._signals = np.concatenate([self._signals, new])
 
     def _keep(self, start: int) -> None:
-        """Drop the samples before this one, where that saves more than it costs."""
-        before = max(start, 0) - self._begin
+        """Drop the bins before this sample, where that saves more than it costs."""
+        before = max(start, 0) // SIZE * SIZE - self._begin
         if before >= min(self._block // 2, len(self._signals)) > 0 or (before > 0 and not len(self._signals)):
             self._signals = self._signals[before:].copy()
             self._begin += before
+            for number in [number for number in self._usable if number < self._begin // SIZE]:
+                del self._usable[number]
 
     def _compute(self) -> None:
         """Rows of the next block."""
@@ -121,6 +156,13 @@ class Ring:
                     # Rows of their own: a block's array does not stay for the sake of some of them.
                     self._rows[centre // _STEP] = row.copy()
         self._computed = high
+
+
+def parts_near(parts: Sequence[Part], first: int, stop: int) -> range:
+    """Numbers of the parts that have some of these samples."""
+    return range(
+        bisect_right(parts, first, key=lambda part: part[1]), bisect_left(parts, stop, key=lambda part: part[0])
+    )
 
 
 def first_row(start: int) -> int:

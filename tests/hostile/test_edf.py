@@ -18,9 +18,11 @@ from hbaclib import open_recording
 from hbaclib.cli.main import main
 from hbaclib.conventions import SCALP_ELECTRODES
 from hbaclib.errors import HbacError
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from tests.hostile import stock
 from tests.hostile.frame import Case, Words, table, try_case
 from tests.recordings.edf_files import LABELS, noise, write_edf
+from tests.timeline.made import Answers
 
 MINUTE = noise(60 * 200)
 Make = Callable[[Path], Words]
@@ -222,6 +224,9 @@ MARKER = "DoeJane19700101"
 @pytest.mark.parametrize("spoilt", ["", "header", "records", "range", "kind", "duration"])
 def test_fields_of_the_patient_reach_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str) -> None:
     monkeypatch.chdir(tmp_path)
+    networks = Answers()
+    networks.members = {}
+    monkeypatch.setattr(EnsemblePredictor, "open", lambda *_, **__: networks)
     forms: dict[str, dict] = {
         "header": {"fields": {"size": 1}}, "records": {"n_records": -1}, "kind": {"kind": MARKER},
         "range": {"signal_fields": {(0, "pmax"): "x"}}, "duration": {"fields": {"record": "x"}},
@@ -233,11 +238,18 @@ def test_fields_of_the_patient_reach_nothing(tmp_path: Path, monkeypatch: pytest
     path = write_edf(tmp_path / "a.edf", MINUTE, patient=f"{MARKER} F 01-JAN-1970 {MARKER}",
                      recording=f"Startdate 02-MAR-2016 {MARKER} {MARKER} {MARKER}", onsets=list(range(60)),
                      annotations={3: MARKER}, **form)  # fmt: skip
-    for options in ([], ["--json"], ["--write-channels", "table.csv"]):
-        answer = CliRunner().invoke(main, ["check", str(path), *options])
+    for words in (
+        ["check", str(path)],
+        ["check", str(path), "--json"],
+        ["check", str(path), "--write-channels", "table.csv"],
+        ["predict", "synthetic", str(path), "--out", "night.csv"],
+        ["predict", "synthetic", str(path), "--edges", "nearest"],
+    ):
+        answer = CliRunner().invoke(main, words)
         assert answer.exit_code in (0, 1) and "Traceback" not in answer.output
         assert MARKER not in answer.output and MARKER not in repr(answer.exception)
     written = [each for each in tmp_path.rglob("*") if each.is_file() and each != path]
+    assert ("night.csv" in {each.name for each in written}) == (spoilt in ("", "records", "kind"))
     assert all(MARKER.encode() not in each.read_bytes() for each in written)
     try:
         with open_recording(path) as recording:

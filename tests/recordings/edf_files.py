@@ -108,7 +108,7 @@ def write_edf(
         if onsets is not None:
             said = b"" if onsets[k] is None else f"+{onsets[k]:.9g}\x14\x14\0".encode()
             if annotations and k in annotations:
-                said += f"+{onsets[k]:.9g}\x14{annotations[k]}\x14\0".encode()
+                said += f"+{onsets[k]:.9g}\x14{annotations[k]}\x14\0".encode("utf-8", "surrogateescape")
             parts.append(said.ljust(note_bytes, b"\0"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(parts) + tail)

@@ -169,3 +169,15 @@ def test_labels_may_repeat_and_annotations_are_no_channels(tmp_path) -> None:
     with open_recording(write_edf(tmp_path / "a.edf", values, labels, onsets=onsets_of(0))) as recording:
         np.testing.assert_allclose(recording.read()[:, 0], values[:, 20] / 10, atol=1e-4)
         assert "channels that repeat another one, left out: EEG Fp1-REF" in recording.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "known"), [("Müller", True), ("M\udcfcller", False), ("\udcff" * 3, False), ("a", True)]
+)
+@pytest.mark.parametrize("bits", [16, 24])
+def test_note_texts_that_are_no_text_are_told_and_harm_nothing(tmp_path, bits, text, known) -> None:
+    form = {"bits": bits, "onsets": [*range(5), *range(9, 14)], "annotations": dict.fromkeys((3, 7), text)}
+    with open_recording(write_edf(tmp_path / "a.edf", noise(2000), **form)) as recording:
+        told = [note for note in recording.notes if "note texts" in note]
+        assert told == ([] if known else ["note texts not decodable in 2 records; expected UTF-8 (they are not used)"])
+        assert len(recording.segments) == 2 and text not in "".join(recording.notes)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hbaclib import place_short, to_differences
 from hbaclib.conventions import CHAINS, CLASSES, VOTE_COLUMNS
 from hbaclib.errors import ConfigError, DataFileError
+from hbaclib.signal.differences import DIFFERENCES
 from hbaclib.timeline.bins import COPIED, NOT_EVALUATED, SHORT_CONTEXT, Bin, Timeline, as_row
 from tests.signal.recordings import column, noise
 from tests.timeline.made import Answers, MadeRecording, answer
@@ -206,26 +207,47 @@ def test_missing_electrodes_flat_ones_and_artefacts_are_told(eeg: np.ndarray) ->
     spoilt[:, column("T3")] = np.nan
     spoilt[10_000:12_000, column("C4")] = np.nan
     spoilt[14_000:16_000, column("P4")] += 3000 * np.sin(np.arange(2000)).astype(np.float32)
-    spoilt[18_000:20_000, [column(name) for name in ("F8", "T4")]] = spoilt[0, column("F8")]
+    spoilt[18_000:20_000, column("F8")] = spoilt[0, column("F8")]
     bins = list(line(spoilt).bins(Answers()))
-    assert [each.missing for each in bins[:4]] == [2 / 16] * 4 and bins[5].missing == 4 / 16
-    assert (
-        bins[5].quality == 1 and bins[7].quality == pytest.approx(12 / 14) and bins[9].quality == pytest.approx(13 / 14)
-    )
+    assert [each.missing for each in bins[:4]] == [2 / 16] * 4
+    assert [bins[k].missing for k in (5, 7, 9)] == [4 / 16] * 3
+    assert [bins[k].quality for k in (5, 7, 9)] == [1, pytest.approx(12 / 14), pytest.approx(12 / 14)]
+    assert [each.reason for each in bins[2:11]] == [*[""] * 5, "not used: P4 (off)", "", "not used: F8 (flat)", ""]
     recording = MadeRecording(eeg)
     recording.missing = ("T3", "Fz")
     assert [each.missing for each in Timeline(recording).bins(Answers())] == [2 / 16] * 16
 
 
-@pytest.mark.parametrize("n_regions", [1, 2])
-def test_one_region_may_be_neutral(eeg: np.ndarray, n_regions: int) -> None:
+@pytest.mark.parametrize("n_regions", [1, 2, 3])
+@pytest.mark.parametrize("how", ["missing", "flat"])
+def test_regions_of_which_too_much_is_missing_are_neutral(eeg: np.ndarray, how: str, n_regions: int) -> None:
     spoilt = eeg.copy()
-    regions = ["LL", "RP"][:n_regions]
-    spoilt[:, [column(name) for region in regions for name in CHAINS[region]]] = np.nan
-    bins = [each for each in line(spoilt).bins(Answers()) if each.reason != "edge"]
-    words = "3 of 4 regions, without LL" if n_regions == 1 else "montage: nothing recorded in LL, RP"
-    assert {each.reason for each in bins} == {words} and len(bins) == 11
-    assert all((each.state == NOT_EVALUATED) == (n_regions == 2) for each in bins)
+    regions = ["LL", "RP", "LP"][:n_regions]
+    inner = [name for region in regions for name in CHAINS[region][1:3]]
+    spoilt[10_000:12_000, [column(name) for name in inner]] = np.nan if how == "missing" else 7
+    for allowed in (False, True):
+        answers = Answers()
+        bins = list(line(spoilt, allow_missing=allowed).bins(answers))
+        assert [k for k in range(2, 13) if bins[k].reason] == [5]
+        found = bins[5]
+        kept = n_regions == 1 or allowed
+        assert (found.state == NOT_EVALUATED) == (not kept) and found.missing == 4 * n_regions / 16
+        names = ", ".join(sorted(regions, key=list(CHAINS).index))
+        words = f"{4 - n_regions} of 4 regions, without {names}" if kept else f"montage: nothing of use in {names}"
+        assert found.reason.startswith(words) and ("F7 (flat)" in found.reason) == (how == "flat")
+        if kept:
+            window = answers.eegs[3]
+            empty = np.isnan(window).all(axis=0)
+            assert {pair for pair, lost in zip(DIFFERENCES, empty, strict=True) if lost} == {
+                pair for pair in DIFFERENCES if any(set(pair) <= set(CHAINS[region]) for region in regions)
+            }
+
+
+def test_without_any_region_nothing_is_predicted(eeg: np.ndarray) -> None:
+    spoilt = eeg.copy()
+    spoilt[10_000:12_000] = 3
+    bins = list(line(spoilt, allow_missing=True).bins(Answers()))
+    assert bins[5].state == NOT_EVALUATED and bins[5].reason.startswith("montage: nothing of use in LL, RL, LP, RP")
 
 
 def test_a_montage_that_gives_too_little_is_refused(eeg: np.ndarray) -> None:
