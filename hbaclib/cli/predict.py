@@ -19,6 +19,7 @@ from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.paths import Artefacts, NamedPath
 from hbaclib.cli.predict_timeline import COLUMNS as TIMELINE_COLUMNS
 from hbaclib.cli.predict_timeline import has_times, write_timeline
+from hbaclib.cli.timeline_options import LineOptions, line_options
 from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import DataError, HbacError, printable
@@ -65,7 +66,7 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
 @click.command()
 @click.argument("artefacts", type=Artefacts(), metavar="ARTEFACTS|synthetic")
 @click.argument("inputs", nargs=-1, required=True, type=NamedPath(), metavar="INPUT...")
-@click.option("--out", type=NamedPath(dir_okay=False), default=None,
+@click.option("--out", "--timeline", type=NamedPath(dir_okay=False), default=None,
               help="CSV file to write, over an earlier table of this command but nothing else; standard output "
                    "without it.")  # fmt: skip
 @click.option("--window", default=None, callback=_window, metavar="centre|START|sliding|timeline",
@@ -90,6 +91,7 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
 @click.option("--allow-missing", is_flag=True,
               help="Of a timeline: predict, with a warning, from one or two of the four regions too. Without it rows "
                    "with less than three are not evaluated.")  # fmt: skip
+@line_options
 @form_options
 @channel_options
 @MODULES
@@ -105,6 +107,7 @@ def predict(
     eeg_begins: float | None,
     short: str | None,
     allow_missing: bool,
+    line: LineOptions,
     columns: dict[str, str] | None,
     unit: str | None,
     form: dict[str, Any],
@@ -122,7 +125,8 @@ def predict(
     why. The exit code is 1 too where a recording has no window that could be evaluated.
 
     A timeline has a row for every ten seconds, of gaps too. Its shares are those of the 50 s around the row; state is
-    the leading class, or "not evaluated", with the reason and without shares. context is the share of the ten minutes
+    the class that it belongs to when its neighbours are seen too, "doubtful" where no class is clear, or "not
+    evaluated", with the reason and without shares. context is the share of the ten minutes
     around it that the recording has, missing that of the signals that were not recorded or cannot be used, quality that
     of the recorded seconds that can and are neither flat nor an artefact of more than 1,500 µV. Electrodes that are
     flat, clipped or off within the row count as missing: they are filled from their neighbours, or their region stays
@@ -144,8 +148,10 @@ def predict(
         timed = not competition and any(has_times(recording.eeg) for recording in recordings)
         window = TIMELINE if timed else CENTRE
     _check_line(window, step, edges, files)
-    if allow_missing and window != TIMELINE:
-        raise click.UsageError("--allow-missing belongs to --window timeline")
+    for option in (["--allow-missing"] if allow_missing else []) + line.given:
+        if window != TIMELINE:
+            raise click.UsageError(f"{option} belongs to --window timeline")
+    line.check(len(recordings), out)
     faults: list[str] = []
     read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]
     read += [spectrogram] if files and spectrogram else []
@@ -157,7 +163,8 @@ def predict(
             silent = write_timeline(
                 artefacts, recordings, out, read, HEADERS, spectrogram != NONE,
                 partial(open_recording, columns=columns, unit=unit, **form),
-                partial(Timeline, step=step or _STEP, edges=edges, short=short, allow_missing=allow_missing), faults,
+                partial(Timeline, step=step or _STEP, edges=edges, short=short, allow_missing=allow_missing),
+                line, faults,
             )  # fmt: skip
         else:
             cut = partial(cut_windows, tell=_tell, window=(window, step or _STEP), begins=eeg_begins,

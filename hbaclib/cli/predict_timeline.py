@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from itertools import islice
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,13 @@ import click
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.errors import DataError, HbacError, printable
+from hbaclib.errors import ConfigError, DataError, HbacError, printable
 from hbaclib.outputs import table_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hbaclib.cli.timeline_options import LineOptions
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
     from hbaclib.prediction.windows import Recording
     from hbaclib.recordings.base import BaseRecording
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
-_ROWS = 512
 
 
 def has_times(path: Path) -> bool:
@@ -48,6 +47,7 @@ def write_timeline(
     with_spectrograms: bool,
     opening: Callable[[Path], BaseRecording],
     cutting: Callable[[BaseRecording], Timeline],
+    options: LineOptions,
     faults: list[str],
 ) -> dict[str, str]:
     """Predict the bins of all recordings, one after the other; those with a fault are named and left out.
@@ -61,25 +61,34 @@ def write_timeline(
         with_spectrograms: whether networks that see ten minutes may serve.
         opening: opens a recording.
         cutting: makes the timeline of an open one.
+        options: what is written beside the table, and how shares become states.
         faults: gets a sentence on each recording that was left out.
 
     Returns:
         Recording -> reason, of those of which nothing could be evaluated.
     """
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+    from hbaclib.timeline.outputs import files_of
 
     silent: dict[str, str] = {}
-    with table_file(out, read, headers) as file:
+    apart = options.folder is not None
+    _refuse_same_names(recordings, options)
+    with nullcontext() if apart else table_file(out, read, headers) as file:
         table = _Table(file)
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
         if predictor.sees_spectrograms:
             _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
         for recording in recordings:
             try:
-                with closing(opening(recording.eeg)) as eeg:
+                with (
+                    files_of(options.places(recording.eeg), read, headers) as files,
+                    closing(opening(recording.eeg)) as eeg,
+                ):
                     for note in eeg.notes:
                         _tell(f"{recording.eeg}: {note}")
-                    reason = _write(predictor, eeg, cutting(eeg), table)
+                    own = _Table(files["timeline"]) if apart else table
+                    reason = _write(predictor, eeg, cutting(eeg), own, files, str(artefacts), options)
+                    table.begun = True
             except (HbacError, OSError, UnicodeError) as error:
                 if len(recordings) == 1:
                     raise
@@ -91,6 +100,19 @@ def write_timeline(
         if not table.begun:
             raise DataError(f"none of {len(recordings)} recordings could be predicted")
     return silent
+
+
+def _refuse_same_names(recordings: Sequence[Recording], options: LineOptions) -> None:
+    """Refuse recordings whose files in one folder would have one name."""
+    if options.folder is None:
+        return
+    seen: dict[str, Path] = {}
+    for recording in recordings:
+        other = seen.setdefault(recording.eeg.stem, recording.eeg)
+        if other != recording.eeg:
+            raise ConfigError(
+                f"{other} and {recording.eeg} would have files of one name in {options.folder}; predict them one by one"
+            )
 
 
 class _Table:
@@ -108,12 +130,20 @@ class _Table:
         self.begun = True
 
 
-def _write(predictor: EnsemblePredictor, eeg: BaseRecording, line: Timeline, table: _Table) -> str:
-    """Write the bins of one recording as they come; give the reason where none has shares."""
-    import pandas as pd
+def _write(
+    predictor: EnsemblePredictor,
+    eeg: BaseRecording,
+    line: Timeline,
+    table: _Table,
+    files: dict[str, Path],
+    model: str,
+    options: LineOptions,
+) -> str:
+    """Write the bins of one recording, and what is made of them; give the reason where none has shares."""
     from tqdm import tqdm
 
-    from hbaclib.timeline.bins import EDGE, NOT_EVALUATED, as_row
+    from hbaclib.timeline.bins import EDGE, NOT_EVALUATED
+    from hbaclib.timeline.outputs import read_bins, write_files
 
     name = printable(eeg.path, one_line=True)
     length = f"{eeg.seconds / 3600:.1f} h" if eeg.seconds >= 3600 else f"{eeg.seconds:g} s"
@@ -122,13 +152,15 @@ def _write(predictor: EnsemblePredictor, eeg: BaseRecording, line: Timeline, tab
         lacks = eeg.montage_fault or "rows with less than three of the four regions"
         _tell(f"{eeg.path}: warning: {lacks}; predicted all the same (--allow-missing), the networks know no such EEG")
     _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s for {networks} networks")
-    bar = tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=None if table.file else True)
-    reason, evaluated = "", False
-    while chunk := list(islice(bar, _ROWS)):
-        evaluated = evaluated or any(each.state != NOT_EVALUATED for each in chunk)
-        # What lies in the middle tells more than an edge does.
-        reason = next((each.reason for each in chunk if each.reason not in ("", EDGE)), reason)
-        rows = pd.DataFrame([as_row(line, each) for each in chunk])
-        rows.insert(0, "file", name)
-        table.append(rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32")))
-    return "" if evaluated else reason or EDGE
+    quiet = None if table.file or files else True
+    bins = list(tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=quiet))
+    reading = options.reading()
+    read = read_bins(line, bins, predictor.prior, reading)
+    rows = read.rows
+    rows.insert(0, "file", name)
+    table.append(rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32")))
+    write_files(files, read, eeg, model, reading)
+    if any(state != NOT_EVALUATED for state in read.states):
+        return ""
+    # What lies in the middle tells more than an edge does.
+    return next((each.reason for each in bins if each.reason not in ("", EDGE)), EDGE)

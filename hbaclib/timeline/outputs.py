@@ -1,0 +1,149 @@
+"""What is made of a predicted recording: states, segments, and the files that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from hbaclib.conventions import CLASSES
+from hbaclib.outputs import is_table, output_file
+from hbaclib.recordings.base import BaseRecording
+from hbaclib.timeline.annotations import (
+    SEGMENT_COLUMNS,
+    SZCORE_COLUMNS,
+    is_annotation_file,
+    segment_table,
+    szcore_table,
+    write_annotations,
+)
+from hbaclib.timeline.bins import Bin, Timeline, as_row
+from hbaclib.timeline.page import Facts, is_page, render_page
+from hbaclib.timeline.page_data import WHOLE_MINUTES, read_signals, stretches
+from hbaclib.timeline.segments import Rules, Segment, estimated_prior, find_segments, reweighed
+
+PRIORS: Final = ("trained", "icu", "recording")
+"""How often the classes are expected: as in training, as in an ordinary night of intensive care, or as found."""
+ICU_PRIOR: Final = dict(zip(CLASSES, (0.02, 0.04, 0.04, 0.03, 0.05, 0.82), strict=True))
+"""A night in which nothing is to be seen for most of the time: round numbers, an assumption and no measurement."""
+KINDS: Final = {"segments": "-segments.csv", "annotations": "-hbac.edf", "szcore": "-szcore.tsv", "page": ".html"}
+"""Kind of file beside the timeline -> how its name ends behind the recording's."""
+TIMELINE: Final = "-timeline.csv"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How shares become states.
+
+    Attributes:
+        prior: one of PRIORS.
+        rules: when a class begins, goes on, and is joined.
+        detail: minutes up to which the page keeps all waves of a recording.
+    """
+
+    prior: str = PRIORS[0]
+    rules: Rules = field(default_factory=Rules)
+    detail: float = WHOLE_MINUTES
+
+
+@dataclass(frozen=True)
+class Read:
+    """A recording that was predicted and read.
+
+    Attributes:
+        line: of the recording.
+        bins: all of it, with shares under the chosen prior.
+        states: of the bins.
+        segments: that tile it.
+        notes: what is to be known of prior and calibration.
+    """
+
+    line: Timeline
+    bins: list[Bin]
+    states: list[str]
+    segments: list[Segment]
+    notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The timeline's table, without the file's name."""
+        rows: list[dict[str, Any]] = [as_row(self.line, each) for each in self.bins]
+        return pd.DataFrame(rows).assign(state=self.states)
+
+
+def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray, reading: Reading) -> Read:
+    """Find states and segments.
+
+    Args:
+        line: of the recording.
+        bins: all of it, as predicted.
+        trained: (6,) class means of what the networks were trained on.
+        reading: how shares become states.
+    """
+    shares = np.stack([each.shares for each in bins]).astype(np.float64)
+    notes = ["prior: classes are expected as often as in training, where patterns are far more frequent than in a ward"]
+    if reading.prior != PRIORS[0]:
+        found = reading.prior == "recording"
+        prior = estimated_prior(shares, trained) if found else np.array(list(ICU_PRIOR.values()))
+        told = ", ".join(f"{name} {share:.2f}" for name, share in zip(CLASSES, prior, strict=True))
+        notes = [f"prior: {'estimated from this recording' if found else 'of an ordinary night, assumed'}: {told}"]
+        shares = reweighed(shares, trained, prior)
+        bins = [replace(each, shares=own.astype(np.float32)) for each, own in zip(bins, shares, strict=True)]
+    states, segments = find_segments(bins, reading.rules)
+    return Read(line, list(bins), states, segments, tuple(notes))
+
+
+@contextmanager
+def files_of(
+    places: Mapping[str, Path], inputs: Sequence[str | Path], headers: Iterable[Sequence[str]]
+) -> Iterator[dict[str, Path]]:
+    """Kind -> file to write, all of which appear when the block ends well.
+
+    Args:
+        places: kind, one of KINDS or ``timeline`` -> where it is to be.
+        inputs: what is read, which no output may replace.
+        headers: of timelines that may be replaced.
+
+    Raises:
+        ArtefactError: a place is an input, holds a file that hbac did not write, or cannot be written.
+    """
+    own: dict[str, Callable[[Path], bool]] = {
+        "timeline": lambda path: is_table(path, headers),
+        "segments": lambda path: is_table(path, [SEGMENT_COLUMNS]),
+        "annotations": is_annotation_file,
+        "szcore": lambda path: is_table(path, [["\t".join(SZCORE_COLUMNS)]]),
+        "page": is_page,
+    }
+    with ExitStack() as stack:
+        yield {kind: stack.enter_context(output_file(place, inputs, own[kind])) for kind, place in places.items()}
+
+
+def write_files(files: dict[str, Path], read: Read, recording: BaseRecording, model: str, reading: Reading) -> None:
+    """Write what is made of a recording.
+
+    Args:
+        files: kind, one of KINDS -> the file.
+        read: the recording, read.
+        recording: the same, open; it is read once more for the page.
+        model: what predicted, for the page.
+        reading: how shares became states.
+    """
+    begun = recording.clock
+    if "segments" in files:
+        segment_table(read.segments, begun).to_csv(files["segments"], index=False)
+    if "annotations" in files:
+        write_annotations(files["annotations"], read.segments, begun)
+    if "szcore" in files:
+        szcore_table(read.segments, begun).to_csv(files["szcore"], index=False, sep="\t")
+    if "page" in files:
+        with recording.another() as again:
+            kept = stretches(read.bins, read.segments, again.seconds, reading.detail)
+            signals = read_signals(again, read.line.parts, kept)
+        facts = Facts(recording.path.name, recording.seconds, begun, recording.montage, model,
+                      (*recording.notes, *read.notes))  # fmt: skip
+        files["page"].write_text(render_page(facts, read.bins, read.states, read.segments, signals), encoding="utf-8")
