@@ -133,6 +133,9 @@ OOF_COLUMNS: Final = (*SAMPLE_ID, "patient_id", "n_votes", "fold", *VOTE_COLUMNS
 VOTE_TIERS: Final = {"1-2": (1, 2), "3-9": (3, 9), ">=10": (10, None), "all": (1, None)}
 """Tier -> least and greatest number of votes of a row. The test set is of tier ">=10" alone."""
 
+RECORDING_ENDINGS: Final = (".parquet", ".edf", ".bdf", ".rec")
+"""Endings by which the files of a folder are taken for recordings, Parquet and the others."""
+
 MANY_VOTES: Final = 10
 """Rows with at least so many votes come from the expert group that labelled the test set."""
 

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hbaclib.artefacts import MANIFEST, atomic_path, stage_lock
+from hbaclib.conventions import RECORDING_ENDINGS
 from hbaclib.errors import ArtefactError
 from hbaclib.locks import hold
 
@@ -39,8 +40,6 @@ _MARKER, _MARK = ".hbac-working-folder", "Made by hbac while it works; to be del
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.partial\..+", re.DOTALL)
 """Names of files and folders that are not whole yet, see `hbaclib.artefacts.atomic_path`."""
 _LONGEST_HEADER = 4096
-_RECORDINGS = (".parquet", ".edf", ".bdf")
-"""Endings by which a folder's files are taken for recordings."""
 
 
 def refuse_inputs(out: str | Path, inputs: Iterable[str | Path]) -> None:
@@ -64,7 +63,7 @@ def refuse_inputs(out: str | Path, inputs: Iterable[str | Path]) -> None:
             continue
         if stage_of(source) != REPORT and any((source / name).exists() for name in WHOLE):
             raise ArtefactError(f"{out}: lies inside the input {given}, which stays as it is; name a place outside it")
-        if place.suffix.lower() in _RECORDINGS:
+        if place.suffix.lower() in RECORDING_ENDINGS:
             raise ArtefactError(f"{out}: would count as a recording of the input {given}; name another file")
 
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hbaclib.conventions import RECORDING_ENDINGS
 from hbaclib.errors import DataFileError, list_some
 from hbaclib.files import FILE, NOTHING, kind_of, listed, regular_file
 
-ENDING = ".parquet"
-EDF_ENDINGS = (".edf", ".bdf", ".rec")
-"""Endings of names under which EDF and BDF files are looked for in a folder."""
+ENDING, EDF_ENDINGS = RECORDING_ENDINGS[0], RECORDING_ENDINGS[1:]
+"""Endings of names under which Parquet files, and EDF and BDF files, are looked for in a folder."""
 
 
 def recording_files(folder: str | Path) -> list[Path]:
