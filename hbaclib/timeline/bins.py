@@ -48,7 +48,7 @@ SHORT_CONTEXT, COPIED, SHORT = "short context", "edge: shares of the nearest bin
 LEAST_CONTEXT = 0.5
 """Share of the ten minutes below which a bin is marked, where a network sees them."""
 _SAMPLES, _ROW = SIZE, SPECTROGRAM_STEP * EEG_RATE
-_CHUNK = 32
+_CHUNK = 16
 NOT_USED = "not used:"
 """How a reason names electrodes and channels that are flat, clipped or off."""
 _NAMED = 4
