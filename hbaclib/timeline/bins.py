@@ -216,7 +216,8 @@ class Timeline:
                     reason, recorded, starts = SHORT, end - begin, [begin]
         windows = []
         if starts and len(usable.neutral) > self._most_neutral:
-            reason, starts = f"{MONTAGE}: nothing of use in {', '.join(usable.neutral)}", []
+            named = f"{MONTAGE}: nothing of use in {', '.join(usable.neutral)}"
+            reason, starts = f"{SIGNAL}: no signal of use" if usable.silent else named, []
             if usable.faults:
                 reason += f" ({NOT_USED} {list_some(usable.faults, _NAMED)})"
         lost = [column for region in usable.neutral for column in OF_REGION[region]]
