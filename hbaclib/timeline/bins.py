@@ -48,7 +48,7 @@ SHORT_CONTEXT, COPIED, SHORT = "short context", "edge: shares of the nearest bin
 LEAST_CONTEXT = 0.5
 """Share of the ten minutes below which a bin is marked, where a network sees them."""
 _SAMPLES, _ROW = SIZE, SPECTROGRAM_STEP * EEG_RATE
-_CHUNK = 32
+_CHUNK = 16
 NOT_USED = "not used:"
 """How a reason names electrodes and channels that are flat, clipped or off."""
 _NAMED = 4
@@ -216,7 +216,8 @@ class Timeline:
                     reason, recorded, starts = SHORT, end - begin, [begin]
         windows = []
         if starts and len(usable.neutral) > self._most_neutral:
-            reason, starts = f"{MONTAGE}: nothing of use in {', '.join(usable.neutral)}", []
+            named = f"{MONTAGE}: nothing of use in {', '.join(usable.neutral)}"
+            reason, starts = f"{SIGNAL}: no signal of use" if usable.silent else named, []
             if usable.faults:
                 reason += f" ({NOT_USED} {list_some(usable.faults, _NAMED)})"
         lost = [column for region in usable.neutral for column in OF_REGION[region]]

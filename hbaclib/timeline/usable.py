@@ -45,6 +45,7 @@ class Usable:
     Attributes:
         lost: (24,) differences that cannot be used, those of neutral regions too.
         neutral: regions of which too much is missing or bad.
+        silent: whether none of the differences can be used, whatever the regions lack.
         faults: what cannot be used though it was recorded, in words: ``T3 (flat)``, ``F7-T3 (off)``.
         missing: share of the samples of the sixteen pairs that were not recorded or cannot be used.
         quality: share of the pairs' recorded seconds that can be used and are neither flat nor beyond LARGEST_RANGE;
@@ -53,6 +54,7 @@ class Usable:
 
     lost: np.ndarray
     neutral: tuple[str, ...]
+    silent: bool
     faults: tuple[str, ...]
     missing: float
     quality: float
@@ -87,14 +89,14 @@ def judge(signals: np.ndarray, recorded: slice, stuck: Stuck, neutral: Iterable[
     faults += [f"{name} ({why})" for name, why in stuck.channels.items() if not bad.keys() & name.split("-")]
     faults += [f"{'-'.join(pair)} ({OFF})" for pair, is_off in zip(LONGITUDINAL_PAIRS, off[:_PAIRS], strict=True)
                if is_off and not bad.keys() & set(pair)]  # fmt: skip
-    quality = _quality(own, lost[:_PAIRS])
+    quality, silent = _quality(own, lost[:_PAIRS]), bool(lost.all())
     for region in empty:
         lost[OF_REGION[region]] = True
     missing = float((np.isnan(signals[:, :_PAIRS]) | lacking | lost[:_PAIRS]).mean())
-    return Usable(lost, tuple(name for name in REGIONS if name in empty), tuple(faults), missing, quality)
+    return Usable(lost, tuple(name for name in REGIONS if name in empty), silent, tuple(faults), missing, quality)
 
 
-GAP = Usable(np.zeros(len(DIFFERENCES), bool), (), (), 1.0, np.nan)
+GAP = Usable(np.zeros(len(DIFFERENCES), bool), (), False, (), 1.0, np.nan)
 """Of a bin in which nothing was recorded."""
 
 

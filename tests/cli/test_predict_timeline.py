@@ -17,6 +17,7 @@ from tests.cli.predicting import call, shares
 from tests.cli.predicting import table as printed
 from tests.dataset.tiny import random_eeg, write_eeg, write_spectrogram, write_tiny
 from tests.made_shipped import IMAGE, make_shipped
+from tests.signal.recordings import column
 
 COLUMNS = ["file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality"]
 SECOND = 200
@@ -186,3 +187,21 @@ def test_a_spectrogram_is_no_recording(networks, tmp_path):
 def test_a_window_that_holds_a_gap_is_refused(networks, data, window):
     answer = call(networks / "eeg", data / "nights" / "gap.edf", "--window", window)
     assert answer.exit_code == 1 and "holds a gap; expected 50 s without one" in answer.stderr
+
+
+@pytest.mark.parametrize("window", ["timeline", "centre"])
+def test_less_than_three_regions_are_predicted_if_wished(networks, tmp_path, window):
+    eeg = random_eeg(np.random.default_rng(5), 60 * SECOND)
+    eeg[:, [column(name) for name in ("F7", "T3", "F8", "T4")]] = 5
+    write_eeg(tmp_path / "few.parquet", eeg)
+    words = networks / "eeg", tmp_path / "few.parquet", "--window", window
+    answer = call(*words, "--allow-missing")
+    if window == "centre":
+        assert answer.exit_code == 2 and "--allow-missing belongs to --window timeline" in answer.stderr
+        return
+    assert answer.exit_code == 0 and "warning: rows with less than three of the four regions" in answer.stderr
+    found = pd.read_csv(io.StringIO(answer.stdout))
+    assert found["reason"][2:4].str.startswith("2 of 4 regions, without LL, RL; not used: F7 (flat)").all()
+    assert np.isfinite(shares(found)[2:4]).all()
+    answer = call(*words)
+    assert answer.exit_code == 1 and "montage: nothing of use in LL, RL" in answer.stdout

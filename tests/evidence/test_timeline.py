@@ -83,6 +83,8 @@ def test_what_lies_best_beyond_the_ends_of_the_ten_minutes() -> None:
     if not artefacts:
         pytest.skip("HBAC_TRAINED names no trained folder")
     predictor = EnsemblePredictor.open(artefacts)
+    if not predictor.sees_spectrograms:
+        pytest.fail(f"{artefacts}: expected a network that sees the ten minutes (inputs = 'both' or 'kaggle')")
     rows = []
     # Shares before and behind the middle: at the ends of a long recording, and of short ones.
     lost = ((0.25, 0), (0.45, 0), (0, 0.25), (0, 0.45), (0.25, 0.25), (0.35, 0.35), (0.45, 0.45))
@@ -93,7 +95,8 @@ def test_what_lies_best_beyond_the_ends_of_the_ten_minutes() -> None:
         # The bins in the middle have all of their ten minutes.
         for at in range(30, 86, 8):
             windows, power = cut.eegs[at][None], cut.rows[at]
-            assert not np.isnan(power).any()
+            if np.isnan(power).any():
+                continue  # rows that an artefact has made neutral
             truth = predictor.predict(windows, power[None])
             for before, behind in lost:
                 masked = np.full_like(power, np.nan)
@@ -103,6 +106,7 @@ def test_what_lies_best_beyond_the_ends_of_the_ten_minutes() -> None:
                     shares = predictor.predict(windows, place_rows(masked, how)[None])
                     kl = kl_divergence(truth.astype(float), shares.astype(float))
                     rows.append((round(1 - before - behind, 2), how, kl))
+    assert len(rows) > 1000
     table = pd.DataFrame(rows, columns=["context", "filling", "kl"]).pivot_table("kl", "context", "filling")
     print(f"\n{table.to_string(float_format='%.4f')}")
     assert table.mean().idxmin() == FILLINGS[0]

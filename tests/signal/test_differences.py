@@ -163,6 +163,18 @@ def test_a_region_without_a_difference_is_neutral(region: str) -> None:
     assert (eeg_spectrogram(everything) == -1).all() and not raw_signals(everything).any()
 
 
+def test_a_region_that_a_reader_left_empty_is_not_filled_from_the_other_chain() -> None:
+    given = to_differences(noise(8))
+    given[:, [k for k, pair in enumerate(DIFFERENCES) if set(pair) <= set(CHAINS["LL"])]] = np.nan
+    rows = kaggle_spectrogram(given).reshape(-1, 4, 100)
+    assert (
+        (eeg_spectrogram(given)[..., 0] == -1).all() and np.isnan(rows[:, 0]).all() and np.isfinite(rows[:, 1:]).all()
+    )
+    assert [not signal.any() for signal in raw_signals(given).T] == [
+        set(pair) <= set(CHAINS["LL"]) for pair in RAW_PAIRS
+    ]
+
+
 def test_rows_that_touch_a_gap_of_all_electrodes_are_missing() -> None:
     eeg = noise(9)
     eeg[4000:4600] = np.nan

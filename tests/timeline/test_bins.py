@@ -246,8 +246,11 @@ def test_regions_of_which_too_much_is_missing_are_neutral(eeg: np.ndarray, how: 
 def test_without_any_region_nothing_is_predicted(eeg: np.ndarray) -> None:
     spoilt = eeg.copy()
     spoilt[10_000:12_000] = 3
+    spoilt[16_000:18_000, [column(name) for name in ("F7", "T3", "C3", "P3", "F8", "T4", "C4", "P4")]] = 3
     bins = list(line(spoilt, allow_missing=True).bins(Answers()))
-    assert bins[5].state == NOT_EVALUATED and bins[5].reason.startswith("montage: nothing of use in LL, RL, LP, RP")
+    assert bins[5].state == bins[8].state == NOT_EVALUATED
+    assert bins[5].reason.startswith("signal: no signal of use (not used: Fp1 (flat), ")
+    assert bins[8].reason.startswith("montage: nothing of use in LL, RL, LP, RP (not used: F7 (flat), ")
 
 
 def test_a_montage_that_gives_too_little_is_refused(eeg: np.ndarray) -> None:
