@@ -179,7 +179,9 @@ def test_other_batches_have_rates_of_their_own(batch: int) -> None:
 def test_small_networks_of_suite_full_have_large_batches() -> None:
     """A GPU is half idle in steps of 32 rows of B0 to B2, and of the recurrent network."""
     plans = {stage.name: plans_of(stage.notebook.name, stage.parameters) for stage in FULL.stages}
-    batches = {f"{name} {key}": plan.batch for name, each in plans.items() if each for key, plan in each.recipes.items()}
+    batches = {
+        f"{name} {key}": plan.batch for name, each in plans.items() if each for key, plan in each.recipes.items()
+    }
     assert batches == {
         **{f"04_train_efficientnet-b{n} efficientnet_b{n}": 64 if n < 3 else 32 for n in range(5)},
         **{f"05_kerascv {name}": 64 for name in plans["05_kerascv"].recipes},
@@ -187,7 +189,9 @@ def test_small_networks_of_suite_full_have_large_batches() -> None:
     }  # fmt: skip
     # The self-test measures speed and memory of the same steps.
     for task in tasks(2):
-        if task.is_speed and (rows := [n for name, n in batches.items() if name.endswith(f" {task.options['backbone']}")]):
+        if task.is_speed and (
+            rows := [n for name, n in batches.items() if name.endswith(f" {task.options['backbone']}")]
+        ):
             assert recipe_of({**task.options, "epochs": 1}).batch == rows[0], task.name
 
 
