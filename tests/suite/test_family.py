@@ -18,11 +18,11 @@ import pytest
 from hbaclib import load_oof
 from hbaclib.artefacts import read_manifest
 from hbaclib.ensemble.fit import fit_ensemble
-from hbaclib.errors import PlatformError, TrainingError
+from hbaclib.errors import ConfigError, PlatformError, TrainingError
 from hbaclib.prediction.networks import Trained
 from hbaclib.stages.names import COMPARISON
 from hbaclib.suite.family import UNFINISHED, Family, ensemble_tables, open_family
-from hbaclib.suite.plans import BAND_NETWORK, Plans
+from hbaclib.suite.plans import BAND_NETWORK, Plans, efficientnet_plans
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -193,6 +193,23 @@ def test_a_host_with_gpus_is_asked_before_anything_is_computed_and_this_process_
     with pytest.raises(PlatformError, match="TensorFlow sees no GPU"):
         open_family(plans, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_are_looked_for_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    """Named ones are not there, and nothing begins; else it is told what the network starts from in their place."""
+
+    def reached(*given):
+        raise TrainingError("a stage is computed now")
+
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    monkeypatch.setattr("hbaclib.suite.family.configure", lambda recipe: None)
+    monkeypatch.setattr("hbaclib.suite.family.visible_gpus", tuple)
+    monkeypatch.setattr("hbaclib.suite.family.ported", reached)
+    with pytest.raises(ConfigError, match="found no efficientnet-b4"):
+        open_family(efficientnet_plans("gold", "efficientnet_b4", "noisy-student"), tmp_path)
+    with pytest.raises(TrainingError, match="a stage is computed now"):
+        open_family(efficientnet_plans("gold", "efficientnet_b4"), tmp_path)
+    assert "starts from random weights" in capsys.readouterr().out
 
 
 def test_the_process_of_a_notebook_trains_on_gpus_without_tensorflow(tmp_path):
