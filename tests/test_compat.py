@@ -190,6 +190,24 @@ def test_the_active_backend_tells_its_name_and_processes() -> None:
             assert compat_joblib.active_backend() == ("ThreadingBackend", 3)
 
 
+def test_the_active_cluster_is_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    import joblib
+
+    distributed = pytest.importorskip("distributed")
+    breaks = "fits are not spread over a Dask cluster"
+    with (
+        leaning_on("joblib", "the client of joblib.parallel.get_active_backend", breaks),
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        executor = compat_joblib.cluster_executor()
+        # The same call twice is two jobs.
+        first, second = (executor.submit(time.time) for _ in range(2))
+        assert first.result(60) != second.result(60)
+        executor.shutdown(wait=False)
+
+
 def _own_number(_: int) -> int:
     import os
 

@@ -18,8 +18,8 @@ from hbaclib.cli.main import main
 from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.store import ensemble_stage, load_ensemble
+from hbaclib.prediction.networks import train_networks
 from hbaclib.prediction.pseudo_labels import make_pseudo_labels
-from hbaclib.prediction.rounds import train_in_rounds
 from hbaclib.prediction.submission import make_submission, submit_stage
 from hbaclib.report.page import write_report
 from hbaclib.search.space import Choice
@@ -127,7 +127,7 @@ def test_a_fit_finds_what_its_recipe_names_from_another_working_folder(inputs, w
 
 def test_two_rounds(inputs, work):
     recipe = tiny_recipe(name="d", pseudo_weight=0.5, **SHORT)
-    assert train_in_rounds(recipe, inputs, "06_train_d", progress=False) == work / "06_train_d"
+    train_networks({"d": recipe}, inputs, {"d": "06_train_d"}, progress=False).raise_errors()
     assert new(work) == {"06_train_d", "06_first_round_d", "06_pseudo_labels_d"}
 
 

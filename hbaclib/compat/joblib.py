@@ -19,6 +19,19 @@ def active_backend() -> tuple[str, int | None]:
     return type(backend).__name__, jobs
 
 
+def cluster_executor() -> Executor:
+    """The Dask cluster that parallel calls run on, within ``joblib.parallel_config("dask")``.
+
+    Takes the ``client`` of the backend that ``joblib.parallel.get_active_backend`` gives, which is not documented; seen
+    with joblib 1.6 and distributed 2026.8.
+    """
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    executor: Executor = backend.client.get_executor(pure=False)  # the same call again is another one
+    return executor
+
+
 def end_idle_workers() -> None:
     """End the worker processes that joblib keeps for minutes after a run; each keeps what it holds, a GPU for instance.
 

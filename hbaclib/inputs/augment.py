@@ -42,7 +42,8 @@ def left_right_swap(batch: np.ndarray, rng: np.random.Generator, *, p: float = 0
     rows = chosen(len(batch), p, rng)
     if batch.shape[1:] == _STARTER:
         # The starter's image has the four regions one above the other, in place of channels.
-        regions = batch[rows].reshape(len(rows), len(REGION_SWAP), -1, *_STARTER[1:])
+        height, *rest = _STARTER
+        regions = batch[rows].reshape(len(rows), len(REGION_SWAP), height // len(REGION_SWAP), *rest)
         batch[rows] = regions[:, list(REGION_SWAP)].reshape(len(rows), *_STARTER)
     else:
         batch[rows] = (swap_left_right if batch.ndim == 4 else swap_left_right_raw)(batch[rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Trained:
 def train_networks(
     recipes: Mapping[str, Recipe],
     inputs: InputArrays,
-    folders: Mapping[str, Path],
+    folders: Mapping[str, str | Path],
     *,
     folds: Iterable[int] | None = None,
     pseudo_labels: bool = True,
@@ -84,7 +84,7 @@ def train_networks(
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
     tell: Callable[[str], None] = print,
 ) -> Trained:
-    """Train several networks side by side, each fit in a process of its own.
+    """Train several networks side by side, or one.
 
     The fits of all networks wait in one line, network by network in the order of ``recipes``, and every device takes
     the next one whose own first round is over; so the devices are busy to the end. Where the session has an end, a few
@@ -92,11 +92,16 @@ def train_networks(
     from the end of the line. What is finished is written, and the same call in another session trains the rest, with
     the same weights. A fit that fails costs only itself.
 
+    On GPUs, and where the session has an end, each device has a process of its own. Elsewhere as many processes of this
+    host as ``joblib.parallel_config(n_jobs=...)`` says, this one alone by default, or the workers of a Dask cluster
+    within ``joblib.parallel_config("dask")``.
+
     Args:
-        recipes: name -> what is trained; with a ``pseudo_weight`` in two rounds, as
-            `hbaclib.prediction.rounds.train_in_rounds` says.
+        recipes: name -> what is trained. One with a ``pseudo_weight`` is trained in two rounds: for every fold the
+            networks of the first that left this fold out make the pseudo-labels that the second trains on.
         inputs: samples, folds and arrays.
-        folders: name -> the folder of the network.
+        folders: name -> the folder of the networks that count; beside it lie those of the first round and the labels
+            (see `hbaclib.prediction.rounds.round_folders`).
         folds: as for `hbaclib.training.cross_validate.train`.
         pseudo_labels: False trains once, without them, whatever the recipes say.
         progress: show a bar over all epochs, and one line a device.
@@ -129,7 +134,7 @@ def train_networks(
         shown = [fit for network in lines for fit in network.fits()]
         now: list[Children] = []
         follow = None if on_epoch is None else lambda curves: on_epoch(_in_training(curves, now))
-        with children(runtime, shown, progress=progress, on_epoch=follow) as running:
+        with children(runtime, shown, here=deadline is None, progress=progress, on_epoch=follow) as running:
             now.append(running)
             if deadline is not None:
                 _measure(lines, running)
@@ -163,7 +168,7 @@ class _Network:
         cls,
         recipe: Recipe,
         inputs: InputArrays,
-        folder: Path,
+        folder: str | Path,
         chosen: tuple[int, ...] | None,
         pseudo_labels: bool,
         held: ExitStack,
@@ -289,11 +294,13 @@ def _make_labels(
     claim: tuple[str, ...],
     devices: tuple[str, ...],
     at_once: int,
-    report: Path,
+    report: Path | None,
 ) -> None:
     """Make the pseudo-labels of a first round, in a process that trains."""
-    with Reporter(report, name) as reporter:
-        reporter.on(take_devices(claim, devices, str(labels))[0])
+    with Reporter(report, name) if report else nullcontext() as reporter:
+        device, _ = take_devices(claim, devices, str(labels))
+        if reporter is not None:
+            reporter.on(device)
         if not family.built_in:
             register_model(backbone, **vars(family))
         make_pseudo_labels([before], inputs, labels, up_to=up_to)

@@ -29,7 +29,7 @@ def answer(name: str, values: Mapping[str, Any], *, on_gpu: bool, alone: float |
         if not on_gpu:
             return None, "no GPU: everything here was measured on a CPU, in small, and says nothing about a GPU", {}
         cuda = f"CUDA {values['cuda']}, cuDNN {values['cudnn']}, precision {values['precision']}"
-        return bool(seen), f"{list_some(seen) or 'no GPU, though the driver lists some'}; {cuda}", {}
+        return bool(seen), f"{'; '.join(seen) or 'no GPU, though the driver lists some'}; {cuda}", {}
     if name == "kernels":
         return _kernels(values, on_gpu)
     if name == "two_processes":
@@ -37,7 +37,8 @@ def answer(name: str, values: Mapping[str, Any], *, on_gpu: bool, alone: float |
     if name == "equal":
         pairs = list(zip(values["networks"], values["equal"], strict=True))
         differ = [network for network, same in pairs if not same]
-        return not differ, f"{list_some(differ)} differ" if differ else f"equal: {list_some(values['networks'])}", {}
+        words = f"not equal: {list_some(differ)}" if differ else f"equal: {list_some(values['networks'])}"
+        return not differ, words, {}
     if name == "precision":
         return _precision(values, on_gpu)
     good = bool(values["equal"])
@@ -60,7 +61,7 @@ def _two_processes(values: Mapping[str, Any], on_gpu: bool, alone: float | None)
     total = f"{sum(rates):.0f} images/s together"
     if not on_gpu:
         return None, f"{len(rates)} processes on one CPU, {total}: no measure of two GPUs", {}
-    where = f"on {list_some(used)}"
+    where = f"on {'GPUs' if len(used) > 1 else 'GPU'} {list_some(used)}"
     if not alone:
         return len(used) == 2, f"{total}, {where}; one alone was not measured", {}
     speed_up = round(sum(rates) / alone, 2)

@@ -20,6 +20,8 @@ NETWORKS = {
     "resnet1d_gru": "s3",
 }
 """Network whose speed is measured -> the recipe of suite ``full`` that trains it, or one like it."""
+BATCHES = {"efficientnet_b0": 64, "wavenet": WAVENET_BATCH}
+"""Network -> rows of a step, where the suite has others than the recipe."""
 SMALL_NETWORKS = {
     "convnet_small": {"recipe": "gold", "changes": {"batch": 4, "downsample": [8, 8]}},
     "wavenet": {"recipe": "s3", "changes": {"batch": 4, "downsample": 20, "model_options": {"filters": [4]}}},
@@ -103,8 +105,8 @@ def _check(name: str, **named: Any) -> Task:
 def _on_gpus(gpus: int) -> list[Task]:
     def speed(network: str, xla: str) -> Task:
         options = {"recipe": NETWORKS[network], "backbone": network, "xla": xla, "steps": _STEPS, "samples": _SAMPLES}
-        if network == "wavenet":
-            options["changes"] = {"batch": WAVENET_BATCH}
+        if network in BATCHES:
+            options["changes"] = {"batch": BATCHES[network]}
         # The speed of one process alone, beside which that of two is put.
         alone = (network, xla) == ("efficientnet_b0", "off")
         return Task(f"speed/{network}/{xla}", "speed", options, limit=240.0 if xla == "full" else 150.0, alone=alone)
@@ -117,7 +119,7 @@ def _on_gpus(gpus: int) -> list[Task]:
         speed("efficientnet_b0", "off"),
         _check(
             "two_processes",
-            options={**b0, "samples": _SAMPLES, "steps": _STEPS, "xla": "off"}, limit=180.0, alone=True,
+            options=speed("efficientnet_b0", "off").options, limit=180.0, alone=True,
             left_out="" if gpus > 1 else "one GPU is here, and two are needed",
         ),
         *(speed(network, "off") for network in NETWORKS if network != "efficientnet_b0"),

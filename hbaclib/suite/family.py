@@ -22,12 +22,12 @@ from hbaclib.evaluation.oof import OOF_FILE, load_oof
 from hbaclib.inputs.store import InputArrays, open_inputs
 from hbaclib.platform import output_root, session_hours_left
 from hbaclib.prediction.networks import Trained, train_networks
-from hbaclib.prediction.rounds import round_folders, train_in_rounds
+from hbaclib.prediction.rounds import round_folders
 from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.suite.plans import Plans
 from hbaclib.suite.prerequisites import adopt_fits, check_attached, eeg_products, images, ported, source_of
 from hbaclib.training.adapt import on_folds_of
-from hbaclib.training.cross_validate import check_training, choose_here
+from hbaclib.training.cross_validate import check_training
 from hbaclib.training.devices import configure
 from hbaclib.training.gpus import check_gpus_seen, keep_off_gpus, visible_gpus
 from hbaclib.training.recipe import Recipe
@@ -48,7 +48,7 @@ class Family:
         folders: name -> folder of the network's stage.
         folds: folds to train; empty for all.
         begin: Unix time from which the hours of the session count: before the earlier stages were computed.
-        outcomes: what became of each call of `train` that followed a plan.
+        outcomes: what became of each call of `train`.
     """
 
     plans: Plans
@@ -73,10 +73,9 @@ class Family:
     ) -> dict[str, Path]:
         """Train all networks; their learning curves grow while they do.
 
-        On GPUs, and wherever the session has an end, by one plan for all networks (see
-        `hbaclib.prediction.networks.train_networks`): what the session has no time for is left out from the end, and
-        told (see `left_out`). Else one network after the other, of each so many fits at once as the cores of the CPU
-        have room for, by the recipe's ``threads``.
+        By one plan for all networks (see `hbaclib.prediction.networks.train_networks`): what a session has no time for
+        is left out from the end, and told (see `left_out`). On a CPU so many fits run at once as its cores have room
+        for, by the recipes' ``threads``.
 
         Fits that other Kaggle kernels have trained are taken over.
 
@@ -103,12 +102,8 @@ class Family:
         hours = session_hours_left()
         if session_hours is not None:
             hours = session_hours - (time.time() - self.begin) / 3600
-        runtime = choose_here(2, devices=devices, mirrored=mirrored)
         options: dict[str, Any] = {"folds": self.folds or None, "pseudo_labels": pseudo_labels}
         options |= {"mirrored": mirrored, "devices": devices}
-        if runtime.kind == "cluster" or not (runtime.in_children or hours is not None):
-            self._one_after_the_other(session_hours, options)
-            return self.folders
         most = max(self.plans.recipes.values(), key=lambda recipe: recipe.threads)
         with _fits_at_once(most), live_learning_curves() as draw:
             found = train_networks(
@@ -117,15 +112,6 @@ class Family:
         self.outcomes.append(found)
         found.raise_errors()
         return self.folders
-
-    def _one_after_the_other(self, session_hours: float | None, options: dict[str, Any]) -> None:
-        from hbaclib.plots.scores import live_learning_curves
-
-        for name, recipe in self.plans.recipes.items():
-            if session_hours is not None:
-                options["session_hours"] = session_hours - (time.time() - self.begin) / 3600
-            with _fits_at_once(recipe), live_learning_curves() as draw:
-                train_in_rounds(recipe, self.inputs, self.folders[name], on_epoch=draw, **options)
 
     def left_out(self) -> pd.DataFrame | str:
         """What the session had no time for, network and fit; a sentence where that is nothing."""

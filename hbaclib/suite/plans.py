@@ -127,19 +127,21 @@ def _default(notebook: str) -> str:
     return (GOLD if accelerators() and not cpu_is_asked_for() else DEMO)[notebook]
 
 
-def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None) -> Plans:
+def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None, batch: int = 0) -> Plans:
     """The network of notebook 04.
 
     Args:
         recipe: name or TOML file; empty for the default.
         backbone: in place of the recipe's; empty for none.
         weights: in place of the recipe's; None for none.
+        batch: rows of a step in place of the recipe's, whose rates are scaled (see `with_batch`); 0 for none.
 
     Raises:
         ConfigError: no such recipe or network, or a value that is not allowed.
     """
     settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
     plan = load_recipe(recipe or _default(EFFICIENTNET), **settings)
+    plan = with_batch(plan, batch) if batch else plan
     return Plans({plan.backbone: plan}, weights_named=weights is not None)
 
 

@@ -13,7 +13,7 @@ from hbaclib.dataset.samples import SAMPLINGS
 from hbaclib.errors import ConfigError
 from hbaclib.schema import PLAIN_NAME, is_plain_name, shown
 from hbaclib.stages.names import EEG_IMAGES
-from hbaclib.training.recipe import GREATEST_SEED
+from hbaclib.training.recipe import GREATEST_BATCH, GREATEST_SEED
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ DOMAINS: Mapping[str, Domain] = {
     "images": list_of(one_of(*EEG_IMAGES), f"a list of {' and '.join(EEG_IMAGES)}", 1),
     "recipe": PLACE,
     "backbone": TEXT,
+    "batch": whole(0, GREATEST_BATCH),
     "backbones": list_of(TEXT, "a list of names of networks"),
     "fusions": TRUTH,
     "epochs": list_of(whole(1, 1_000_000), "a list of whole numbers of at least 1"),

@@ -47,9 +47,12 @@ def with_batch(recipe: Recipe, batch: int) -> Recipe:
     Args:
         recipe: what is changed.
         batch: rows of a step.
+
+    Raises:
+        ConfigError: it is no such number.
     """
-    scale = (batch / recipe.batch) ** 0.5
-    changes: dict[str, object] = {"batch": batch}
+    changed = recipe.override({"batch": batch}, "batch")
+    scale, changes = (batch / recipe.batch) ** 0.5, dict[str, object]()
     for number, stage in enumerate(recipe.stages):
         changes[f"stages.{number}.rates"] = [scale * rate for rate in stage.rates]
         changes[f"stages.{number}.peak"] = scale * stage.peak
@@ -57,7 +60,7 @@ def with_batch(recipe: Recipe, batch: int) -> Recipe:
         changes[f"stages.{number}.floor"] = min(stage.floor, scale * stage.peak)
     if recipe.batch_norm_batches:
         changes["batch_norm_batches"] = -(-recipe.batch_norm_batches * recipe.batch // batch)
-    return recipe.override(changes, "batch")
+    return changed.override(changes, "batch")
 
 
 def on_folds_of(recipe: Recipe, inputs: InputArrays) -> Recipe:

@@ -1,4 +1,4 @@
-"""The fits of a run in processes of their own, watched: on GPUs always, elsewhere where a session's hours count."""
+"""The jobs of a run, watched: on GPUs, and where a session's hours count, each device has a process of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,29 +15,30 @@ import pandas as pd
 from hbaclib.inputs.store import InputArrays
 from hbaclib.training.devices import Runtime
 from hbaclib.training.fit import Fit, run_fit
-from hbaclib.training.gpus import check_gpus_seen
+from hbaclib.training.gpus import check_gpus_seen, keep_off_gpus
 from hbaclib.training.plan import Call, Job
-from hbaclib.training.pool import Outcome, Processes, processes, run_jobs
+from hbaclib.training.pool import Outcome, Workers, processes, run_jobs
 from hbaclib.training.progress import watch
 from hbaclib.training.reports import duration, read_report, told
+from hbaclib.training.workers import Here, cluster
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Children:
-    """Processes that train beside each other, and what they tell.
+    """What trains, mostly processes beside each other, and what they tell.
 
     Attributes:
         runtime: how many, and what each of them claims.
-        workers: the processes.
+        workers: the processes, or what stands in their place.
         folder: holds a report of each.
         over: how many jobs have come to their end, and
         count: of how many.
     """
 
     runtime: Runtime
-    workers: Processes
+    workers: Workers
     folder: Path
     over: int = 0
     count: int = 0
@@ -59,7 +60,8 @@ class Children:
             "claim": self.runtime.claim,
             "devices": self.runtime.devices,
             "at_once": self.runtime.processes,
-            "report": self._report(device),
+            # A cluster's worker may be on another host, where nobody looks.
+            "report": None if self.runtime.kind == "cluster" else self._report(device),
         }
 
     def fit_call(self, fit: Fit, inputs: InputArrays, device: int, deadline: float | None, rounds: int = 1) -> Call:
@@ -127,26 +129,37 @@ def children(
     runtime: Runtime,
     fits: Sequence[Fit],
     *,
+    here: bool = False,
     progress: bool = True,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Iterator[Children]:
-    """Processes for the devices of a runtime; they end with the block, however it ends.
+    """Processes for the devices of a runtime, or its cluster; they end with the block, however it ends.
 
     Args:
         runtime: the choice of `hbaclib.training.devices.choose_runtime`.
         fits: whose learning curves are followed.
+        here: let this process do the work of a runtime of one process that claims no device.
         progress: show a bar over all epochs, and one line a device.
         on_epoch: as for `hbaclib.training.progress.watch`.
 
     Raises:
         PlatformError: the driver lists GPUs that TensorFlow does not see, and nobody has asked for the CPU.
     """
-    if not any("CPU" in name.upper() for name in (*runtime.claim, *runtime.devices)):
-        check_gpus_seen()
-    with tempfile.TemporaryDirectory(prefix="hbac-reports-") as folder, processes() as workers:
+    with tempfile.TemporaryDirectory(prefix="hbac-reports-") as folder, _workers(runtime, here) as workers:
         made = Children(runtime, workers, Path(folder))
         with watch(fits, bar=progress, on_epoch=on_epoch, lines=made.lines):
             yield made
+
+
+def _workers(runtime: Runtime, here: bool) -> AbstractContextManager[Workers]:
+    if runtime.kind == "cluster":
+        return cluster()
+    if not any("CPU" in name.upper() for name in (*runtime.claim, *runtime.devices)):
+        check_gpus_seen()
+    if not here or runtime.in_children or runtime.processes > 1:
+        return processes()
+    keep_off_gpus()  # a CPU that was named; TensorFlow would take the GPUs as well
+    return nullcontext(Here())
 
 
 def _called(device: str) -> str:

@@ -157,6 +157,7 @@ def run_jobs(
     """
     waiting, running, over = list(jobs), dict[Future[Any], tuple[Job, Outcome]](), dict[str, Outcome]()
     attempts, names, closed = dict.fromkeys((job.name for job in jobs), 0), {job.name for job in jobs}, False
+    failed = dict[str, Outcome]()  # what is tried once more, as it ended the first time
 
     def end(job: Job, outcome: Outcome) -> None:
         over[job.name] = outcome
@@ -203,10 +204,11 @@ def run_jobs(
             elif outcome.state == FAILED and _may_pass(outcome.error) and outcome.attempts < _ATTEMPTS:
                 log.warning("%s: %s; tried once more, behind the others", job.name, outcome.reason)
                 waiting.append(job)
+                failed[job.name] = outcome
                 continue
             end(job, outcome)
     for job in waiting:
-        end(job, Outcome(job.name, LEFT_OUT, attempts=attempts[job.name]))
+        end(job, replace(failed.get(job.name, Outcome(job.name, LEFT_OUT)), state=LEFT_OUT))
     return {job.name: over[job.name] for job in jobs}
 
 

@@ -25,11 +25,11 @@ _SHIPPED = Path(__file__).parent / "recipes"
 _ASSEMBLED = 128, 256
 _AUGMENTED = {"stem": _ASSEMBLED, "tiled": _ASSEMBLED, "starter": (400, 300), "raw": None}
 """Layout -> size of the images that are augmented; planes are stacked as tiles after that."""
-GREATEST_SEED = 2**32 - 1
+GREATEST_SEED, GREATEST_BATCH = 2**32 - 1, 2**16
 _SEEDS = f"at most {GREATEST_SEED}"
 _MANY, _FASTEST = 1_000_000, 1000.0
 _BOUNDS = {
-    "batch": (1, 65_536),
+    "batch": (1, GREATEST_BATCH),
     "folds": (2, 100),
     "threads": (1, 1024),
     "weight_decay": (0, _FASTEST),

@@ -69,6 +69,24 @@ def test_every_augmentation_is_seeded_rare_or_certain_as_asked(name, shape):
         assert not np.array_equal(first, function(given.copy(), rng(2), p=0.5))
 
 
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+@pytest.mark.parametrize("shape", [*SHAPES, (400, 300, 3)])
+def test_a_batch_of_which_no_row_or_only_one_is_chosen(name, shape):
+    function, given = AUGMENTATIONS[name], batch(shape, n=1)
+    for rows in (given[:0], given):
+        np.testing.assert_array_equal(function(rows.copy(), rng(), p=0.0), rows)
+        assert function(rows.copy(), rng(), p=1.0).shape == rows.shape
+
+
+def test_the_starters_regions_are_exchanged():
+    given = batch((400, 300, 3), n=16)
+    found = left_right_swap(given.copy(), rng(), p=0.5)
+    swapped = given.reshape(16, 4, 100, 300, 3)[:, [1, 0, 3, 2]].reshape(given.shape)
+    rows = (found != given).any(axis=(1, 2, 3))
+    assert 0 < rows.sum() < 16
+    np.testing.assert_array_equal(found, np.where(rows[:, None, None, None], swapped, given))
+
+
 @pytest.mark.parametrize(("function", "axis", "most"), [(time_shift, 2, 16), (band_shift, 1, 4)])
 def test_shifts_move_along_one_axis_and_fill_with_zeros(function, axis, most):
     n = 400

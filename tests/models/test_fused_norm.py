@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from hbaclib.models.fused_norm import fuse_batch_norm
+from hbaclib.models.registry import batch_norm_layers, build_model
+from tests.training.tiny import register_tiny
 
 SHAPES = {"vectors": (32, 5), "signals": (8, 40, 5), "images": (4, 6, 10, 5)}
 
@@ -114,3 +116,22 @@ def test_weights_go_from_one_to_the_other(tmp_path) -> None:
         np.testing.assert_array_equal(a, b)
     first.save_weights(tmp_path / "keras.weights.h5")
     second.load_weights(tmp_path / "keras.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("convnet_small", {}),
+        ("resnet1d_gru", {"layout": "raw", "inputs": "raw", "planes": 4, "blocks": 2, "units": 4}),
+        ("tiny", {}),  # as a user registers one
+    ],
+)
+def test_every_network_is_built_with_it(name, options) -> None:
+    import tensorflow as tf
+
+    register_tiny()
+    model = build_model(name, **options)
+    graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(tf.zeros((2, *model.input_shape[1:])))
+    definition = graph.graph.as_graph_def()
+    nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
+    assert [node.op for node in nodes].count("FusedBatchNormV3") == len(batch_norm_layers(model)) > 0

@@ -24,7 +24,7 @@ from hbaclib.artefacts import read_manifest, write_table
 from hbaclib.conventions import OOF_COLUMNS, PREDICTION_COLUMNS
 from hbaclib.errors import PlatformError, TimeShortage, TrainingError
 from hbaclib.prediction.networks import Trained, train_networks
-from hbaclib.prediction.rounds import round_folders, train_in_rounds
+from hbaclib.prediction.rounds import round_folders
 from hbaclib.training.cross_validate import train
 from hbaclib.training.fit import Fit
 from hbaclib.training.pace import Pace
@@ -115,6 +115,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch) -> Machine:
         return Pace(step=1.0, setup=60.0 * MINUTES - 2, epochs=((2,),), passes=0, last=0)
 
     monkeypatch.setattr("hbaclib.training.children.processes", workers)
+    monkeypatch.setattr("hbaclib.training.children.Here", lambda: made)  # where one fit is left, and no GPU is here
     monkeypatch.setattr("hbaclib.training.children.run_fit", stand_in)
     monkeypatch.setattr("hbaclib.prediction.networks.measure", measure)
     monkeypatch.setattr("hbaclib.prediction.networks.take_devices", lambda claim, devices, purpose: ("0", ()))
@@ -363,47 +364,3 @@ def test_real_networks_on_two_devices_one_of_them_killed(
     assert {title.partition(" ")[0] for each in curves for title in each["fold"]} <= {p.name for p in folders.values()}
     facts = [json.loads(path.read_text())["facts"] for path in (tmp_path / "plan").rglob("*.fit.json")]
     assert len(facts) == 4 and os.getpid() not in {fact["process"] for fact in facts}
-
-
-@pytest.mark.evidence
-def test_twenty_real_fits_in_two_sessions(tmp_path: Path) -> None:
-    """On two logical CPUs, a killed process in the first session, which is too short for all."""
-    recipes = {name: tiny_recipe(inputs="eeg", folds=5, seeds=[k], **SHORT) for k, name in enumerate(FOUR)}
-    for name in ("one", "four"):
-        recipes[name] = recipes[name].override({"pseudo_weight": 0.5 * (name == "one"), "pseudo_up_to": 5})
-    arrays = Deadly(n=40, patients=10, folds=5)
-
-    def run(part: str, **options: Any) -> Trained:
-        folders = {name: tmp_path / part / f"06_train_{name}" for name in recipes}
-        return train_networks(recipes, arrays, folders, devices=("CPU:0", "CPU:1"), progress=False, **options)
-
-    begin = time.time()
-    run("whole").raise_errors()
-    hours = (time.time() - begin) / 3600
-    arrays.note = str(tmp_path / "killed")
-    first = run("parts", session_hours=0.5 * hours)
-    print(first.table)
-    assert first.errors == () and len(first.left_out) and Path(arrays.note).exists()
-    done = first.table[first.table["state"] == "finished"]
-    assert len(done), "half a session trains something"
-    second = run("parts")
-    second.raise_errors()
-    assert not set(done["network"] + done["fit"]) & set(second.table["network"] + second.table["fit"])
-    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
-
-
-def test_two_rounds_on_a_cpu_ask_for_the_hours_of_each(
-    arrays: TinyArrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given, now = [], [100.0]
-
-    def look(recipe: Any, inputs: Any, folder: Path, *, session_hours: float, **options: Any) -> Path:
-        given.append(session_hours)
-        now[0] += 3600
-        return folder
-
-    monkeypatch.setattr("hbaclib.prediction.rounds.train", look)
-    monkeypatch.setattr("hbaclib.prediction.rounds.make_pseudo_labels", lambda *arguments, **options: tmp_path)
-    monkeypatch.setattr("hbaclib.prediction.rounds.time.monotonic", lambda: now[0])
-    train_in_rounds(tiny_recipe(pseudo_weight=0.5), arrays, tmp_path / "06_train_x", session_hours=5.0)
-    assert given == [5.0, 4.0], "the first one used a part of them"

@@ -1,12 +1,14 @@
 """Two rounds of training: the second's labels come from the first, and only where the recipe asks for them."""
 
+import os
+
 import pandas as pd
 import pytest
 
 from hbaclib.artefacts import read_manifest
-from hbaclib.prediction import rounds
+from hbaclib.prediction.networks import train_networks
 from hbaclib.prediction.pseudo_labels import make_pseudo_labels
-from hbaclib.prediction.rounds import round_folders, train_in_rounds
+from hbaclib.prediction.rounds import round_folders
 from hbaclib.training.cross_validate import train
 from hbaclib.training.targets import LABELS
 from hbaclib.training.trained_folder import TrainedFolder
@@ -22,22 +24,25 @@ def quick(**changes):
     return tiny_recipe(stages=[{"epochs": 1, "steps": 2}], ema=0.0, batch_norm_batches=0, **changes)
 
 
-def test_two_rounds_are_those_made_by_hand(arrays, tmp_path, monkeypatch):
-    asked, given = iter([7.5, 5.0]), []
+def in_rounds(recipe, arrays, folder, **options):
+    """One network, in this process."""
+    found = train_networks({"tiny": recipe}, arrays, {"tiny": folder}, progress=False, **options)
+    found.raise_errors()
+    assert {*found.table["state"]} == {"finished"}
+    return found.table
 
-    def watched(*args, session_hours, **options):
-        given.append(session_hours)
-        return train(*args, session_hours=session_hours, **options)
 
-    monkeypatch.setattr(rounds, "session_hours_left", lambda: next(asked))
-    monkeypatch.setattr(rounds, "train", watched)
+def test_two_rounds_are_those_made_by_hand(arrays, tmp_path):
     recipe = quick(pseudo_weight=0.5, pseudo_up_to=5)
-    folder = train_in_rounds(recipe, arrays, tmp_path / "06_train_tiny", progress=False)
-    assert given == [7.5, 5.0], "what is left of a session is asked anew"
+    folder = tmp_path / "06_train_tiny"
+    table = in_rounds(recipe, arrays, folder)
     before, labels = round_folders(folder)
     assert (before.name, labels.name) == ("06_first_round_tiny", "06_pseudo_labels_tiny")
+    assert list(table["network"]) == [before.name] * 2 + [labels.name] + [folder.name] * 2
     assert TrainedFolder.open(folder).recipe == recipe
     assert TrainedFolder.open(before).recipe == recipe.override({"pseudo_weight": 0.0})
+    fits = read_manifest(before).facts["fits"] | read_manifest(folder).facts["fits"]
+    assert {fit["process"] for fit in fits.values()} == {os.getpid()}
 
     first = train(quick(), arrays, tmp_path / "first", progress=False)
     made = make_pseudo_labels([first], arrays, tmp_path / "labels", up_to=5)
@@ -53,10 +58,8 @@ def test_two_rounds_are_those_made_by_hand(arrays, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("weight", "wanted"), [(0.0, True), (0.5, False)])
 def test_one_round_where_no_pseudo_labels_are_wanted(arrays, tmp_path, weight, wanted):
-    recipe = quick(pseudo_weight=weight)
-    folder = train_in_rounds(
-        recipe, arrays, tmp_path / "06_train_tiny", folds=[1], pseudo_labels=wanted, progress=False
-    )
+    folder = tmp_path / "06_train_tiny"
+    in_rounds(quick(pseudo_weight=weight), arrays, folder, folds=[1], pseudo_labels=wanted)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["06_train_tiny"]
     assert read_manifest(folder).facts["folds"] == [1]
     assert TrainedFolder.open(folder).recipe.pseudo_weight == 0

@@ -64,7 +64,7 @@ def test_every_measurement_has_options_that_make_a_recipe(gpus: int) -> None:
     ("name", "values", "on_gpu", "good", "words"),
     [
         ("equal", {"networks": ["a", "b"], "equal": [True, True]}, True, True, "equal: a, b"),
-        ("equal", {"networks": ["a", "b"], "equal": [True, False]}, True, False, "b differ"),
+        ("equal", {"networks": ["a", "b"], "equal": [True, False]}, True, False, "not equal: b"),
         ("resume", {"epochs_before": 1, "equal": True}, True, True, "killed behind epoch 1, resumed, the same weights"),
         ("resume", {"epochs_before": 2, "equal": False}, False, False, "other weights"),
         ("kernels", {"fused_norms": 49, "norm_layers": 49, "fused_recurrent": 2}, True, True, "recurrent: fused"),
@@ -73,7 +73,7 @@ def test_every_measurement_has_options_that_make_a_recipe(gpus: int) -> None:
         ("kernels", {"fused_norms": 4, "norm_layers": 4, "fused_recurrent": 0}, False, None, "none is here"),
         ("two_processes", {"images_per_second": [90.0, 90.0], "devices": ["0", "1"]}, True, True, "1.80 times"),
         ("two_processes", {"images_per_second": [60.0, 60.0], "devices": ["0", "1"]}, True, False, "1.20 times"),
-        ("two_processes", {"images_per_second": [90.0, 90.0], "devices": ["0", "0"]}, True, False, "on 0"),
+        ("two_processes", {"images_per_second": [90.0, 90.0], "devices": ["0", "0"]}, True, False, "on GPU 0"),
         (
             "two_processes",
             {"images_per_second": [5.0, 5.0], "devices": ["", ""]},

@@ -18,11 +18,11 @@ import pytest
 from hbaclib import load_oof
 from hbaclib.artefacts import read_manifest
 from hbaclib.ensemble.fit import fit_ensemble
-from hbaclib.errors import PlatformError, TrainingError
+from hbaclib.errors import ConfigError, PlatformError, TrainingError
 from hbaclib.prediction.networks import Trained
 from hbaclib.stages.names import COMPARISON
 from hbaclib.suite.family import UNFINISHED, Family, ensemble_tables, open_family
-from hbaclib.suite.plans import BAND_NETWORK, Plans
+from hbaclib.suite.plans import BAND_NETWORK, Plans, efficientnet_plans
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def family(out, folds=()) -> Family:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Family:
     made = family(tmp_path_factory.mktemp("run"))
-    assert made.train() == made.folders
+    assert made.train(devices=("CPU:0",)) == made.folders  # in this process
     return made
 
 
@@ -52,7 +52,7 @@ def test_all_are_trained_and_compared(trained):
 
 def test_some_folds_are_no_table(tmp_path):
     part = family(tmp_path, folds=(1,))
-    part.train()
+    part.train(devices=("CPU:0",))
     assert part.finished() == {} and part.compare("05_tiny") == UNFINISHED and not (tmp_path / "05_tiny").exists()
     assert part.raw_ensembles() == {} and "no ensemble" in ensemble_tables({})
     assert not list(tmp_path.glob("*/fold-0*"))
@@ -106,31 +106,34 @@ def test_folds_share_the_cores(tmp_path, monkeypatch, threads, told, expected):
 
     def look(*given, **options):
         seen.append(joblib.effective_n_jobs(None))
+        return Trained(pd.DataFrame(), ())
 
-    monkeypatch.setattr("hbaclib.suite.family.train_in_rounds", look)
+    monkeypatch.setattr("hbaclib.suite.family.train_networks", look)
     part = family(tmp_path)
-    plans = Plans({name: recipe.override({"threads": threads}) for name, recipe in part.plans.recipes.items()})
+    # The one with most threads decides.
+    plans = Plans(
+        {
+            name: recipe.override({"threads": n})
+            for (name, recipe), n in zip(part.plans.recipes.items(), (1, threads), strict=True)
+        }
+    )
     with joblib.parallel_config(n_jobs=told) if told else nullcontext():
         replace(part, plans=plans).train()
-    assert seen == [expected, expected] and joblib.effective_n_jobs(None) == 1
+    assert seen == [expected] and joblib.effective_n_jobs(None) == 1
 
 
 class Planned:
-    """What was asked for: of a plan of all networks, which has no time for one fit, and of one after the other."""
+    """What was asked for: a plan of all networks, which has no time for one fit."""
 
     def __init__(self, monkeypatch):
-        self.plans, self.rounds, self.errors = [], [], ()
+        self.plans, self.errors = [], ()
         columns = ["network", "fit", "state", "device", "begin", "end", "note"]
         self.table = pd.DataFrame([("05_train_two", "fold-1", "left out", "", 0.0, 0.0, "slow")], columns=columns)
         monkeypatch.setattr("hbaclib.suite.family.train_networks", self.plan)
-        monkeypatch.setattr("hbaclib.suite.family.train_in_rounds", self.round)
 
     def plan(self, recipes, inputs, folders, **options):
         self.plans.append((list(recipes), options))
         return Trained(self.table, self.errors)
-
-    def round(self, recipe, inputs, folder, **options):
-        self.rounds.append((folder.name, options))
 
 
 @pytest.fixture
@@ -139,34 +142,18 @@ def planned(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "options", "kaggle_hours", "plan"),
-    [
-        ("", {}, None, False),
-        ("", {}, 11.0, True),
-        ("", {"session_hours": 9.0}, None, True),
-        ("0", {}, None, True),
-        ("0,1", {}, None, True),
-        ("0,1", {"mirrored": True}, None, True),
-        ("0,1", {"devices": ("CPU:0",)}, None, False),
-        ("", {"devices": ("CPU:0", "CPU:1")}, None, True),
-        ("NoDevFiles", {}, None, False),
-    ],
+    ("options", "kaggle_hours"), [({}, None), ({}, 11.0), ({"mirrored": True}, None), ({"devices": ("CPU:0",)}, None)]
 )
-def test_one_plan_for_all_networks_where_there_are_gpus_or_hours(
-    tmp_path, monkeypatch, planned, gpus, options, kaggle_hours, plan
-):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+def test_one_plan_for_all_networks(tmp_path, monkeypatch, planned, options, kaggle_hours):
     monkeypatch.setattr("hbaclib.suite.family.session_hours_left", lambda: kaggle_hours)
     made = family(tmp_path)
+    assert made.left_out() == "nothing was left out"
     assert made.train(**options) == made.folders
-    assert len(planned.plans) == plan and len(planned.rounds) == 2 * (not plan)
-    if plan:
-        ((names, given),) = planned.plans
-        assert names == ["one", "two"] and given["mirrored"] == options.get("mirrored", False)
-        left = made.left_out()
-        assert list(left.index) == [("05_train_two", "fold-1")] and list(left["note"]) == ["slow"]
-    else:
-        assert made.left_out() == "nothing was left out"
+    ((names, given),) = planned.plans
+    assert names == ["one", "two"] and given["session_hours"] == kaggle_hours
+    assert (given["mirrored"], given["devices"]) == (options.get("mirrored", False), options.get("devices"))
+    left = made.left_out()
+    assert list(left.index) == [("05_train_two", "fold-1")] and list(left["note"]) == ["slow"]
 
 
 def test_the_hours_of_a_session_count_from_the_notebooks_start(tmp_path, monkeypatch, planned):
@@ -206,6 +193,23 @@ def test_a_host_with_gpus_is_asked_before_anything_is_computed_and_this_process_
     with pytest.raises(PlatformError, match="TensorFlow sees no GPU"):
         open_family(plans, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_are_looked_for_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    """Named ones are not there, and nothing begins; else it is told what the network starts from in their place."""
+
+    def reached(*given):
+        raise TrainingError("a stage is computed now")
+
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    monkeypatch.setattr("hbaclib.suite.family.configure", lambda recipe: None)
+    monkeypatch.setattr("hbaclib.suite.family.visible_gpus", tuple)
+    monkeypatch.setattr("hbaclib.suite.family.ported", reached)
+    with pytest.raises(ConfigError, match="found no efficientnet-b4"):
+        open_family(efficientnet_plans("gold", "efficientnet_b4", "noisy-student"), tmp_path)
+    with pytest.raises(TrainingError, match="a stage is computed now"):
+        open_family(efficientnet_plans("gold", "efficientnet_b4"), tmp_path)
+    assert "starts from random weights" in capsys.readouterr().out
 
 
 def test_the_process_of_a_notebook_trains_on_gpus_without_tensorflow(tmp_path):

@@ -23,7 +23,7 @@ def test_without_any_the_suite_and_the_run_speak() -> None:
     values = filled({})
     assert values["01_port_data"] == {"n_folds": 5, "out": "out", "data": ""}
     assert values[B1] == {
-        "recipe": "gold", "backbone": "efficientnet_b1", "out": "out", "data": "", "stage": B1
+        "recipe": "gold", "backbone": "efficientnet_b1", "batch": 64, "out": "out", "data": "", "stage": B1
     }  # fmt: skip
     assert "stage" not in values["07_ensemble"]
 

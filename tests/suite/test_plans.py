@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from hbaclib.errors import ConfigError
+from hbaclib.selftest.measures import recipe_of
+from hbaclib.selftest.tasks import tasks
 from hbaclib.suite import plans as planning
 from hbaclib.suite.parameters import known_parameters
 from hbaclib.suite.plans import efficientnet_plans, kerascv_plans, plans_of, raw_plans
@@ -164,9 +166,40 @@ def test_wavenet_has_batches_that_fit_a_t4(tmp_path: Path) -> None:
         assert wave.batch * wave.batch_norm_batches == gru.batch * gru.batch_norm_batches
 
 
+@pytest.mark.parametrize("batch", [0, 32, 64])
+def test_other_batches_have_rates_of_their_own(batch: int) -> None:
+    own, plan = load_recipe("gold"), efficientnet_plans("gold", "efficientnet_b1", batch=batch).first
+    scale = (batch or own.batch) / own.batch
+    assert plan.batch == scale * own.batch and plan.batch_norm_batches == own.batch_norm_batches / scale
+    for stage, before in zip(plan.stages, own.stages, strict=True):
+        assert stage.peak == pytest.approx(before.peak * scale**0.5) and stage.epochs == before.epochs
+    assert (plan == efficientnet_plans("gold", "efficientnet_b1").first) == (scale == 1)
+
+
+def test_small_networks_of_suite_full_have_large_batches() -> None:
+    """A GPU is half idle in steps of 32 rows of B0 to B2, and of the recurrent network."""
+    plans = {stage.name: plans_of(stage.notebook.name, stage.parameters) for stage in FULL.stages}
+    batches = {
+        f"{name} {key}": plan.batch for name, each in plans.items() if each for key, plan in each.recipes.items()
+    }
+    assert batches == {
+        **{f"04_train_efficientnet-b{n} efficientnet_b{n}": 64 if n < 3 else 32 for n in range(5)},
+        **{f"05_kerascv {name}": 64 for name in plans["05_kerascv"].recipes},
+        "06_wavenet wavenet": 32, "06_raw_eeg resnet1d_gru": 128, "06_raw_eeg resnet1d_gru-0.5-4Hz": 128,
+    }  # fmt: skip
+    # The self-test measures speed and memory of the same steps.
+    for task in tasks(2):
+        if task.is_speed and (
+            rows := [n for name, n in batches.items() if name.endswith(f" {task.options['backbone']}")]
+        ):
+            assert recipe_of({**task.options, "epochs": 1}).batch == rows[0], task.name
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: efficientnet_plans("gold", batch=-4), "batch is -4"),
+        (lambda: efficientnet_plans("gold", batch="64"), "batch is '64'"),
         (lambda: efficientnet_plans("glod"), "recipe 'glod' is unknown; did you mean gold"),
         (lambda: efficientnet_plans("gold", 3), "backbone is 3, expected a value of type str"),
         (lambda: kerascv_plans("s4", []), "backbones is empty"),

@@ -130,6 +130,17 @@ def test_the_order_holds_at_the_end_of_the_session_too() -> None:
     assert at.now == 30
 
 
+def test_there_may_be_no_time_for_what_is_tried_once_more() -> None:
+    """It is left out, and not failed; when it ran, and what ended it, is told."""
+    at = Simulated()
+    jobs = [job("a", prepare=failing(lost("SIGKILL(-9)"))), job("b"), job("c")]
+    outcomes = run_jobs(jobs, 2, at, deadline=15)
+    found = outcomes["a"]
+    assert [each.state for each in outcomes.values()] == [LEFT_OUT, FINISHED, LEFT_OUT]
+    assert (found.begin, found.end, found.device, found.attempts) == (0, 10, 0, 1) and "SIGKILL" in found.reason
+    assert (outcomes["c"].attempts, outcomes["c"].device, outcomes["c"].reason) == (0, -1, "")
+
+
 def test_a_fit_that_is_slower_than_it_was_measured_ends_the_line() -> None:
     slow = failing(TimeShortage("2 h are needed, 1 h is left"))
     at = Simulated()
