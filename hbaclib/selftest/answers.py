@@ -76,4 +76,5 @@ def _precision(values: Mapping[str, Any], on_gpu: bool) -> Answer:
     apart = float(np.max(np.abs(losses["mixed_float16"] - losses["float32"]) / losses["float32"]))
     where = "" if on_gpu else " (on a CPU, which computes float16 in its own way)"
     words = f"at most {apart:.1%} apart; last {losses['float32'][-1]:.3f} and {losses['mixed_float16'][-1]:.3f}{where}"
-    return apart < _CLOSE, words, {"apart": round(apart, 5)}
+    # Few steps of a small network: an overflow's skipped step alone puts them further apart.
+    return (apart < _CLOSE if on_gpu else None), words, {"apart": round(apart, 5)}

@@ -83,6 +83,7 @@ def test_every_measurement_has_options_that_make_a_recipe(gpus: int) -> None:
         ),
         ("precision", {"float32": [2.0, 1.0], "mixed_float16": [2.0, 1.01]}, True, True, "at most 1.0% apart"),
         ("precision", {"float32": [2.0, 1.0], "mixed_float16": [2.0, 1.2]}, True, False, "20.0% apart"),
+        ("precision", {"float32": [2.0, 1.0], "mixed_float16": [2.0, 1.2]}, False, None, "20.0% apart"),
         ("precision", {"float32": [2.0], "mixed_float16": [float("nan")]}, True, False, "not a number"),
         (
             "devices",
