@@ -67,8 +67,8 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
 @click.argument("artefacts", type=Artefacts(), metavar="ARTEFACTS|synthetic")
 @click.argument("inputs", nargs=-1, required=True, type=NamedPath(), metavar="INPUT...")
 @click.option("--out", "--timeline", type=NamedPath(dir_okay=False), default=None,
-              help="CSV file to write, over an earlier table of this command but nothing else; standard output "
-                   "without it.")  # fmt: skip
+              help="CSV file to write (a timeline may be Parquet), over an earlier table of this command but nothing "
+                   "else; standard output without it.")  # fmt: skip
 @click.option("--window", default=None, callback=_window, metavar="centre|START|sliding|timeline",
               help="Which 50 s: the middle, from second START on, or one after the other. timeline: a row for every "
                    "10 s of the recording. Without it timeline for EDF and BDF, centre for Parquet.")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,9 @@ import click
 
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
-from hbaclib.conventions import VOTE_COLUMNS
+from hbaclib.conventions import RECORDING_ENDINGS, VOTE_COLUMNS
 from hbaclib.errors import ConfigError, DataError, HbacError, printable
-from hbaclib.outputs import table_file
+from hbaclib.outputs import output_file, table_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
+PARQUET_ENDING = RECORDING_ENDINGS[0]
 
 
 def has_times(path: Path) -> bool:
@@ -73,7 +74,7 @@ def write_timeline(
     silent: dict[str, str] = {}
     apart = options.folder is not None
     _refuse_same_names(recordings, options)
-    with nullcontext() if apart else table_file(out, read, headers) as file:
+    with nullcontext() if apart else _place(out, read, headers) as file:
         table = _Table(file)
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
         if predictor.sees_spectrograms:
@@ -99,7 +100,28 @@ def write_timeline(
                 silent[printable(recording.eeg, one_line=True)] = reason
         if not table.begun:
             raise DataError(f"none of {len(recordings)} recordings could be predicted")
+        table.close()
     return silent
+
+
+def _place(
+    out: Path | None, read: list[str | Path], headers: Sequence[Sequence[str]]
+) -> AbstractContextManager[Path | None]:
+    """The file that the table of all recordings is written to, CSV or Parquet; None: standard output."""
+    if out is None or out.suffix.lower() != PARQUET_ENDING:
+        return table_file(out, read, headers)
+    return output_file(out, read, _is_parquet_timeline)
+
+
+def _is_parquet_timeline(path: Path) -> bool:
+    """Whether a file is a timeline in Parquet, which may be replaced."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return tuple(pyarrow.parquet.read_schema(path).names) == COLUMNS
+    except (OSError, pyarrow.ArrowInvalid):
+        return False
 
 
 def _refuse_same_names(recordings: Sequence[Recording], options: LineOptions) -> None:
@@ -120,14 +142,24 @@ class _Table:
 
     def __init__(self, file: Path | None) -> None:
         self.file, self.begun = file, False
+        self._held: list[pd.DataFrame] = []
 
     def append(self, rows: pd.DataFrame) -> None:
-        """Add rows; the first ones come behind the names of the columns."""
-        if self.file:
+        """Add rows; the first ones come behind the names of the columns. Those of Parquet wait for the end."""
+        if self.file and self.file.suffix.lower() == PARQUET_ENDING:
+            self._held.append(rows)
+        elif self.file:
             rows.to_csv(self.file, mode="a", header=not self.begun, index=False)
         else:
             click.echo(rows.to_csv(header=not self.begun, index=False), nl=False)
         self.begun = True
+
+    def close(self) -> None:
+        """Write what waited."""
+        import pandas as pd
+
+        if self._held:
+            pd.concat(self._held, ignore_index=True).to_parquet(self.file, index=False)
 
 
 def _write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,16 @@ def annotation_text(segment: Segment) -> str:
     return f"hbac {segment.state} {segment.share:.2f}"
 
 
+def check_writer() -> None:
+    """Look whether annotations can be written, before hours of work.
+
+    Raises:
+        PlatformError: edfio is not installed.
+    """
+    if find_spec("edfio") is None:
+        raise PlatformError("annotations are written by edfio: pip install 'hbaclib[edf]'")
+
+
 def write_annotations(path: str | Path, segments: Sequence[Segment], begun: datetime | None = None) -> Path:
     """Write segments as an EDF+ file of annotations alone, which viewers of EEG import beside the recording.
 
@@ -66,10 +77,8 @@ def write_annotations(path: str | Path, segments: Sequence[Segment], begun: date
     Raises:
         PlatformError: edfio, which writes it, is not installed.
     """
-    try:
-        from edfio import Edf, EdfAnnotation, Patient, Recording
-    except ImportError:
-        raise PlatformError("annotations are written by edfio: pip install 'hbaclib[edf]'") from None
+    check_writer()
+    from edfio import Edf, EdfAnnotation, Patient, Recording
 
     known = begun is not None and begun.year in _LARGEST_YEAR
     start = begun.replace(tzinfo=None) if begun is not None and known else datetime(1985, 1, 1)

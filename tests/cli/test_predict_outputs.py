@@ -112,6 +112,30 @@ def test_foreign_files_and_inputs_stay(model: Path, nights: Path, tmp_path: Path
     assert answer.exit_code == 1 and "is an input" in answer.stderr and (nights / "a.edf").read_bytes() == before
 
 
+def test_a_timeline_in_parquet(model: Path, nights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lines.parquet"
+    for _ in range(2):
+        assert call(model, nights / "a.edf", nights / "b.edf", "--timeline", out).exit_code == 0
+    found, printed = pd.read_parquet(out), table(model, nights / "a.edf", nights / "b.edf")
+    assert found["state"].tolist() == printed["state"].tolist() and list(found.columns) == list(printed.columns)
+    np.testing.assert_allclose(shares(found), shares(printed), atol=1e-6)
+    pd.DataFrame({"mine": [1]}).to_parquet(out)
+    answer = call(model, nights / "a.edf", "--timeline", out)
+    assert (
+        answer.exit_code == 1 and "was not written by hbac" in answer.stderr and list(pd.read_parquet(out)) == ["mine"]
+    )
+
+
+@pytest.mark.parametrize("words", [("--annotations", "x.edf"), ("--out-dir", "lines")])
+def test_without_edfio_nothing_is_begun(
+    model: Path, nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hbaclib.timeline.annotations.find_spec", lambda name: None)
+    answer = call(model, nights / "a.edf", *words)
+    assert answer.exit_code == 1 and "pip install 'hbaclib[edf]'" in answer.stderr and not list(tmp_path.iterdir())
+
+
 def test_two_recordings_of_one_name(model: Path, nights: Path, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "a.edf").write_bytes((nights / "a.edf").read_bytes())

@@ -84,7 +84,7 @@ def test_a_recording_is_not_taken_for_annotations(tmp_path: Path) -> None:
 
 
 def test_annotations_without_edfio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "edfio", None)
+    monkeypatch.setattr("hbaclib.timeline.annotations.find_spec", lambda name: None)
     with pytest.raises(PlatformError, match=r"pip install 'hbaclib\[edf\]'"):
         write_annotations(tmp_path / "a.edf", SEGMENTS)
 
