@@ -244,11 +244,13 @@ def test_fields_of_the_patient_reach_nothing(tmp_path: Path, monkeypatch: pytest
         ["check", str(path), "--write-channels", "table.csv"],
         ["predict", "synthetic", str(path), "--out", "night.csv"],
         ["predict", "synthetic", str(path), "--edges", "nearest"],
+        ["predict", "synthetic", str(path), "--out-dir", "lines"],
     ):
         answer = CliRunner().invoke(main, words)
         assert answer.exit_code in (0, 1) and "Traceback" not in answer.output
         assert MARKER not in answer.output and MARKER not in repr(answer.exception)
     written = [each for each in tmp_path.rglob("*") if each.is_file() and each != path]
+    assert (len(list(tmp_path.glob("lines/*"))) == 5) == (spoilt in ("", "records", "kind"))
     assert ("night.csv" in {each.name for each in written}) == (spoilt in ("", "records", "kind"))
     assert all(MARKER.encode() not in each.read_bytes() for each in written)
     try:

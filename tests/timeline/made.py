@@ -46,6 +46,7 @@ class Answers:
     def __init__(self, sees_spectrograms: bool = False, silent: Sequence[int] = ()) -> None:
         self.sees_spectrograms = sees_spectrograms
         self.silent = set(silent)
+        self.prior = np.full(len(CLASSES), 1 / len(CLASSES))
         self.eegs: list[np.ndarray] = []
         self.rows: list[np.ndarray] = []
         self.recorded: list[int] = []
