@@ -45,7 +45,7 @@ def copy(tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
     ("name", "old", "new"),
     [
         ("plots/network_boxes.py", '"""A Keras graph', '"""Another word on a Keras graph'),
-        ("plots/scores.py", "CLASS_COLOURS = dict(", "CLASS_COLORS = dict("),
+        ("plots/scores.py", "_MODEL_COLOURS = {", "_MODEL_COLORS = {"),
         ("plots/recordings.py", "def plot_input(", "def draw_input("),
         ("report/page.py", "_DPI = 110", "_DPI = 111"),
         ("suite/runner.py", "_run_stages(suite, values", "_run_all(suite, values"),
