@@ -16,6 +16,7 @@ from hbaclib.errors import ConfigError, DataError, HbacError, printable
 from hbaclib.outputs import output_file, table_file
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from hbaclib.cli.timeline_options import LineOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording
     from hbaclib.recordings.base import BaseRecording
     from hbaclib.timeline.bins import Timeline
+    from hbaclib.timeline.outputs import Reading
 
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
@@ -77,6 +79,9 @@ def write_timeline(
     with nullcontext() if apart else _place(out, read, headers) as file:
         table = _Table(file)
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
+        reading = options.reading()
+        # Asked for before hours of work, and not at all where nobody needs it: a folder of networks may lack it.
+        trained = predictor.prior if reading.reweighs else None
         if predictor.sees_spectrograms:
             _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
         for recording in recordings:
@@ -88,7 +93,7 @@ def write_timeline(
                     for note in eeg.notes:
                         _tell(f"{recording.eeg}: {note}")
                     own = _Table(files["timeline"]) if apart else table
-                    reason = _write(predictor, eeg, cutting(eeg), own, files, str(artefacts), options)
+                    reason = _write(predictor, eeg, cutting(eeg), own, files, str(artefacts), reading, trained)
                     table.begun = True
             except (HbacError, OSError, UnicodeError) as error:
                 if len(recordings) == 1:
@@ -169,7 +174,8 @@ def _write(
     table: _Table,
     files: dict[str, Path],
     model: str,
-    options: LineOptions,
+    reading: Reading,
+    trained: np.ndarray | None,
 ) -> str:
     """Write the bins of one recording, and what is made of them; give the reason where none has shares."""
     from tqdm import tqdm
@@ -186,8 +192,7 @@ def _write(
     _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s for {networks} networks")
     quiet = None if table.file or files else True
     bins = list(tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=quiet))
-    reading = options.reading()
-    read = read_bins(line, bins, predictor.prior, reading)
+    read = read_bins(line, bins, trained, reading)
     rows = read.rows
     rows.insert(0, "file", name)
     table.append(rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32")))

@@ -50,6 +50,11 @@ class Reading:
     rules: Rules = field(default_factory=Rules)
     detail: float = WHOLE_MINUTES
 
+    @property
+    def reweighs(self) -> bool:
+        """Whether another prior than training's is asked for."""
+        return self.prior != PRIORS[0]
+
 
 @dataclass(frozen=True)
 class Read:
@@ -76,18 +81,18 @@ class Read:
         return pd.DataFrame(rows).assign(state=self.states)
 
 
-def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray, reading: Reading) -> Read:
+def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray | None, reading: Reading) -> Read:
     """Find states and segments.
 
     Args:
         line: of the recording.
         bins: all of it, as predicted.
-        trained: (6,) class means of what the networks were trained on.
+        trained: (6,) class means of what the networks were trained on; None where the prior stays.
         reading: how shares become states.
     """
     shares = np.stack([each.shares for each in bins]).astype(np.float64)
     notes = ["prior: classes are expected as often as in training, where patterns are far more frequent than in a ward"]
-    if reading.prior != PRIORS[0]:
+    if reading.reweighs and trained is not None:
         found = reading.prior == "recording"
         prior = estimated_prior(shares, trained) if found else np.array(list(ICU_PRIOR.values()))
         told = ", ".join(f"{name} {share:.2f}" for name, share in zip(CLASSES, prior, strict=True))
