@@ -7,12 +7,14 @@ is kept with them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from hbaclib.errors import DataError
 from hbaclib.evaluation.metric import Shares, check_shares, divergence
@@ -22,7 +24,7 @@ COVERAGE: Final = 0.9
 """Of the sets: how often the vote of a random expert lies in one."""
 FEATURES: Final = ("log odds of the leading share", "log of the members' disagreement")
 _KNOTS, _BINS, _KEPT = 64, 10, 0.7
-_LEAST = 1e-6
+_LEAST, _SLACK = 1e-6, 1e-9
 
 
 @closed
@@ -55,7 +57,7 @@ class Doubt:
     def sets(self, shares: np.ndarray) -> np.ndarray:
         """(n, 6) bool: the classes of each row's set; of a row of NaN none."""
         before = _mass_before(shares)
-        return np.isfinite(before) & (before <= self.threshold)
+        return np.isfinite(before) & (before <= self.threshold + _SLACK)
 
     def doubt(self, shares: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """(n,) how likely a random expert does not vote for the leading class, 0..1; NaN where a row is.
@@ -122,11 +124,13 @@ def fit_doubt(
     rejected = 1 - true[np.arange(len(true)), predicted.argmax(axis=1)]
     standard = _standardised(features, mean, scale)
     twice = np.r_[np.zeros(len(true)), np.ones(len(true))]
-    regression = LogisticRegression().fit(
-        np.tile(standard, (2, 1)), twice, sample_weight=np.r_[weights * (1 - rejected), weights * rejected] + 1e-12
-    )
-    coefficients, intercept = regression.coef_[0], float(regression.intercept_[0])
-    score = standard @ coefficients + intercept
+    # One thread: sums in one order give the same numbers on every machine.
+    with threadpool_limits(1, "blas"):
+        regression = LogisticRegression().fit(
+            np.tile(standard, (2, 1)), twice, sample_weight=np.r_[weights * (1 - rejected), weights * rejected] + 1e-12
+        )
+        coefficients, intercept = regression.coef_[0], float(regression.intercept_[0])
+        score = standard @ coefficients + intercept
     curve = IsotonicRegression(y_min=0, y_max=1).fit(score, rejected, sample_weight=weights)
     corners, values = curve.X_thresholds_, curve.y_thresholds_
     if len(corners) > _KNOTS:
@@ -134,17 +138,22 @@ def fit_doubt(
         corners, values = corners[kept], values[kept]
     return Doubt(
         coverage=coverage,
-        threshold=_threshold(predicted, true, weights, len(counts), coverage),
-        mean=tuple(map(float, mean)),
-        scale=tuple(map(float, scale)),
-        coefficients=tuple(map(float, coefficients)),
-        intercept=intercept,
-        scores=tuple(map(float, corners)),
-        doubts=tuple(map(float, values)),
+        threshold=_rounded([_threshold(predicted, true, weights, len(counts), coverage)])[0],
+        mean=_rounded(mean),
+        scale=_rounded(scale),
+        coefficients=_rounded(coefficients),
+        intercept=_rounded([intercept])[0],
+        scores=_rounded(corners),
+        doubts=_rounded(values),
         rows=len(true),
         patients=len(counts),
         about=about,
     )
+
+
+def _rounded(values: Iterable[float]) -> tuple[float, ...]:
+    """Numbers to ten digits: what rounding adds beyond them differs between machines."""
+    return tuple(float(f"{value:.10g}") for value in values)
 
 
 def judge_doubt(doubt: Doubt, shares: Shares, targets: Shares, spread: np.ndarray) -> dict[str, float]:
