@@ -12,6 +12,9 @@ from typing import Final
 CLASSES: Final = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")
 """Class names as written in ``expert_consensus``, in the order of the vote columns."""
 
+PATTERNS: Final = tuple(name for name in CLASSES if name != "Other")
+"""The classes that are seen where there is something to be seen."""
+
 CLASS_COLOURS: Final = dict(
     zip(CLASSES, ("#D55E00", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#7F7F7F"), strict=True)
 )

@@ -148,9 +148,9 @@ def predict(
         timed = not competition and any(has_times(recording.eeg) for recording in recordings)
         window = TIMELINE if timed else CENTRE
     _check_line(window, step, edges, files)
-    for option in (["--allow-missing"] if allow_missing else []) + line.given:
-        if window != TIMELINE:
-            raise click.UsageError(f"{option} belongs to --window timeline")
+    given = [*(["--allow-missing"] if allow_missing else []), *line.given]
+    if given and window != TIMELINE:
+        raise click.UsageError(f"{given[0]} belongs to --window timeline")
     line.check(len(recordings), out)
     faults: list[str] = []
     read: list[str | Path] = [folder_of(artefacts), *inputs, *modules]

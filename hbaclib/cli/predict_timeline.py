@@ -11,9 +11,10 @@ import click
 
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
-from hbaclib.conventions import RECORDING_ENDINGS, VOTE_COLUMNS
+from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import ConfigError, DataError, HbacError, printable
 from hbaclib.outputs import output_file, table_file
+from hbaclib.recordings.found import ENDING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
-PARQUET_ENDING = RECORDING_ENDINGS[0]
 
 
 def has_times(path: Path) -> bool:
@@ -113,7 +113,7 @@ def _place(
     out: Path | None, read: list[str | Path], headers: Sequence[Sequence[str]]
 ) -> AbstractContextManager[Path | None]:
     """The file that the table of all recordings is written to, CSV or Parquet; None: standard output."""
-    if out is None or out.suffix.lower() != PARQUET_ENDING:
+    if out is None or out.suffix.lower() != ENDING:
         return table_file(out, read, headers)
     return output_file(out, read, _is_parquet_timeline)
 
@@ -151,7 +151,7 @@ class _Table:
 
     def append(self, rows: pd.DataFrame) -> None:
         """Add rows; the first ones come behind the names of the columns. Those of Parquet wait for the end."""
-        if self.file and self.file.suffix.lower() == PARQUET_ENDING:
+        if self.file and self.file.suffix.lower() == ENDING:
             self._held.append(rows)
         elif self.file:
             rows.to_csv(self.file, mode="a", header=not self.begun, index=False)

@@ -49,9 +49,9 @@ class LineOptions:
                 f"--{next(iter(self.files))} is of one recording, and there are {n_recordings}; --out-dir FOLDER gives "
                 "each its own files"
             )
-        from hbaclib.timeline.annotations import check_writer
-
         if "annotations" in self.files or self.folder:
+            from hbaclib.timeline.annotations import check_writer
+
             check_writer()
         if self.folder and (self.files or out):
             raise click.UsageError("--out-dir names all files itself; --out, --page and the like do not go with it")

@@ -23,7 +23,7 @@ SZCORE_COLUMNS: Final = (
 """Columns of an event file. Source: SzCORE, J. Dan et al., Epilepsia 2024, doi 10.1111/epi.18113."""
 _EQUIPMENT = "hbac"
 _HEAD = 256
-_LARGEST_YEAR = range(1985, 2085)
+_YEARS = range(1985, 2085)
 """Years that the two digits of an EDF header can tell."""
 
 
@@ -80,7 +80,7 @@ def write_annotations(path: str | Path, segments: Sequence[Segment], begun: date
     check_writer()
     from edfio import Edf, EdfAnnotation, Patient, Recording
 
-    known = begun is not None and begun.year in _LARGEST_YEAR
+    known = begun is not None and begun.year in _YEARS
     start = begun.replace(tzinfo=None) if begun is not None and known else datetime(1985, 1, 1)
     file = Edf(
         [],

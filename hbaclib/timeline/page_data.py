@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from scipy import signal
 
-from hbaclib.conventions import CLASSES, EEG_RATE, REGIONS, SPECTROGRAM_STEP
+from hbaclib.conventions import EEG_RATE, MIDLINE_ELECTRODES, PATTERNS, REGIONS, SPECTROGRAM_STEP
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.parts import Part
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, bipolar
 from hbaclib.signal.multitaper import WINDOW, kaggle_spectrogram
 from hbaclib.timeline.bins import NOT_EVALUATED, Bin
 from hbaclib.timeline.ring import BLOCK, MARGIN, row_centres
-from hbaclib.timeline.segments import OTHER, Segment
+from hbaclib.timeline.segments import Segment
 
-MIDLINE: Final = (("Fz", "Cz"), ("Cz", "Pz"))
+MIDLINE: Final = tuple(pairwise(MIDLINE_ELECTRODES))
 CHANNELS: Final = (*LONGITUDINAL_PAIRS, *MIDLINE)
 """The double banana, the midline last."""
 PASS_BAND: Final = (0.5, 40.0)
@@ -86,8 +87,8 @@ def stretches(bins: Sequence[Bin], segments: Sequence[Segment], seconds: float, 
     if seconds <= 60 * minutes:
         return [(0, int(np.ceil(seconds)))]
     chosen: list[float] = []
-    counts = dict.fromkeys(CLASSES, 0)
-    patterns = [each for each in segments if each.state in CLASSES and each.state != CLASSES[OTHER]]
+    counts = dict.fromkeys(PATTERNS, 0)
+    patterns = [each for each in segments if each.state in PATTERNS]
     for each in sorted(patterns, key=lambda one: -one.share):
         if counts[each.state] < _MOST_OF_CLASS and len(chosen) < _MOST_SEGMENTS:
             counts[each.state] += 1
@@ -122,7 +123,7 @@ def read_signals(recording: BaseRecording, parts: Sequence[Part], kept: Sequence
     total = np.zeros((len(REGIONS), ROWS, columns))
     count = np.zeros((len(REGIONS), ROWS, columns))
     details = [np.zeros((len(CHANNELS), (stop - start) * DETAIL_RATE), np.int16) for start, stop in kept]
-    midline = not {name for pair in MIDLINE for name in pair} & set(recording.missing)
+    midline = not set(MIDLINE_ELECTRODES) & set(recording.missing)
     for part, low, high in _blocks(parts):
         begin, end = max(part[0], low - MARGIN), min(part[1], high + MARGIN)
         signals = recording.read_differences(begin, end)

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from hbaclib.conventions import CLASSES
+from hbaclib.conventions import CLASSES, PATTERNS
 from hbaclib.dataset.csv_tables import read_text_csv
+from hbaclib.dataset.synthetic.night_plan import ARTEFACT, GAP, MIMIC, OFF, TRUTH_COLUMNS
 from hbaclib.errors import DataError, DataFileError, PlatformError, list_some
+from hbaclib.recordings.found import ENDING
 from hbaclib.timeline.bins import NOT_EVALUATED
 from hbaclib.timeline.segments import DOUBTFUL, OTHER, STATES
 
 if TYPE_CHECKING:
     from timescoring.scoring import EventScoring
 
-TRUTH_COLUMNS: Final = ("onset", "duration", "class")
-NO_CLASS: Final = ("artefact", "mimic", "gap", "off")
-"""What a truth may hold beside the classes: artefacts, gaps, and ``off`` with an electrode's name."""
+NO_CLASS: Final = (ARTEFACT, MIMIC, GAP, OFF)
+"""What a truth may hold beside the classes: artefacts, gaps, and `OFF` with an electrode's name."""
 SZCORE: Final[dict[str, float]] = {
     "toleranceStart": 30, "toleranceEnd": 60, "minOverlap": 0, "maxEventDuration": 300, "minDurationBetweenEvents": 90
 }  # fmt: skip
@@ -36,7 +37,6 @@ STRICT: Final[dict[str, float]] = {
     "minDurationBetweenEvents": 0,
 }  # fmt: skip
 """Rules of the strict events: any overlap within ten seconds, nothing merged or split."""
-PATTERNS: Final = tuple(name for index, name in enumerate(CLASSES) if index != OTHER)
 _RULES = {"szcore": SZCORE, "strict": STRICT}
 _RATE = 10
 _DAY, _HOUR = 86_400, 3600
@@ -86,7 +86,7 @@ def read_truth(path: str | Path) -> pd.DataFrame:
             raise DataFileError(f"{path}: {column} of row {wrong[0] + 1} is {told!r}; expected seconds, 0 or more")
     known = {*CLASSES, *NO_CLASS}
     for number, name in enumerate(table["class"], 1):
-        if name not in known and name.split(" ")[0] != NO_CLASS[-1]:
+        if name not in known and name.split(" ")[0] != OFF:
             raise DataFileError(
                 f"{path}: class of row {number} is {name!r}; expected {', '.join(CLASSES)}, or {', '.join(NO_CLASS)}"
             )
@@ -107,7 +107,7 @@ def read_timeline(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     columns = ["file", "start", "stop", "state"]
-    if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() == ENDING:
         try:
             table = pd.read_parquet(path, columns=columns)
         except (OSError, ValueError) as error:

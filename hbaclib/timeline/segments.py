@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import brentq
 
-from hbaclib.conventions import CLASSES
+from hbaclib.conventions import CLASSES, PATTERNS
 from hbaclib.errors import ConfigError
 from hbaclib.timeline.bins import NOT_EVALUATED, Bin
 
@@ -271,7 +271,7 @@ def _without_short(states: Sequence[str], bins: Sequence[Bin], rules: Rules) -> 
     """Patterns below the shortest duration are doubtful: they are too brief to be called."""
     states = list(states)
     for state, first, stop in _runs(states, bins):
-        if state in CLASSES and state != CLASSES[OTHER] and bins[stop - 1].stop - bins[first].start < rules.shortest:
+        if state in PATTERNS and bins[stop - 1].stop - bins[first].start < rules.shortest:
             states[first:stop] = [DOUBTFUL] * (stop - first)
     return states
 

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 from hbaclib import open_recording
 from hbaclib.cli.main import main
-from hbaclib.conventions import EEG_COLUMNS
+from hbaclib.conventions import EEG_COLUMNS, PATTERNS
 from hbaclib.dataset.synthetic import night
 from hbaclib.dataset.synthetic.edf import EdfWriter
 from hbaclib.dataset.synthetic.night import BEGIN, LABELS, make_night
-from hbaclib.dataset.synthetic.night_plan import PATTERNS, Event, NightPlan, plan_night
+from hbaclib.dataset.synthetic.night_plan import Event, NightPlan, plan_night
 from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.recordings.parts import joined
 

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hbaclib.artefacts import atomic_path
-from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, SCALP_ELECTRODES
+from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, PATTERNS, SCALP_ELECTRODES
 from hbaclib.dataset.synthetic.artefact_noise import (
     add_common,
     add_electrode_faults,
@@ -26,7 +26,7 @@ from hbaclib.dataset.synthetic.artefact_noise import (
 from hbaclib.dataset.synthetic.background import background, draw_traits
 from hbaclib.dataset.synthetic.draws import log_uniform, slow_noise
 from hbaclib.dataset.synthetic.edf import EdfWriter
-from hbaclib.dataset.synthetic.night_plan import GAP, MIMIC, OFF, PATTERNS, Event, NightPlan, plan_night
+from hbaclib.dataset.synthetic.night_plan import GAP, MIMIC, OFF, TRUTH_COLUMNS, Event, NightPlan, plan_night
 from hbaclib.dataset.synthetic.patterns import draw_pattern
 from hbaclib.dataset.synthetic.waveforms import pattern_signal
 from hbaclib.errors import ArtefactError, ConfigError
@@ -34,7 +34,6 @@ from hbaclib.outputs import claim, refuse_inside_stage, without_new_folders
 
 BEGIN = datetime(2026, 1, 1, 22, 0, 0)
 LABELS = tuple("ECG EKG" if name == "EKG" else f"EEG {name}-REF" for name in EEG_COLUMNS)
-TRUTH_COLUMNS = ("onset", "duration", "class")
 LONGEST_HOURS = 7 * 24
 _PIECE, _FADE = 600, 5
 """Seconds that are made at a time, and in which one piece goes over into the next."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hbaclib.conventions import CHAINS, CLASSES
+from hbaclib.conventions import CHAINS, PATTERNS
 from hbaclib.dataset.synthetic.draws import log_uniform
 
-PATTERNS = tuple(name for name in CLASSES if name != "Other")
+TRUTH_COLUMNS = ("onset", "duration", "class")
+"""Columns of the table that holds what happens when."""
 ARTEFACT, MIMIC, GAP, OFF = "artefact", "mimic", "gap", "off"
 """What the truth calls times at which no class holds."""
 PATTERN_SHARE = 0.15
