@@ -83,7 +83,7 @@ def test_the_metadata_are_of_today(wheel: Path) -> None:
     assert not [line for line in classifiers if line.startswith("License ::") or "Windows" in line]
     urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL", []))
     assert {"Homepage", "Source", "Issues", "Changelog", "Competition"} == set(urls)
-    extras = {"dask", "dev", "edf", "formats", "kaggle", "pretrained", "test", "tune"}
+    extras = {"dask", "dev", "edf", "formats", "kaggle", "pretrained", "score", "test", "tune"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     listed = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]

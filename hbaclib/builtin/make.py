@@ -32,6 +32,7 @@ from hbaclib.stages.names import ENSEMBLE, TRAINED
 from hbaclib.stages.places import SHIPPED
 from hbaclib.stages.shipped import FOLD, model_digest
 from hbaclib.training.cross_validate import train
+from hbaclib.training.devices import configure
 from hbaclib.training.recipe import Recipe, load_recipe
 from hbaclib.training.stage import RECIPE
 from hbaclib.training.trained_folder import TrainedFolder, fit_name
@@ -187,6 +188,8 @@ def make_builtin(
     inputs = open_segments(store_segments(work / "segments", n_segments, seed, n_jobs=n_jobs))
     chosen = [load_recipe(name) for name in RECIPES] if recipes is None else recipes
     folders = train_networks(inputs, chosen, work, n_jobs)
+    # What is computed here must not depend on whether the fits ran in this process or in others.
+    configure(chosen[0])
     made = work / "shipped"
     shutil.rmtree(made, ignore_errors=True)
     samples = held_out_samples(inputs)

@@ -127,6 +127,17 @@ def check_built_in(folder: Path, printed: str) -> None:
     check_shares(night[night["state"] != "not evaluated"])
 
 
+def check_timeline(folder: Path, printed: str) -> None:
+    assert "kappa" in printed and "sens." in printed
+    for place, name in ((folder, "night"), (folder / "LINES", "night")):
+        assert "<svg" in (place / f"{name}.html").read_text() or "<canvas" in (place / f"{name}.html").read_text()
+        segments = pd.read_csv(place / f"{name}-segments.csv")
+        assert segments["start"].iloc[0] == 0
+        np.testing.assert_array_equal(segments["start"][1:], segments["stop"][:-1])
+        assert (place / f"{name}-hbac.edf").stat().st_size > 0
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "night.csv"), pd.read_csv(folder / "LINES/night.csv"))
+
+
 def check_tune(folder: Path, printed: str) -> None:
     assert "flatters" in printed and "nested" in printed
     assert (folder / "runs/smoke/tune_small/best.toml").is_file()
@@ -135,7 +146,8 @@ def check_tune(folder: Path, printed: str) -> None:
 CHECKS: dict[str, Callable[[Path, str], None]] = {
     "hbac check DATA": check_first,
     "hbac run full": check_full,
-    "hbac predict synthetic": check_built_in,
+    "--short reflect": check_built_in,
+    "hbac score": check_timeline,
     "hbac predict runs/full": check_predict,
     "hbac tune": check_tune,
 }
