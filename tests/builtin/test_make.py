@@ -14,7 +14,7 @@ from hbaclib import load_recipe, predict
 from hbaclib.artefacts import digest_folder
 from hbaclib.builtin.card import FIGURES, note
 from hbaclib.builtin.judge import judge_real
-from hbaclib.builtin.make import RECIPES, make_builtin, rounded
+from hbaclib.builtin.make import RECIPES, rounded
 from hbaclib.conventions import CLASSES
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.errors import DataFileError
@@ -35,8 +35,8 @@ def make_small(folder, n_jobs):
     Where TensorFlow has started before, its number of threads is fixed, and the last bits with it.
     """
     code = (
-        "import pathlib, sys; from tests.builtin import test_make as small; folder = pathlib.Path(sys.argv[1]);"
-        "small.make_builtin(folder / 'work', folder / 'model', n_segments=small.N, recipes=small.small_recipes(),"
+        "import pathlib, sys; from hbaclib.builtin.make import make_builtin; from tests.builtin import test_make as small;"
+        "folder = pathlib.Path(sys.argv[1]); make_builtin(folder / 'work', folder / 'model', n_segments=small.N, recipes=small.small_recipes(),"
         " n_jobs=int(sys.argv[2]))"
     )
     subprocess.run([sys.executable, "-c", code, str(folder), str(n_jobs)], check=True)
