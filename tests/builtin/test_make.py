@@ -35,9 +35,10 @@ def make_small(folder, n_jobs):
     Where TensorFlow has started before, its number of threads is fixed, and the last bits with it.
     """
     code = (
-        "import pathlib, sys; from hbaclib.builtin.make import make_builtin; from tests.builtin import test_make as small;"
-        "folder = pathlib.Path(sys.argv[1]); make_builtin(folder / 'work', folder / 'model', n_segments=small.N, recipes=small.small_recipes(),"
-        " n_jobs=int(sys.argv[2]))"
+        "import pathlib, sys; from hbaclib.builtin.make import make_builtin; "
+        "from tests.builtin import test_make as small;"
+        "folder = pathlib.Path(sys.argv[1]); kept = {'n_segments': small.N, 'recipes': small.small_recipes()};"
+        "make_builtin(folder / 'work', folder / 'model', n_jobs=int(sys.argv[2]), **kept)"
     )
     subprocess.run([sys.executable, "-c", code, str(folder), str(n_jobs)], check=True)
     return folder / "model"
