@@ -240,10 +240,10 @@ def _write_table(
         silent: dict[str, str] = {}
         evaluated = set[str]()
         while chunk := list(islice(cut_now, _CHUNK)):
-            names, eegs, power, recorded = zip(*chunk, strict=True)
-            shares, reasons = predictor.evaluate(np.stack(eegs), np.stack(power) if wanted else None, recorded)
-            for name, reason in zip(names, reasons, strict=True):
-                (silent.setdefault(str(name[0]), reason) if reason else evaluated.add(str(name[0])))
+            names = [window.name for window in chunk]
+            shares, reasons = predictor.evaluate_windows(chunk)
+            for name, known, reason in zip(names, np.isfinite(shares).all(axis=1), reasons, strict=True):
+                (evaluated.add(str(name[0])) if known else silent.setdefault(str(name[0]), reason))
             table = pd.DataFrame(names, columns=columns).join(pd.DataFrame(shares, columns=list(VOTE_COLUMNS)))
             table[REASON] = reasons
             if with_notes:

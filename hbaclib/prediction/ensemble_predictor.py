@@ -29,6 +29,8 @@ from hbaclib.errors import DataError, list_some
 from hbaclib.inputs.store import IMAGE_KINDS
 from hbaclib.prediction.mne_raw import is_raw, open_raw, raw_windows
 from hbaclib.prediction.predictor import Predictor, sees_spectrograms
+from hbaclib.prediction.windows import Window
+from hbaclib.recordings.base import BaseRecording
 from hbaclib.signal.differences import DIFFERENCES, is_differences
 from hbaclib.signal.images import on_common_scale, region_scales, spectrogram_image, starter_layout
 from hbaclib.signal.mel import absolute_spectrogram, eeg_spectrogram
@@ -178,6 +180,29 @@ class EnsemblePredictor:
             reasons[number] = reasons[number] or NO_ANSWER
         return found, reasons
 
+    def evaluate_windows(self, windows: Sequence[Window]) -> tuple[np.ndarray, list[str]]:
+        """As `evaluate`, of windows that were cut, of electrodes and of differences.
+
+        Returns:
+            Shares, NaN in the rows that are not evaluated; and for each row the reason, or what is to be known of it.
+        """
+        found = np.full((len(windows), len(CLASSES)), np.nan, np.float32)
+        reasons = [window.fault for window in windows]
+        for width in {window.eeg.shape[-1] for window in windows}:
+            rows = [row for row, one in enumerate(windows) if not one.fault and one.eeg.shape[-1] == width]
+            if not rows:
+                continue
+            own = [windows[row] for row in rows]
+            power = [window.spectrogram for window in own if window.spectrogram is not None]
+            found[rows], why = self.evaluate(
+                np.stack([window.eeg for window in own]),
+                np.stack(power) if power else None,
+                [window.recorded for window in own],
+            )
+            for row, reason in zip(rows, why, strict=True):
+                reasons[row] = reason or windows[row].told
+        return found, reasons
+
     def predict(self, eeg: np.ndarray, spectrogram: np.ndarray | None = None) -> np.ndarray:
         """(n, 6) float32 shares of any windows, whether they make sense or not; arguments as for `shares`.
 
@@ -211,7 +236,8 @@ def predict(
     Returns:
         (n, 6) float32, columns as CLASSES, rows sum to 1. A window that makes no sense (see
         `hbaclib.signal.plausibility`), or of a Raw one with a gap, has a row of NaN; one warning names all of them,
-        with the reasons.
+        with the reasons. Of a Raw another one says what is not used: channels, electrodes that are flat, clipped or
+        off within a window, regions that stay empty.
 
     Raises:
         DataError: a shape is not as promised, no member can serve without spectrograms, or the built-in model is given
@@ -225,8 +251,9 @@ def predict(
     if is_raw(eeg):
         if spectrogram is not None:
             raise DataError("spectrograms were given with an mne.io.Raw, from which they are computed; leave them out")
-        shares, reasons = _of_raw(artefacts, eeg, short)
-        _warn_of(reasons)
+        with open_raw(eeg) as recording:
+            shares, reasons = _of_raw(artefacts, recording, short)
+            _warn_of(shares, reasons, recording.notes)
         return shares
     eeg, n_recorded = _checked_eeg(eeg, short)
     if spectrogram is not None:
@@ -235,21 +262,26 @@ def predict(
             raise DataError(f"{len(eeg)} EEGs but {len(spectrogram)} spectrograms, expected as many")
     predictor = EnsemblePredictor.open(artefacts, spectrograms=spectrogram is not None)
     shares, reasons = predictor.evaluate(eeg, spectrogram, [n_recorded] * len(eeg))
-    _warn_of(reasons)
+    _warn_of(shares, reasons)
     return shares
 
 
-def _warn_of(reasons: Sequence[str]) -> None:
-    if doubts := [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason]:
+def _warn_of(shares: np.ndarray, reasons: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """One warning of all rows that are not evaluated, one of what is to be known of the others and of all."""
+    known = np.isfinite(shares).all(axis=1).tolist()
+    said = {kind: [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason and known[row] is kind]
+            for kind in (False, True)}  # fmt: skip
+    if doubts := said[False]:
         warnings.warn(f"{len(doubts)} of {len(reasons)} windows not evaluated: {'; '.join(doubts[:8])}{_more(doubts)}",
                       stacklevel=3)  # fmt: skip
+    if told := [*notes, *said[True]]:
+        warnings.warn(f"{'; '.join(told[:8])}{_more(told)}", stacklevel=3)
 
 
-def _of_raw(artefacts: str | Path, raw: Any, short: str | None) -> tuple[np.ndarray, list[str]]:
-    """Shares and reasons, as `EnsemblePredictor.evaluate` gives them, of an `mne.io.Raw`."""
+def _of_raw(artefacts: str | Path, recording: BaseRecording, short: str | None) -> tuple[np.ndarray, list[str]]:
+    """Shares and reasons, as `EnsemblePredictor.evaluate_windows` gives them, of an `mne.io.Raw`."""
     if short is not None:
         check_how(short)
-    recording = open_raw(raw)
     predictor = EnsemblePredictor.open(artefacts)
     wanted = predictor.sees_spectrograms
     found, reasons = [np.zeros((0, len(CLASSES)), np.float32)], list[str]()
@@ -257,17 +289,10 @@ def _of_raw(artefacts: str | Path, raw: Any, short: str | None) -> tuple[np.ndar
     while chunk := list(islice(windows, _CHUNK)):
         shares = np.full((len(chunk), len(CLASSES)), np.nan, np.float32)
         told = ["a gap of more than a second lies in it"] * len(chunk)
-        there = [(row, window) for row, window in enumerate(chunk) if window is not None]
+        there = {row: window for row, window in enumerate(chunk) if window is not None}
         if there:
-            rows, whole = [row for row, _ in there], [window for _, window in there]
-            power = [window.spectrogram for window in whole if window.spectrogram is not None]
-            own, why = predictor.evaluate(
-                np.stack([window.eeg for window in whole]),
-                np.stack(power) if power else None,
-                [window.recorded for window in whole],
-            )
-            shares[rows] = own
-            for row, reason in zip(rows, why, strict=True):
+            shares[list(there)], why = predictor.evaluate_windows(list(there.values()))
+            for row, reason in zip(there, why, strict=True):
                 told[row] = reason
         found.append(shares)
         reasons += told

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW
 from hbaclib.errors import DataError, DataFileError
-from hbaclib.prediction.windows import Computed, Window
+from hbaclib.prediction.judged import JudgedRecording
+from hbaclib.prediction.windows import Window
 from hbaclib.recordings.base import BaseRecording
-from hbaclib.recordings.parts import bridges, joined
-from hbaclib.signal.short import LEAST_SAMPLES, first_sample, place_short
+from hbaclib.signal.short import LEAST_SAMPLES, first_sample
 
 STEP = 10
 """Seconds from one window of a Raw to the next."""
@@ -56,6 +55,8 @@ def open_raw(raw: Any) -> BaseRecording:
 def raw_windows(recording: BaseRecording, wanted: bool, short: str | None) -> Iterator[Window | None]:
     """Windows that begin every 10 s, from the first sample on; None for one that bridges a gap of more than a second.
 
+    They are differences without what cannot be used, as `JudgedRecording` gives them.
+
     Args:
         recording: a Raw, as `open_raw` gives it.
         wanted: whether the networks see spectrograms, which are then computed.
@@ -67,7 +68,7 @@ def raw_windows(recording: BaseRecording, wanted: bool, short: str | None) -> It
     if recording.montage_fault:
         raise DataFileError(f"{recording.path}: {recording.montage_fault}")
     recording.verify()
-    n_samples, parts = recording.n_samples, joined(recording.segments)
+    n_samples = recording.n_samples
     starts = range(0, n_samples - EEG_WINDOW + 1, STEP * EEG_RATE)
     if n_samples < EEG_WINDOW:
         if short is None or n_samples < LEAST_SAMPLES:
@@ -76,14 +77,11 @@ def raw_windows(recording: BaseRecording, wanted: bool, short: str | None) -> It
                 f"{recording.path}: {n_samples / EEG_RATE:g} s; expected at least {EEG_WINDOW // EEG_RATE} s{hint}"
             )
         starts = range(-first_sample(n_samples), -first_sample(n_samples) + 1)
-    with ExitStack() as opened:
-        computed = Computed(recording, opened)
-        for start in starts:
-            begin, stop = max(start, 0), min(start + EEG_WINDOW, n_samples)
-            if bridges(parts, begin, stop):
-                yield None
-                continue
-            power = computed.take(start) if wanted else None
-            samples = recording.read(begin, stop)
-            placed = place_short(samples, short) if short and len(samples) < EEG_WINDOW else samples
-            yield Window((begin / EEG_RATE,), np.ascontiguousarray(placed), power, len(samples))
+    judged = JudgedRecording(recording, short)
+    for start in starts:
+        if judged.holds_gap(start):
+            yield None
+            continue
+        power = judged.take(start) if wanted else None
+        signals, recorded, fault, told = judged.signals(start)
+        yield Window((max(start, 0) / EEG_RATE,), signals, power, recorded, fault, told)

@@ -192,7 +192,7 @@ def _predict_rows(recordings: Sequence[Recording], job: _Job, clock: _Clock, pro
                 read = [(row, read_window(each, wanted, log)) for row, each in enumerate(batch, start)]
             windows = {row: window for row, window in read if window}
             if windows:
-                _, eeg, power, _ = zip(*windows.values(), strict=True)
+                _, eeg, power, *_ = zip(*windows.values(), strict=True)
                 found = _predict(predictor, np.stack(eeg), np.stack(power) if wanted else None, clock, log)
                 put_shares(shares, list(windows), predictor.pool(found), batch, start, log)
             clock.rows_left -= len(batch)

@@ -19,7 +19,9 @@ from hbaclib.dataset.from_eeg import RowsOfEeg, place
 from hbaclib.dataset.tables import read_test_csv
 from hbaclib.errors import DataFileError, list_some, printable
 from hbaclib.files import FOLDER, kind_of
+from hbaclib.prediction.judged import JudgedRecording
 from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.derived import DerivedRecording
 from hbaclib.recordings.found import check_file, recordings_and_notes, told_passed_over
 from hbaclib.recordings.opened import KEPT, open_recording
 from hbaclib.recordings.parquet import load_spectrogram
@@ -42,15 +44,19 @@ class Window(NamedTuple):
 
     Attributes:
         name: what names it in the table.
-        eeg: (10000, 20) µV.
+        eeg: (10000, 20) µV, or (10000, 24) differences.
         spectrogram: (300, 400) µV²/Hz, or None.
         recorded: samples in its middle that the recording has; all, unless a short recording was placed there.
+        fault: why networks are not to be asked about it; "" where they can be.
+        told: what is to be known of it where they are: electrodes that are not used, regions that stay empty.
     """
 
     name: tuple[Any, ...]
     eeg: np.ndarray
     spectrogram: np.ndarray | None
     recorded: int = EEG_WINDOW
+    fault: str = ""
+    told: str = ""
 
     @property
     def short(self) -> bool:
@@ -136,6 +142,9 @@ def cut_windows(
 ) -> Iterator[Window]:
     """Read a recording and cut its windows, one by one: memory does not grow with its length.
 
+    Of a recording that says its channels and times (EDF, BDF, what MNE reads) the windows are differences without what
+    cannot be used, as `JudgedRecording` gives them; of Parquet electrodes as they are.
+
     A short recording is one window, all of it, whatever ``window`` says, but for a start behind its first sample. Its
     ten minutes are those around its own middle; computed, they hold what the recording has and nothing else.
 
@@ -167,15 +176,20 @@ def cut_windows(
         wanted_window = (0.0, 0) if recording.eeg_id is not None else window
         starts = _without_gaps(eeg, _starts(recording.eeg, eeg.n_samples, wanted_window, short))
         shown = printable(recording.eeg, one_line=True)
-        computed = Computed(eeg, opened)
+        judged = JudgedRecording(eeg, short) if isinstance(eeg, DerivedRecording) else None
+        computed = judged or Computed(eeg, opened)
         file = _File(recording, eeg, starts, begins) if wanted and recording.spectrogram else None
         for start in starts:
             power = None
             if wanted:
                 power = file.take(start, computed, tell) if file else computed.take(start)
             begin = max(start, 0)
-            samples = eeg.read(begin, min(begin + EEG_WINDOW, eeg.n_samples))
             name = (recording.eeg_id,) if recording.eeg_id is not None else (shown, begin / EEG_RATE)
+            if judged:
+                signals, recorded, fault, told = judged.signals(start)
+                yield Window(name, signals, power, recorded, fault, told)
+                continue
+            samples = eeg.read(begin, min(begin + EEG_WINDOW, eeg.n_samples))
             placed = place_short(samples, short) if short and len(samples) < EEG_WINDOW else samples
             yield Window(name, np.ascontiguousarray(placed), power, len(samples))
 
@@ -275,7 +289,7 @@ class _File:
         self._first = dict(zip(starts, numbers, strict=True))
         self._told = set[str]()
 
-    def take(self, start: int, computed: Computed, tell: Callable[[str], object]) -> np.ndarray:
+    def take(self, start: int, computed: Computed | JudgedRecording, tell: Callable[[str], object]) -> np.ndarray:
         """(300, 400) of the window that begins with this sample; computed where the file has nothing of use there."""
         first = self._first[start]
         there = self._power[max(0, first) : first + SPECTROGRAM_WINDOW]

@@ -23,15 +23,14 @@ from hbaclib.conventions import (
     SPECTROGRAM_WINDOW,
     VOTE_COLUMNS,
 )
-from hbaclib.errors import ConfigError, DataFileError, list_some
+from hbaclib.errors import ConfigError, DataFileError
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.derivation import MOST_NEUTRAL
 from hbaclib.recordings.parts import Part, recorded_parts
-from hbaclib.signal.differences import OF_REGION
+from hbaclib.recordings.ring import BLOCK, FILLINGS, SIZE, Ring, first_row, parts_near, place_rows, row_centres
+from hbaclib.recordings.usable import SIGNAL
 from hbaclib.signal.short import LEAST_SAMPLES, check_how, place_short
-from hbaclib.timeline.ring import BLOCK, FILLINGS, SIZE, Ring, first_row, parts_near, place_rows, row_centres
-from hbaclib.timeline.usable import Usable
 
 BIN = SIZE // EEG_RATE
 """Seconds of a bin."""
@@ -42,16 +41,13 @@ EDGES = ("empty", "nearest")
 """What the bins near a part's ends have, in the middle of which no whole window lies: nothing, or the shares of the
 nearest bin that has some."""
 NOT_EVALUATED = "not evaluated"
-EDGE, GAP, TOO_SHORT, MONTAGE, SIGNAL = "edge", "gap", "segment too short", "montage", "signal"
-"""How the reason of a bin without shares begins."""
+EDGE, GAP, TOO_SHORT = "edge", "gap", "segment too short"
+"""How the reason of a bin without shares begins, or as those of `hbaclib.recordings.usable`."""
 SHORT_CONTEXT, COPIED, SHORT = "short context", "edge: shares of the nearest bin", "short"
 LEAST_CONTEXT = 0.5
 """Share of the ten minutes below which a bin is marked, where a network sees them."""
 _SAMPLES, _ROW = SIZE, SPECTROGRAM_STEP * EEG_RATE
 _CHUNK = 16
-NOT_USED = "not used:"
-"""How a reason names electrodes and channels that are flat, clipped or off."""
-_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Bin:
         reason: why it has no shares; or what is to be known of them.
         context: share of the ten minutes around it that the recording has, 0..1.
         missing: share of the samples of the sixteen pairs that were not recorded, or are of an electrode that the
-            recording lacks or that cannot be used (see `hbaclib.timeline.usable`), or of a neutral region, 0..1.
+            recording lacks or that cannot be used (see `hbaclib.recordings.usable`), or of a neutral region, 0..1.
         quality: share of the pairs' recorded seconds that can be used and are neither flat nor beyond 1,500 µV, 0..1;
             NaN in a gap.
     """
@@ -215,18 +211,12 @@ class Timeline:
                 if first <= middle < first + _SAMPLES:
                     reason, recorded, starts = SHORT, end - begin, [begin]
         windows = []
-        if starts and len(usable.neutral) > self._most_neutral:
-            named = f"{MONTAGE}: nothing of use in {', '.join(usable.neutral)}"
-            reason, starts = f"{SIGNAL}: no signal of use" if usable.silent else named, []
-            if usable.faults:
-                reason += f" ({NOT_USED} {list_some(usable.faults, _NAMED)})"
-        lost = [column for region in usable.neutral for column in OF_REGION[region]]
+        if starts and (refusal := usable.refusal(self._most_neutral)):
+            reason, starts = refusal, []
         for start in starts:
             centre = start + recorded // 2
             rows = ring.ten_minutes(centre - EEG_WINDOW // 2) if wanted else None
-            signals = np.array(ring.differences(start, start + recorded))
-            # Dark as a whole where it is so in the middle, and not filled from what the rest of the window has.
-            signals[:, lost] = np.nan
+            signals = ring.differences_by(usable, start, start + recorded)
             if recorded < EEG_WINDOW:
                 assert self._short
                 signals = place_short(signals, self._short)
@@ -234,7 +224,7 @@ class Timeline:
                 rows = place_rows(rows, self._filling)
             windows.append(_Window(signals, rows, recorded))
         if windows:
-            reason = "; ".join(filter(None, (reason, *_told(usable))))
+            reason = "; ".join(filter(None, (reason, *usable.told())))
         context = self._context(first + _SAMPLES // 2)
         if windows and wanted and context < LEAST_CONTEXT:
             reason = "; ".join(filter(None, (reason, SHORT_CONTEXT)))
@@ -275,16 +265,6 @@ def _n_windows(part: Part, step: int) -> int:
 
 def _within(start: int, part: Part) -> bool:
     return part[0] <= start and start + EEG_WINDOW <= part[1]
-
-
-def _told(usable: Usable) -> list[str]:
-    """What is to be known of a bin that is evaluated."""
-    told, neutral = [], usable.neutral
-    if neutral:
-        told.append(f"{len(REGIONS) - len(neutral)} of {len(REGIONS)} regions, without {', '.join(neutral)}")
-    if usable.faults:
-        told.append(f"{NOT_USED} {list_some(usable.faults, _NAMED)}")
-    return told
 
 
 def _joined(found: Bin, answers: Sequence[tuple[np.ndarray, str]]) -> Bin:

@@ -16,10 +16,10 @@ from scipy import signal
 from hbaclib.conventions import EEG_RATE, MIDLINE_ELECTRODES, PATTERNS, REGIONS, SPECTROGRAM_STEP
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.parts import Part
+from hbaclib.recordings.ring import BLOCK, MARGIN, row_centres
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS, bipolar
 from hbaclib.signal.multitaper import WINDOW, kaggle_spectrogram
 from hbaclib.timeline.bins import NOT_EVALUATED, Bin
-from hbaclib.timeline.ring import BLOCK, MARGIN, row_centres
 from hbaclib.timeline.segments import Segment
 
 MIDLINE: Final = tuple(pairwise(MIDLINE_ELECTRODES))

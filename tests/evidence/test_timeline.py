@@ -16,8 +16,8 @@ from hbaclib.dataset.synthetic.night import BEGIN, LABELS
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.evaluation.metric import kl_divergence
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.recordings.ring import FILLINGS, place_rows
 from hbaclib.timeline.bins import Timeline
-from hbaclib.timeline.ring import FILLINGS, place_rows
 from tests.evidence.test_long_recordings import hbac
 from tests.made_shipped import IMAGE, make_shipped
 from tests.timeline.made import Answers, MadeRecording

@@ -17,13 +17,19 @@ from functools import cache
 import numpy as np
 
 from hbaclib.conventions import EEG_RATE, REGIONS
-from hbaclib.recordings.derivation import RING_NAMES, neutral_regions
+from hbaclib.errors import list_some
+from hbaclib.recordings.derivation import MOST_NEUTRAL, RING_NAMES, neutral_regions
 from hbaclib.recordings.stuck import CHAINED, MISSING, Stuck
 from hbaclib.signal.differences import DIFFERENCES, OF_REGION
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS
 from hbaclib.signal.plausibility import second_ranges, without_mains
 
 OFF = "off"
+MONTAGE, SIGNAL = "montage", "signal"
+"""How a reason begins why something is not evaluated."""
+NOT_USED = "not used:"
+"""How a reason names electrodes and channels that are flat, clipped or off."""
+_NAMED = 4
 LARGEST_RANGE = 1500.0
 """µV: a pair's range within a second beyond which it is an artefact's."""
 MOST_LARGE = 0.2
@@ -58,6 +64,29 @@ class Usable:
     faults: tuple[str, ...]
     missing: float
     quality: float
+
+    def refusal(self, most_neutral: int = MOST_NEUTRAL) -> str:
+        """Why networks are not asked about it, "" where they can be.
+
+        Args:
+            most_neutral: regions that may be empty.
+        """
+        if len(self.neutral) <= most_neutral:
+            return ""
+        reason = f"{SIGNAL}: no signal of use"
+        if not self.silent:
+            reason = f"{MONTAGE}: nothing of use in {', '.join(self.neutral)}"
+        return f"{reason} ({NOT_USED} {list_some(self.faults, _NAMED)})" if self.faults else reason
+
+    def told(self) -> list[str]:
+        """What is to be known where it is evaluated."""
+        told = []
+        if self.neutral:
+            left = len(REGIONS) - len(self.neutral)
+            told.append(f"{left} of {len(REGIONS)} regions, without {', '.join(self.neutral)}")
+        if self.faults:
+            told.append(f"{NOT_USED} {list_some(self.faults, _NAMED)}")
+        return told
 
 
 def judge(signals: np.ndarray, recorded: slice, stuck: Stuck, neutral: Iterable[str], lacking: np.ndarray) -> Usable:

@@ -15,10 +15,10 @@ import numpy as np
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP, SPECTROGRAM_WINDOW
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.parts import Part
-from hbaclib.signal.differences import DIFFERENCES
+from hbaclib.recordings.usable import GAP, Usable, judge
+from hbaclib.signal.differences import DIFFERENCES, OF_REGION
 from hbaclib.signal.montage import LONGITUDINAL_PAIRS
 from hbaclib.signal.multitaper import WINDOW, kaggle_spectrogram
-from hbaclib.timeline.usable import GAP, Usable, judge
 
 BLOCK = 600 * EEG_RATE
 """Samples of which the spectrogram is computed at a time."""
@@ -89,6 +89,20 @@ class Ring:
         while self._end < stop:
             self._read(self._end + self._block)
         return self._signals[start - self._begin : stop - self._begin]
+
+    def differences_by(self, usable: Usable, start: int, stop: int) -> np.ndarray:
+        """As `differences`, a copy, without the regions that are neutral in its middle.
+
+        They are dark as a whole, and not filled from what the rest of the window has.
+        """
+        signals = np.array(self.differences(start, stop))
+        for region in usable.neutral:
+            signals[:, OF_REGION[region]] = np.nan
+        return signals
+
+    def begin_at(self, start: int) -> None:
+        """Promise that nobody asks for anything before the ten minutes around the 50 s that begin with a sample."""
+        self.forget(max(first_row(start), 0) * _STEP // self._block * self._block - MARGIN)
 
     def ten_minutes(self, start: int) -> np.ndarray:
         """Rows of the spectrogram around the 50-s window that begins with a sample, each the nearest one.

@@ -9,10 +9,10 @@ import pytest
 
 from hbaclib import open_recording, to_differences
 from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.ring import Ring
 from hbaclib.recordings.stuck import stuck_rows
+from hbaclib.recordings.usable import Usable, off_differences
 from hbaclib.signal.differences import DIFFERENCES
-from hbaclib.timeline.ring import Ring
-from hbaclib.timeline.usable import Usable, off_differences
 from tests.recordings.edf_files import write_edf
 from tests.signal.recordings import column, noise
 from tests.timeline.made import MadeRecording

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hbaclib import kaggle_spectrogram, to_differences
-from hbaclib.timeline.ring import BLOCK, MARGIN, Ring, first_row, place_rows
+from hbaclib.recordings.ring import BLOCK, MARGIN, Ring, first_row, place_rows
 from tests.signal.recordings import noise
 from tests.timeline.made import MadeRecording
 
