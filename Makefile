@@ -37,9 +37,10 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/hbac run $(SUITE)
 
-# Two processes, each with whole files of tests: most of a test's time is one thread's.
+# Two processes, each with whole files of tests: most of a test's time is one thread's. Files with slow tests begin (see
+# tests/conftest.py), so that no process waits for the other one's last file.
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: install notebooks-check
 	$(BIN)/ruff check .

@@ -15,6 +15,12 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files first that hold slow tests: processes that share files are then done at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def no_modules_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``--module`` tells other processes ends with the test."""
