@@ -17,7 +17,8 @@
 # # 07 Ensemble
 #
 # Blends the out-of-fold predictions of all trained networks. Weights are fitted *nested*: the score shown for a fold
-# comes from weights that never saw it, so the number does not flatter.
+# comes from weights that never saw it, so the number does not flatter. A network of which a session had time for some
+# folds only has no such predictions of all samples: it is named, and left out.
 #
 # Reads: the out-of-fold predictions of every training notebook. Writes: `07_ensemble/`.
 

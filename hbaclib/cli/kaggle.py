@@ -115,12 +115,18 @@ def selftest(user: str, out: Path, build_only: bool, poll: float) -> None:
 
 @kaggle.command()
 @click.argument("folder", type=BUILD)
+@click.option("--again", multiple=True, metavar="STAGE",
+              help="A stage whose session was too short: its kernel is sent once more, reading what it has written, "
+                   "and trains what it left out. Several are allowed; all that read it follow.")  # fmt: skip
 @POLL
-def push(folder: Path, poll: float) -> None:
-    """Send the build in FOLDER and wait until all of it has run; the same command continues after Ctrl-C."""
+def push(folder: Path, again: tuple[str, ...], poll: float) -> None:
+    """Send the build in FOLDER and wait until all of it has run; the same command continues after Ctrl-C.
+
+    What a session had no time for is told when its kernel is complete.
+    """
     from hbaclib.kaggle.push import push as send
 
-    send(folder, poll=poll)
+    send(folder, poll=poll, again=again)
     click.echo(printable(f"all complete; next: hbac kaggle output {folder} --to FOLDER, hbac kaggle submit {folder}"))
 
 

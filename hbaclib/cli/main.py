@@ -188,7 +188,8 @@ def run(
 
     What the suite needs (weights, disk, memory, a GPU) is checked first, all of it.
 
-    Finished stages are recognised by content and skipped; a killed run continues where it stopped.
+    Finished stages are recognised by content and skipped; a killed run continues where it stopped. While a notebook
+    trains, one line a device says what its fit does, how fast, and how long yet.
     """
     from hbaclib.suite.runner import run_suite
 

@@ -31,11 +31,11 @@ from hbaclib.ensemble.selection import FIXED
 from hbaclib.errors import ArtefactError, ConfigError, list_some
 from hbaclib.evaluation.doubt import Doubt, fit_doubt, member_spread
 from hbaclib.evaluation.metric import share_faults
-from hbaclib.evaluation.oof import OOF_FILE, OutOfFold, load_oof, oof_table
+from hbaclib.evaluation.oof import OutOfFold, load_oof, oof_table
 from hbaclib.outputs import stage_folder
 from hbaclib.schema import PLAIN_NAME, closed, is_plain_name, read_json, shown
 from hbaclib.source import code_digest
-from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, TRAINED
+from hbaclib.stages.names import ENSEMBLE, FIRST_ROUND, OOF_FILE, TRAINED
 from hbaclib.stages.places import SHIPPED, trained_folders
 from hbaclib.stages.shipped import damage_told, folder_of, is_shipped, shipped_networks
 

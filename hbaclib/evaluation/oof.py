@@ -20,8 +20,7 @@ from hbaclib.dataset.folds import audit_held_out
 from hbaclib.digests import verify_files
 from hbaclib.errors import ArtefactError, DataError, DataFileError, LeakError, list_some
 from hbaclib.evaluation.metric import share_faults
-
-OOF_FILE = "oof.parquet"
+from hbaclib.stages.names import OOF_FILE
 
 _FORM = f"a Parquet file with the columns {', '.join(OOF_COLUMNS)}, or the folder of a trained network"
 _OF_TRAINING = ("recipe.toml", "manifest.json")

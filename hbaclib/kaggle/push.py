@@ -8,6 +8,8 @@ a kernel that it reads has changed.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from hbaclib.artefacts import digest_json, write_json
 from hbaclib.errors import ConfigError, PlatformError, list_some
 from hbaclib.files import whole_path
 from hbaclib.kaggle import client
+from hbaclib.kaggle.again import left_out, readers, reading_itself
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedDataset, PlannedKernel, read_plan
 from hbaclib.outputs import claim
 from hbaclib.schema import closed, read_json
+from hbaclib.suite.table import unknown
 
 STATE = "push-state.json"
 GPU_SESSIONS = 2
@@ -32,6 +36,8 @@ DATASET_HOURS = 1.0
 KERNEL_HOURS = 13.0
 """Longest waits: a session itself ends after 12 hours."""
 LOG_LINES = 15
+AGAIN = "again"
+"""Status of a kernel that is to be sent once more, reading its own last version's output."""
 FAILED = ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED")
 
 
@@ -80,9 +86,11 @@ class Push:
         plan: its plan.
         poll: seconds between two looks at a kernel.
         kaggle: the service.
+        again: names of kernels that go on from their own last version, and all that read them after them.
     """
 
-    def __init__(self, folder: Path, plan: Plan, poll: float, kaggle: Kaggle) -> None:
+    def __init__(self, folder: Path, plan: Plan, poll: float, kaggle: Kaggle, again: Collection[str] = ()) -> None:
+        self.again = again
         self.folder, self.plan, self.poll, self.kaggle = folder, plan, poll, kaggle
         if kaggle.user != plan.user:
             raise ConfigError(
@@ -112,9 +120,33 @@ class Push:
         Raises:
             PlatformError: something failed on Kaggle; the message ends with the kernel's last lines where it ran.
         """
+        self._mark()
         for dataset in self.plan.datasets:
             self._dataset(dataset)
         self._kernels()
+
+    def _mark(self) -> None:
+        """Note which kernels are sent again, with those that read them, so that another push goes on with it.
+
+        Raises:
+            PlatformError: a kernel has no version that it could go on from.
+        """
+        marked = set()
+        for kernel in self.plan.kernels:
+            if kernel.name not in self.again:
+                continue
+            known = self._unchanged(kernel)
+            if known and known["status"] == "running":  # the same command, after Ctrl-C
+                continue
+            version = self.kaggle.kernel_version(kernel.ref)
+            if not version:
+                raise PlatformError(f"kernel {kernel.ref}: not on Kaggle yet, nothing to go on from; leave out --again")
+            self.state[kernel.name] = {"digest": self.digests[kernel.name], "version": version, "status": AGAIN}
+            marked.add(kernel.name)
+        for name in readers(self.plan, marked):
+            self.state.pop(name, None)
+        if marked:
+            write_json(self.folder / STATE, self.state)
 
     def _dataset(self, dataset: PlannedDataset) -> None:
         row = f"data set {dataset.name}"
@@ -193,8 +225,11 @@ class Push:
     def _start(self, kernel: PlannedKernel, others_run: bool) -> _Running | None:
         """Push one kernel; None where Kaggle has no session free and one of ours will end."""
         self._show(kernel.name, "pushing")
+        folder = self.folder / "kernels" / kernel.name
+        again = self.state.get(kernel.name, {}).get("status") == AGAIN
         try:
-            version = self.kaggle.push_kernel(self.folder / "kernels" / kernel.name, kernel.ref)
+            with reading_itself(folder, kernel.ref) if again else nullcontext(folder) as sent:
+                version = self.kaggle.push_kernel(sent, kernel.ref)
         except PlatformError as error:
             if "session count" in str(error).lower() and others_run:
                 self._show(kernel.name, "waiting for a free session")
@@ -231,6 +266,8 @@ class Push:
         self._note(kernel.name, each.version, status.lower())
         if status in FAILED:
             raise PlatformError(self._failure(kernel, each.version, status, message))
+        for line in left_out(self.kaggle, kernel, self.folder):
+            click.echo(line)
         return True
 
     def _failure(self, kernel: PlannedKernel, version: int, status: str, message: str) -> str:
@@ -244,18 +281,24 @@ class Push:
         return f"kernel {kernel.ref} version {version} {word}{said}; nothing more was started. Its last lines:{lines}"
 
 
-def push(folder: str | Path, *, poll: float = POLL) -> None:
+def push(folder: str | Path, *, poll: float = POLL, again: Collection[str] = ()) -> None:
     """Send a build to Kaggle and wait until all of it has run; see `Push`.
 
     Args:
         folder: what `build` made.
         poll: seconds between two looks at a kernel.
+        again: names of kernels that are sent though nothing has changed, reading their own last version's output:
+            those whose session was too short. All that read them are sent after them.
 
     Raises:
         PlatformError: credentials are missing, or something failed on Kaggle.
-        ConfigError: the build is for another user.
+        ConfigError: the build is for another user, or has no such kernel.
     """
     folder = whole_path(folder)
     plan = read_plan(folder)  # before the client logs in
+    known = [kernel.name for kernel in plan.kernels]
+    for name in again:
+        if name not in known:
+            raise unknown("kernel", name, known)
     with claim(folder, folder=True):
-        Push(folder, plan, poll, Kaggle()).run()
+        Push(folder, plan, poll, Kaggle(), again).run()

@@ -13,6 +13,7 @@ from hbaclib.errors import ArtefactError, ConfigError, PlatformError, printable
 from hbaclib.files import whole_path
 from hbaclib.kaggle import client
 from hbaclib.kaggle import push as pushing
+from hbaclib.kaggle.again import left_out
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.download import TRUTH, Download
 from hbaclib.kaggle.ledger import Ledger
@@ -32,17 +33,22 @@ def status(folder: str | Path) -> bool:
     folder = Path(folder)
     plan = read_plan(folder)
     kaggle = Kaggle()
-    rows = []
+    rows, short = [], list[str]()
     for dataset in plan.datasets:
         state, version = kaggle.dataset(dataset.ref) or ("not pushed", 0)
         rows.append((dataset.ref, version, state, ""))
     for kernel in plan.kernels:
         version = kaggle.kernel_version(kernel.ref)
-        rows.append((kernel.ref, version, *(kaggle.kernel_status(kernel.ref) if version else ("not pushed", ""))))
+        state, message = kaggle.kernel_status(kernel.ref) if version else ("not pushed", "")
+        rows.append((kernel.ref, version, state, message))
+        if state == "COMPLETE":
+            short += left_out(kaggle, kernel, folder)
     width = max(len(ref) for ref, *_ in rows)
     for ref, version, state, message in rows:
         told = f"version {version}" if version else "-"
         click.echo(printable(f"{ref:<{width}}  {told:<11}  {state.lower()} {message}".rstrip()))
+    for line in short:
+        click.echo(line)
     return not any(state in ("failed", "deleted", *pushing.FAILED) for _, _, state, _ in rows)
 
 

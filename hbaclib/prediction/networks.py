@@ -23,7 +23,7 @@ from hbaclib.training.cross_validate import choose_here
 from hbaclib.training.devices import take_devices
 from hbaclib.training.fit import Fit
 from hbaclib.training.pace import Pace, measure
-from hbaclib.training.plan import Call, Job, fitting, lay_out, seconds_of
+from hbaclib.training.plan import NO_TIME, Call, Job, fitting, lay_out, seconds_of
 from hbaclib.training.pool import FAILED, FINISHED, LEFT_OUT, Outcome
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.reports import Reporter, duration
@@ -146,7 +146,7 @@ def train_networks(
     found = _summary(outcomes, lines)
     if len(found.left_out):
         names = [f"{row.network} {row.fit}" for row in found.left_out.itertuples()]
-        tell(f"no time left for {list_some(names, 20)}: start the same again, and it goes on there")
+        tell(f"{NO_TIME}{list_some(names, 20)}: start the same again, and it goes on there")
     return found
 
 

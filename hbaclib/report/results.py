@@ -17,14 +17,14 @@ from hbaclib.conventions import CLASSES, EEG_RATE, MANY_VOTES, SUBMISSION_COLUMN
 from hbaclib.dataset.csv_tables import read_typed_csv
 from hbaclib.ensemble.runs import best_of, compare_runs, open_runs, pair_with
 from hbaclib.ensemble.store import StoredEnsemble, load_ensemble
-from hbaclib.errors import ArtefactError, HbacError
+from hbaclib.errors import ArtefactError, HbacError, list_some
 from hbaclib.evaluation import calibration, tiers
 from hbaclib.evaluation.clinical import agreement, clinical_table
 from hbaclib.evaluation.metric import kl_per_sample
-from hbaclib.evaluation.oof import OOF_FILE, OutOfFold, load_oof
+from hbaclib.evaluation.oof import OutOfFold, load_oof
 from hbaclib.platform import versions
 from hbaclib.report.stages import RunFolder, rows_of_samples
-from hbaclib.stages.names import ENSEMBLE, FAULTS, FOLDS, PORT, QUALITY, SUBMIT
+from hbaclib.stages.names import ENSEMBLE, FAULTS, FOLDS, OOF_FILE, PORT, QUALITY, SUBMIT
 from hbaclib.stages.places import trained_folders
 from hbaclib.training.history import read_history
 
@@ -89,6 +89,8 @@ def measure(run_folder: str | Path, truth: str | Path | pd.DataFrame | None = No
             results["recipes"] = _recipes(scored)
     else:
         missing.append("scores: no training stage has finished all its folds")
+    if scored and (partial := [folder.name for folder in trained if folder not in scored]):
+        missing.append(f"scores of {list_some(partial)}: not all folds are trained")
     results["submission"] = _submission(run, missing)
     results["missing"] = missing
     measured.results = _plain(results)

@@ -10,6 +10,9 @@ SIGNALS_200HZ = "06_signals_200hz"
 TRAINED, FIRST_ROUND, PSEUDO_LABELS = "train", "first_round", "pseudo_labels"
 COMPARISON, ENSEMBLE, SUBMIT, REPORT = "comparison", "07_ensemble", "08_submit", "report"
 
+OOF_FILE = "oof.parquet"
+"""Out-of-fold predictions in the folder of a network, once all its folds are trained, and in that of an ensemble."""
+
 EFFICIENTNET, KERASCV, RAW = "04_train_efficientnet", "05_train_kerascv", "06_train_raw_eeg"
 """The notebooks that train networks."""
 TRAINING_PREFIXES = tuple(f"{name[:2]}_train_" for name in (EFFICIENTNET, KERASCV, RAW))

@@ -11,7 +11,7 @@ from hbaclib.artefacts import MANIFEST, finished_stages
 from hbaclib.errors import ArtefactError
 from hbaclib.platform import artefact_mounts
 from hbaclib.schema import closed, read_json
-from hbaclib.stages.names import TRAINED
+from hbaclib.stages.names import OOF_FILE, TRAINED
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +44,21 @@ def trained_folders(*roots: str | Path) -> list[Path]:
     """Folders of trained networks: what a report shows, an ensemble joins, and a submission predicts with.
 
     Args:
-        roots: output folders of runs, or of attached notebooks. Of two folders of one name the first root's is taken.
+        roots: output folders of runs, or of attached notebooks. Of two folders of one name the first root's is taken,
+            or the first that is trained on all folds, where one is.
 
     Returns:
         The folders, sorted by name. Networks that only serve the training of others (first rounds of pseudo-labels) and
         comparisons are of other kinds.
     """
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, bool]] = {}
     for root in roots:
         for folder, manifest in finished_stages(root).items():
             if manifest.stage == TRAINED:
-                found.setdefault(folder.name, folder)
-    return [found[name] for name in sorted(found)]
+                whole = OOF_FILE in manifest.outputs
+                if folder.name not in found or (whole and not found[folder.name][1]):
+                    found[folder.name] = folder, whole
+    return [found[name][0] for name in sorted(found)]
 
 
 def find_trained(out: str | Path) -> list[Path]:

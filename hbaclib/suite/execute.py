@@ -8,11 +8,14 @@ import os
 import re
 import secrets
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
+
+import click
 
 from hbaclib import errors
 from hbaclib.errors import ArtefactError, HbacError
@@ -20,6 +23,7 @@ from hbaclib.processes import end_processes, interrupt, messages_aside, processe
 from hbaclib.secrecy import hide
 from hbaclib.suite.parameters import literal
 from hbaclib.suite.table import Stage
+from hbaclib.training.live import EVERY, LIVE_FILE, LiveLines, noted_lines
 
 _LAST_WORDS = 2000
 _KERNEL = "ipykernel_launcher"
@@ -31,8 +35,13 @@ class StageFailedError(HbacError):
     """A cell of a stage's notebook raised; the message shows the cell and the error."""
 
 
-def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
+def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> bool:
     """Run one notebook; the executed one appears in ``folder`` when it is whole (``-failed`` when a cell raised).
+
+    What a training in it tells of its fits while it runs is shown on the error stream.
+
+    Returns:
+        Whether lines that stay were written meanwhile.
 
     Raises:
         StageFailedError: a cell raised, or the kernel died.
@@ -48,7 +57,7 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with messages_aside(messages):
-                _run(stage, parameters, running, folder)
+                told = _run(stage, parameters, running, folder)
         except papermill.PapermillExecutionError as error:
             _join_streams(running)
             os.replace(running, failed)
@@ -65,13 +74,30 @@ def execute(stage: Stage, parameters: Mapping[str, Any], folder: Path) -> None:
         failed.unlink(missing_ok=True)
         if not messages.stat().st_size:
             messages.unlink()
+        return told
     except OSError as error:
         raise ArtefactError(f"{stage.name}: {folder}: cannot be written ({error.strerror or error})") from error
     finally:
         running.unlink(missing_ok=True)
 
 
-def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Path) -> None:
+def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Path) -> bool:
+    """As `_work`; what the notebook shows of its fits is shown here meanwhile. Whether lines that stay were written."""
+    told: list[bool] = []
+
+    def new_line() -> None:
+        told.append(True)
+        click.echo()  # the stage's name stands before it
+
+    with tempfile.TemporaryDirectory(prefix="hbac-live-") as outer, LiveLines(on_stay=new_line) as live:
+        lines = Path(outer) / "lines"
+        _work(stage, parameters, running, folder, lines, lambda: live.show(noted_lines(lines)))
+    return bool(told)
+
+
+def _work(
+    stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Path, lines: Path, look: Callable[[], None]
+) -> None:
     """Run the notebook in a thread: this one gets the signals, which papermill would take for the kernel's death."""
     import papermill
     from jupyter_core.utils import ensure_event_loop
@@ -91,7 +117,7 @@ def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Pat
                 cwd=str(folder),
                 start_timeout=300,  # a slow disk, a first start
                 extra_arguments=["--log-level=ERROR"],  # a kernel on this machine need not warn of plain sockets
-                kernel_manager_class=_kernel_manager(),
+                kernel_manager_class=_kernel_manager({LIVE_FILE: str(lines)}),
             )
         except BaseException as error:
             done.set_exception(error)
@@ -104,6 +130,9 @@ def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Pat
     thread = threading.Thread(target=work, name=stage.name, daemon=True)
     thread.start()
     try:
+        while not wait([done], EVERY).done:
+            look()
+        look()
         done.result()
     except KeyboardInterrupt:
         logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # that the kernel dies now is no news
@@ -121,8 +150,12 @@ def _run(stage: Stage, parameters: Mapping[str, Any], running: Path, folder: Pat
         thread.join(_SECONDS_TO_END)
 
 
-def _kernel_manager() -> type:
-    """A manager whose kernels run this very interpreter, whatever a kernel of that name on this machine starts."""
+def _kernel_manager(environment: Mapping[str, str]) -> type:
+    """A manager whose kernels run this very interpreter, whatever a kernel of that name on this machine starts.
+
+    Args:
+        environment: further variables.
+    """
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
@@ -130,7 +163,7 @@ def _kernel_manager() -> type:
         @property
         def kernel_spec(self) -> KernelSpec:
             command = [sys.executable, "-m", _KERNEL, "-f", "{connection_file}"]
-            return KernelSpec(argv=command, display_name="Python 3", language="python")
+            return KernelSpec(argv=command, display_name="Python 3", language="python", env=dict(environment))
 
     return OwnInterpreter
 

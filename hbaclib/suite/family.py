@@ -18,11 +18,12 @@ from hbaclib.compat.joblib import active_backend
 from hbaclib.compat.keras_settings import check_keras
 from hbaclib.ensemble.comparison import store_comparison
 from hbaclib.ensemble.fit import EnsembleFit, fit_ensemble
-from hbaclib.evaluation.oof import OOF_FILE, load_oof
+from hbaclib.evaluation.oof import load_oof
 from hbaclib.inputs.store import InputArrays, open_inputs
 from hbaclib.platform import output_root, session_hours_left
 from hbaclib.prediction.networks import Trained, train_networks
 from hbaclib.prediction.rounds import round_folders
+from hbaclib.stages.names import OOF_FILE
 from hbaclib.stages.signals_200hz import store_signals_200hz
 from hbaclib.suite.plans import Plans
 from hbaclib.suite.prerequisites import adopt_fits, check_attached, eeg_products, images, ported, source_of

@@ -41,12 +41,14 @@ class Plans:
         note: what was decided beside the parameters, for the reader; empty for nothing.
         image: name of S3's image half among them; empty for none.
         weights_named: whether somebody named the weights to start from; then no others are taken.
+        image_named: whether somebody named the recipe of the image half; then its weights are not replaced.
     """
 
     recipes: dict[str, Recipe]
     note: str = ""
     image: str = ""
     weights_named: bool = False
+    image_named: bool = False
 
     @property
     def first(self) -> Recipe:
@@ -113,7 +115,8 @@ class Plans:
         """Networks that may start from other weights than their recipe says, which says a kind of them."""
         if self.weights_named:
             return []
-        return [name for name, plan in self.recipes.items() if name != self.image and plan.weights in PUBLISHED]
+        named = self.image if self.image_named else ""
+        return [name for name, plan in self.recipes.items() if name != named and plan.weights in PUBLISHED]
 
 
 GOLD = {EFFICIENTNET: "gold", KERASCV: "s4", RAW: "s3"}
@@ -203,7 +206,8 @@ def raw_plans(
 ) -> Plans:
     """The networks of notebook 06: on the whole signal, on bands, and S3's image half.
 
-    The image half that nobody named starts from random weights where its own are not found.
+    The image half that nobody named starts from other weights where its own are not found (see
+    `Plans.with_weights_at_hand`).
 
     Args:
         recipe: name or TOML file; empty for the default.
@@ -242,11 +246,8 @@ def raw_plans(
     check_weights("half_weights", half_weights, ["signals", "image"] if image else [])
     if not image:
         return plans
-    note = ""
-    if image_half is None and (text := missing_weights(image)):
-        note = f"{text}: {image.backbone} starts from random weights"
-        image = image.override({"weights": ""})
-    return replace(plans, recipes={**recipes, image.backbone: image}, note=note, image=image.backbone)
+    named = image_half is not None
+    return replace(plans, recipes={**recipes, image.backbone: image}, image=image.backbone, image_named=named)
 
 
 _OF_NOTEBOOK: dict[str, Callable[..., Plans]] = {

@@ -11,19 +11,19 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hbaclib.artefacts import MANIFEST, stage_lock
+from hbaclib.artefacts import MANIFEST, read_manifest, stage_lock
 from hbaclib.dataset.synthetic.writer import is_set_of, make_synthetic_dataset, remove_set
 from hbaclib.ensemble.store import ensemble_stage
-from hbaclib.errors import ConfigError, PlatformError, list_some
+from hbaclib.errors import ArtefactError, ConfigError, PlatformError, list_some
 from hbaclib.outputs import stage_folder
 from hbaclib.platform import COMPETITION, SYNTHETIC, find_data, find_mount, on_kaggle
 from hbaclib.stages.eeg_products import store_eeg_products, stored_images
 from hbaclib.stages.images import store_kaggle_images
-from hbaclib.stages.names import EEG, EEG_IMAGES, ENSEMBLE, FIRST_ROUND, IMAGES, PORT, TRAINED
+from hbaclib.stages.names import EEG, EEG_IMAGES, ENSEMBLE, FIRST_ROUND, IMAGES, OOF_FILE, PORT, TRAINED
 from hbaclib.stages.places import find_stage, find_trained, mounted_fits, mounted_stages
 from hbaclib.stages.port import port_data
 from hbaclib.suite.eeg_images import LEAST
-from hbaclib.training.trained_folder import FITS
+from hbaclib.training.trained_folder import FITS, TrainedFolder
 
 DEFAULT_PATIENTS = 40
 
@@ -187,9 +187,25 @@ def stage_name(backbone: str) -> str:
 
 
 def trained(out: str | Path, data: str = "") -> list[Path]:
-    """Folders of all finished training stages, one trained now where there is none."""
+    """Folders of all networks that are trained on all folds, one trained now where there is none at all.
+
+    A network of which a session trained some folds has no out-of-fold table to compare with the others': it is left
+    out, and told.
+
+    Raises:
+        ArtefactError: networks were begun, and none is trained on all folds.
+    """
     if found := find_trained(out):
-        return found
+        whole = [folder for folder in found if OOF_FILE in read_manifest(folder).outputs]
+        partial = [f"{folder.name} ({_folds_told(folder)})" for folder in found if folder not in whole]
+        if not whole:
+            raise ArtefactError(
+                f"no network is trained on all folds: {list_some(partial)}; run the notebook that trains it again, "
+                "with what it has left there or attached"
+            )
+        if partial:
+            print(f"left out of the ensemble: {list_some(partial)}")
+        return whole
     from hbaclib.suite.family import open_family
     from hbaclib.suite.plans import efficientnet_plans
 
@@ -197,6 +213,17 @@ def trained(out: str | Path, data: str = "") -> list[Path]:
     stage = stage_name(plans.first.backbone)
     _announce(stage)
     return list(open_family(plans, out, data, stage=stage).train().values())
+
+
+def _folds_told(folder: Path) -> str:
+    """Which folds of a network are trained, in words."""
+    network = TrainedFolder.open(folder)
+    folds = sorted(network.folds)
+    in_a_row = len(folds) > 2 and folds[-1] - folds[0] == len(folds) - 1
+    which = f"{folds[0]} to {folds[-1]}" if in_a_row else list_some(folds)
+    if len(folds) == 1:
+        return f"fold {which} of {network.recipe.folds} is trained"
+    return f"folds {which} of {network.recipe.folds} are trained"
 
 
 def model_places(out: str | Path) -> list[Path]:

@@ -133,13 +133,16 @@ def _lacking_weights(suite: Suite, plans: Mapping[str, Plans]) -> list[str]:
     """One line for the recipes of a notebook that ask for the same weights and do not find them."""
     missing: dict[tuple[str, str], list[_Missing]] = {}
     for stage in suite.stages:
-        for name, recipe in plans[stage.name].recipes.items() if stage.name in plans else ():
+        found = plans.get(stage.name)
+        for name, recipe in found.recipes.items() if found else ():
+            if name == found.image and not found.image_named:
+                continue  # it takes what is at hand
             try:
                 recipe.find_weights()
             except ConfigError as error:
                 published = family_of(recipe.backbone).published
                 source = published(recipe.weights) if published else None
-                fault = _Missing(stage.name, str(error), source, name != plans[stage.name].image)
+                fault = _Missing(stage.name, str(error), source, name != found.image)
                 missing.setdefault((stage.notebook.name, recipe.weights), []).append(fault)
     return [_weights_line(suite, notebook, faults) for (notebook, _), faults in missing.items()]
 

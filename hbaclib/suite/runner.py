@@ -165,7 +165,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
         begin = time.monotonic()
         made_now = find_data(source or "", folder) is None
         try:
-            execute(stage, values[stage.name], folder / NOTEBOOKS)
+            told = execute(stage, values[stage.name], folder / NOTEBOOKS)
             if made_now:
                 key |= data_key(stage, folder, source)  # the first notebook has made the data
             files = left_files(stage, folder)
@@ -184,7 +184,7 @@ def _run_stages(suite: Suite, values: dict[str, dict[str, Any]], folder: Path, s
             click.echo(f" failed after {time.monotonic() - begin:.0f} s")
             raise
         computed += 1
-        click.echo(f" done in {time.monotonic() - begin:.1f} s")
+        click.echo(f"{label if told else ''} done in {time.monotonic() - begin:.1f} s")
         if aside:
             click.echo(printable(f"    {list_some(aside)}: trained with other parameters; now in {folder / EARLIER}"))
     return computed

@@ -31,6 +31,7 @@ class Checkpoint:
         weights: values of all variables of the model.
         optimizer: values of all variables of the optimizer.
         xla: what of a step XLA compiles, which the last bits depend on.
+        xla_note: why that is less than the recipe asks for; empty where it is not, or an earlier version wrote this.
     """
 
     key: str
@@ -41,10 +42,12 @@ class Checkpoint:
     weights: list[np.ndarray]
     optimizer: list[np.ndarray]
     xla: str = "off"
+    xla_note: str = ""
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint in place of the previous one, atomically."""
-        facts = {name: getattr(self, name) for name in ("key", "precision", "stage", "epoch", "history", "xla")}
+        names = ("key", "precision", "stage", "epoch", "history", "xla", "xla_note")
+        facts = {name: getattr(self, name) for name in names}
         arrays = {f"weight{i}": value for i, value in enumerate(self.weights)}
         arrays |= {f"optimizer{i}": value for i, value in enumerate(self.optimizer)}
         arrays["facts"] = np.array(json.dumps(facts))

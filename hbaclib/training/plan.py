@@ -13,6 +13,8 @@ from typing import Any
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """A function with its arguments, for another process."""
+NO_TIME = "no time left for "
+"""How the line begins that tells what a session has left out; by it a log is searched."""
 
 
 @dataclass(frozen=True)

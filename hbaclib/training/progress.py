@@ -8,24 +8,19 @@ shares.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
 
 from hbaclib.training.fit import Fit
 from hbaclib.training.history import read_history
+from hbaclib.training.live import EVERY, LiveLines
 
 log = logging.getLogger(__name__)
-
-_EVERY = 2.0  # seconds between two looks
-_LOG_AFTER, _LOG_EVERY = 60.0, 900.0  # seconds between lines where they stay, as in a file: at first, and at most
 
 
 @contextmanager
@@ -58,7 +53,7 @@ def watch(
     def follow() -> None:
         seen, show, last = 0, on_epoch, False
         while not last:
-            last = ended.wait(_EVERY)
+            last = ended.wait(EVERY)
             if lines is not None:
                 live.show(lines())
             curves = _curves(files, before)
@@ -104,56 +99,3 @@ def _curves(files: Mapping[str, Path], before: Mapping[str, int]) -> list[pd.Dat
 
 def _changed(path: Path) -> int:
     return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-class LiveLines:
-    """A few lines that are written over: in a notebook one output, in a terminal bars below each other.
-
-    Where lines stay, as in a file, they are written after a minute, and then less and less often.
-
-    Args:
-        disable: show nothing.
-    """
-
-    def __init__(self, *, disable: bool = False) -> None:
-        self._disable, self._stack, self._bars = disable, ExitStack(), list[Any]()
-        self._handle = _display_handle()
-        self._say, self._every = 0.0, _LOG_AFTER
-        self._last: tuple[str, ...] = ()
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Show these lines in place of the last ones."""
-        if self._disable or tuple(lines) == self._last:
-            return
-        if self._handle is not None:
-            text = {"text/plain": "\n".join(lines)}
-            self._handle.display(text, raw=True) if not self._last else self._handle.update(text, raw=True)
-        elif sys.stderr is not None and sys.stderr.isatty():
-            for number, line in enumerate(lines):
-                if number == len(self._bars):
-                    self._bars.append(self._stack.enter_context(tqdm(bar_format="{desc}", position=number + 1)))
-                self._bars[number].set_description_str(line)
-        elif time.monotonic() >= self._say:
-            self._say, self._every = time.monotonic() + self._every, min(2 * self._every, _LOG_EVERY)
-            for line in lines:
-                tqdm.write(line, file=sys.stderr)
-        self._last = tuple(lines)
-
-    def __enter__(self) -> LiveLines:
-        """Begin."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the bars."""
-        self._stack.close()
-
-
-def _display_handle() -> Any:
-    """What shows an output that can be replaced, in a notebook; None elsewhere."""
-    if "IPython" not in sys.modules:
-        return None
-    from IPython import get_ipython
-    from IPython.display import DisplayHandle
-
-    shell = get_ipython()
-    return DisplayHandle() if getattr(shell, "kernel", None) is not None else None

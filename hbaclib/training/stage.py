@@ -29,7 +29,7 @@ from hbaclib.inputs.pipeline import input_kinds
 from hbaclib.inputs.store import InputArrays
 from hbaclib.outputs import stage_folder
 from hbaclib.source import callable_digest, code_digest
-from hbaclib.stages.names import TRAINED
+from hbaclib.stages.names import OOF_FILE, TRAINED
 from hbaclib.stages.shipped import digest_of, is_shipped
 from hbaclib.training.fit import Fit
 from hbaclib.training.history import HISTORY, read_history
@@ -39,7 +39,7 @@ from hbaclib.training.targets import load_pseudo_labels
 from hbaclib.training.trained_folder import FITS, TrainedFolder, fit_name, read_oof
 from hbaclib.training.warm_start import start_folders
 
-RECIPE, OOF = "recipe.toml", "oof.parquet"
+RECIPE = "recipe.toml"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class TrainingStage:
             if not self.current:
                 # Until the new run ends the folder is not a trained one: its files may come from two recipes.
                 (self.folder / MANIFEST).unlink(missing_ok=True)
-                (self.folder / OOF).unlink(missing_ok=True)
+                (self.folder / OOF_FILE).unlink(missing_ok=True)
                 _remove_others(self.recipe, self.folder)
             self.recipe.save(self.folder / RECIPE)
             yield
@@ -144,7 +144,9 @@ class TrainingStage:
         outputs = [self.folder / RECIPE, self.folder / HISTORY]
         if len(folds) == self.recipe.folds:
             # Only a whole table can be compared with other models' and enter an ensemble.
-            outputs.append(write_table(self.folder / OOF, read_oof(self.folder, self.recipe, folds)[list(OOF_COLUMNS)]))
+            outputs.append(
+                write_table(self.folder / OOF_FILE, read_oof(self.folder, self.recipe, folds)[list(OOF_COLUMNS)])
+            )
         write_table(self.folder / HISTORY, pd.concat(histories, ignore_index=True))
         outputs += [path for fit in whole for path in fit.outputs()]
         records = {fit.name: fit.read_record().facts for fit in self.fits if finished[fit.name]}

@@ -115,7 +115,7 @@ class Trainer:
         resumed = (stored.stage, stored.epoch) if stored else (0, 0)
         self.history = list(stored.history) if stored else []
         limits = self._limits(plan, resumed, deadline, rounds, at_once)
-        self._choose_xla(plan[0], stored.xla if stored else None)
+        self._choose_xla(plan[0], stored)
         shown = {"desc": fit.name, "unit": "step", "disable": not progress, "mininterval": 1}
         with tqdm(total=limits.total, initial=limits.total - limits.left, **shown) as bar:
             for number, (stage, rows, steps) in enumerate(plan):
@@ -173,8 +173,8 @@ class Trainer:
             "peak_megabytes": peak_memory(self.devices),
         }
 
-    def _choose_xla(self, part: _Part, before: str | None) -> None:
-        """Decide what XLA compiles; a fit that resumes stays with what it began with."""
+    def _choose_xla(self, part: _Part, before: Checkpoint | None) -> None:
+        """Decide what XLA compiles; a fit that resumes stays with what it began with, and with the reason."""
         begin = time.perf_counter()
 
         def batch() -> tuple[Any, ...]:
@@ -183,7 +183,10 @@ class Trainer:
             _, *tensors = next(iter(self._batches(order, np.ones(len(self.votes), np.float32), key)))
             return tuple(tensors)
 
-        self.xla_note = choose_xla(self.train_step, before or self.recipe.xla, batch, timed=before is None)
+        wish = before.xla if before else self.recipe.xla
+        self.xla_note = choose_xla(self.train_step, wish, batch, timed=before is None)
+        if before and not self.xla_note:
+            self.xla_note = before.xla_note
         self.times.tracing += time.perf_counter() - begin
 
     def _read(self, begun: _Begun | None, losses: np.ndarray, order: np.ndarray, place: tuple[int, int]) -> None:
@@ -268,6 +271,7 @@ class Trainer:
             weights=values_of(self.model.variables),
             optimizer=values_of(self.train_step.optimizer.variables),
             xla=self.train_step.xla,
+            xla_note=self.xla_note,
         ).save(self.fit.path("checkpoint.npz"))
 
     def _predict(self, views: tuple[Any, ...]) -> np.ndarray:

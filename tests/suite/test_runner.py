@@ -82,6 +82,24 @@ def test_a_progress_bar_leaves_its_last_state(project: Path) -> None:
     assert streams == [("stderr", "3 of 3\n"), ("stdout", "first\nsecond\n")]
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_notebook_shows_of_its_fits_is_shown_while_it_runs(
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr("hbaclib.suite.execute.EVERY", 0.02)
+    body = "from hbaclib.training.live import LiveLines\nimport time\nlive = LiveLines()\n"
+    body += "live.show(['GPU 0: 05_train_x fold-1: epoch 2 of 15', 'GPU 1: idle'])\n"
+    if ends:
+        body += "time.sleep(1.0)\nlive.__exit__()\n"
+    write_notebook(project / "notebooks" / "12_second.ipynb", 'out = ""\nstage = ""', SECOND + "\n" + body)
+    run_suite("tiny", root=project)
+    said = capfd.readouterr()
+    assert said.err.splitlines() == ["GPU 0: 05_train_x fold-1: epoch 2 of 15", "GPU 1: idle"]
+    lines = [line for line in said.out.splitlines() if line.startswith("[")]
+    assert lines[0].startswith("[1/2] 11_first done in ") and lines[1] == "[2/2] 12_second"
+    assert lines[2].startswith("[2/2] 12_second done in ")
+
+
 def test_a_kernel_that_dies_is_told_with_its_last_words(project: Path) -> None:
     dies = "import os, sys\nprint('no memory left', file=sys.__stderr__, flush=True)\nos.kill(os.getpid(), 9)"
     write_notebook(project / "notebooks" / "12_second.ipynb", 'out = ""\nstage = ""', dies)

@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,19 @@ def test_round_trip(checkpoint, tmp_path):
     for stored, found in zip(checkpoint.weights + checkpoint.optimizer, again.weights + again.optimizer, strict=True):
         assert stored.dtype == found.dtype and (stored == found).all()
     assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
+
+
+def test_what_xla_does_and_why_are_kept_and_files_of_earlier_versions_read(checkpoint, tmp_path):
+    replace(checkpoint, xla="apply", xla_note="a reason").save(tmp_path / "c.npz")
+    again = load_checkpoint(tmp_path / "c.npz", "key", "float32")
+    assert (again.xla, again.xla_note) == ("apply", "a reason")
+    with np.load(tmp_path / "c.npz") as file:
+        arrays = dict(file)
+    facts = json.loads(str(arrays["facts"]))
+    del facts["xla_note"]
+    np.savez(tmp_path / "c.npz", **arrays | {"facts": np.array(json.dumps(facts))})
+    again = load_checkpoint(tmp_path / "c.npz", "key", "float32")
+    assert (again.xla, again.xla_note, again.epoch) == ("apply", "", 3)
 
 
 def test_absent_foreign_or_broken_ones_are_none(checkpoint, tmp_path, caplog):

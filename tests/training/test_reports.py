@@ -11,8 +11,8 @@ import pytest
 from hbaclib.training.children import Children
 from hbaclib.training.devices import Runtime
 from hbaclib.training.limits import Limits, MeasuredError
+from hbaclib.training.live import LIVE_FILE, LiveLines, noted_lines
 from hbaclib.training.plan import Job
-from hbaclib.training.progress import LiveLines
 from hbaclib.training.reports import Report, Reporter, duration, read_report, told
 from tests.training.simulated import Simulated
 
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     now = SimpleNamespace(seconds=1000.0)
     clock = SimpleNamespace(monotonic=lambda: now.seconds, time=lambda: now.seconds)
     monkeypatch.setattr("hbaclib.training.reports.time", clock)
-    monkeypatch.setattr("hbaclib.training.progress.time", clock)
+    monkeypatch.setattr("hbaclib.training.live.time", clock)
     return now
 
 
@@ -176,11 +176,56 @@ def test_in_a_notebook_one_output_is_written_over(
         display=lambda text, raw: shown.append(("display", text["text/plain"])),
         update=lambda text, raw: shown.append(("update", text["text/plain"])),
     )
-    monkeypatch.setattr("hbaclib.training.progress._display_handle", lambda: handle)
+    monkeypatch.setattr("hbaclib.training.live._display_handle", lambda: handle)
     with LiveLines() as live:
         for lines in (["a", "b"], ["a", "b"], ["a", "c"]):
             live.show(lines)
     assert shown == [("display", "a\nb"), ("update", "a\nc")] and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "staying"),
+    [("Batch", ["a 0", "b 0", "a 60", "b 60", "a 180", "b 180"]), ("Interactive", []), ("", []), (None, [])],
+)
+def test_where_nobody_looks_at_the_output_the_lines_are_in_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    clock: SimpleNamespace,
+    kind: str | None,
+    staying: list[str],
+) -> None:
+    """A version that is saved, or pushed, has a log, which takes what is written and no display output."""
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    if kind is not None:
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", kind)
+    shown: list[str] = []
+    handle = SimpleNamespace(
+        display=lambda text, raw: shown.append(text["text/plain"]),
+        update=lambda text, raw: shown.append(text["text/plain"]),
+    )
+    monkeypatch.setattr("hbaclib.training.live._display_handle", lambda: handle)
+    with LiveLines() as live:
+        for second in range(0, 200, 2):
+            clock.seconds = 1000.0 + second
+            live.show([f"a {second}", f"b {second}"])
+    assert len(shown) == 100 and capfd.readouterr().err.splitlines() == staying
+
+
+def test_who_runs_the_notebook_finds_its_lines_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "lines"
+    monkeypatch.setenv(LIVE_FILE, str(file))
+    assert noted_lines(file) == []
+    with LiveLines(disable=True) as live:
+        live.show(["nothing"])
+    assert not file.exists()
+    with LiveLines() as live:
+        for number in range(3):
+            live.show([f"GPU 0: {number}", "GPU 1: idle"])
+            assert noted_lines(file) == [f"GPU 0: {number}", "GPU 1: idle"]
+    assert noted_lines(file) == [], "it has ended"
+    monkeypatch.setenv(LIVE_FILE, str(tmp_path / "lines" / "not a folder"))
+    with LiveLines() as live:
+        live.show(["it goes on"])
 
 
 def test_in_a_terminal_each_line_has_its_place(
@@ -190,5 +235,7 @@ def test_in_a_terminal_each_line_has_its_place(
     with LiveLines() as live:
         live.show(["first", "second"])
         live.show(["third", "fourth"])
+        live.show(["fifth"])
+        assert [bar.desc for bar in live._bars] == ["fifth", ""]
     told = capfd.readouterr().err
     assert all(word in told for word in ("first", "second", "third", "fourth"))

@@ -1,5 +1,6 @@
 """What XLA compiles, and that nothing is harmed where it refuses; on a CPU, which stands in for a GPU."""
 
+import json
 import logging
 from types import SimpleNamespace
 
@@ -259,8 +260,17 @@ def test_the_update_alone_is_compiled_where_a_fit_asks_for_it(tmp_path, caplog):
     assert not [line for line in told(caplog) if "XLA" in line]
 
 
-@pytest.mark.parametrize(("stored", "asked"), [("full", "full"), ("off", "apply"), ("apply", "full")])
-def test_a_fit_that_resumes_stays_with_what_it_began_with(stored, asked, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("stored", "asked", "reason", "now", "told"),
+    [
+        ("full", "full", "", "", ""),
+        ("off", "apply", "XLA is for a single GPU", "", "XLA is for a single GPU"),
+        ("off", "full", "XLA makes no step faster", "", "XLA makes no step faster"),
+        ("apply", "full", "", "", ""),
+        ("apply", "apply", "", "XLA cannot compile it here", "XLA cannot compile it here"),
+    ],
+)
+def test_a_fit_that_resumes_stays_with_what_it_began_with(stored, asked, reason, now, told, tmp_path, monkeypatch):
     """Without timing anything anew, because that could end otherwise."""
     recipe = tiny_recipe(**SHORT, xla=asked)
     save, seen = Checkpoint.save, []
@@ -270,17 +280,18 @@ def test_a_fit_that_resumes_stays_with_what_it_began_with(stored, asked, tmp_pat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("hbaclib.training.trainer.choose_xla", lambda *args, **options: "")
+        patch.setattr("hbaclib.training.trainer.choose_xla", lambda *args, **options: reason)
         patch.setattr(Checkpoint, "save", stop)
         train(recipe, TinyArrays(), tmp_path, folds=[0], progress=False)
 
     def noted(step, wish, batch, *, timed):
         seen.append((wish, timed))
-        return ""
+        return now
 
     monkeypatch.setattr("hbaclib.training.trainer.choose_xla", noted)
     train(recipe, TinyArrays(), tmp_path, folds=[0], progress=False)
     assert seen == [(stored, False)]
+    assert json.loads((tmp_path / "fold-0.fit.json").read_text())["facts"]["xla_note"] == told
 
 
 def test_the_recipe_says_what_xla_compiles():
