@@ -144,6 +144,8 @@ CASES = [
     Case("records that go back", 21, checked(onsets=[k if k < 30 else k - 10 for k in range(60)]), 1,
          ("record 31 begins at 20 s and record 30 at 29 s",)),
     Case("slow channels", 21, checked(rate=64), 1, ("rate of EEG Fp1-REF: found 64 Hz; expected 100 to 20,000 Hz",)),
+    Case("channels of the annotations' rate", 21, checked(values=noise(1800), rate=30, onsets=list(range(60))), 1,
+         ("rate of EEG Fp1-REF: found 30 Hz; expected 100 to 20,000 Hz",)),
     Case("volts that are said to be µV", 21, checked(gain=1e-7), 1, ("FAULT: amplitudes of .*--unit V would explain",)),
     Case("volts, said so", 21, checked("--unit", "V", gain=1e-7), 0, ("no fault found",)),
     Case("too large", 21, checked(gain=100.0), 1, ("FAULT: amplitudes of .*expected 1 to 1500 µV.*--unit",)),
