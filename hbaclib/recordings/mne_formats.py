@@ -102,14 +102,15 @@ def recording_of(raw: Any) -> BaseRecording:
 def _stretches(raw: Any, rate: float) -> list[Stretch]:
     """What lies between the annotations of skipped time, which MNE fills with zeros."""
     n_samples, first_sample = int(raw.n_times), int(getattr(raw, "first_samp", 0))
-    lost = np.zeros(n_samples + 1, np.int64)
+    lost = list[tuple[int, int]]()
     for note in raw.annotations:
         if str(note["description"]) == _SKIPPED:
             begin = round(float(note["onset"]) * rate) - first_sample
             end = begin + round(float(note["duration"]) * rate)
-            lost[np.clip(begin, 0, n_samples)] += 1
-            lost[np.clip(end, 0, n_samples)] -= 1
-    kept = np.cumsum(lost)[:n_samples] == 0
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]])))
-    found = [Stretch(begin / rate, begin, end - begin) for begin, end in edges.reshape(-1, 2).tolist()]
+            lost.append((min(max(begin, 0), n_samples), min(max(end, 0), n_samples)))
+    found, at = list[Stretch](), 0
+    for begin, end in [*sorted(one for one in lost if one[0] < one[1]), (n_samples, n_samples)]:
+        if begin > at:
+            found.append(Stretch(at / rate, at, begin - at))
+        at = max(at, end)
     return found or [Stretch(0.0, 0, n_samples)]

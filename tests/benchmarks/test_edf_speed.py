@@ -1,4 +1,4 @@
-"""Reading EDF and making differences, beside reading the bytes and beside other readers of EDF."""
+"""Reading EDF, making differences and timelines, beside reading the bytes and beside other readers of EDF."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from hbaclib import kaggle_spectrogram, open_recording
 from hbaclib.conventions import EEG_RATE
+from hbaclib.timeline.bins import Timeline
 from tests.recordings.edf_files import LABELS, noise, write_edf
+from tests.timeline.long_files import AtOnce
 
 MOST_TIMES_BYTES = 4.0
 LEAST_TIMES_REAL = 400
+LEAST_TIMES_REAL_WITHOUT_NETWORKS = 250
 SECONDS = 2 * 3600
 NAMES = [*LABELS, "DC1", "DC2", "SpO2", "Resp"]
 
@@ -64,13 +68,22 @@ def spectrogram(path: Path) -> None:
             kaggle_spectrogram(recording.read(start, min(start + 600 * EEG_RATE, recording.n_samples)))
 
 
+def timeline(path: Path) -> None:
+    """Everything but the networks: reading, differences, quality, ten-minute spectrograms, the networks' inputs."""
+    answers = AtOnce()
+    with open_recording(path) as recording:
+        bins = list(Timeline(recording).bins(answers))
+    assert len(bins) == SECONDS // 10 and answers.windows == len(bins) - 4
+
+
 def best(function: Callable[[Path], None], path: Path, times: int = 3) -> float:
-    """Processor seconds: others on the machine do not count."""
+    """Processor seconds of one thread: others on the machine do not count, nor threads that wait for each other."""
     took = []
-    for _ in range(times):
-        begun = time.process_time()
-        function(path)
-        took.append(time.process_time() - begun)
+    with threadpool_limits(1):
+        for _ in range(times):
+            begun = time.process_time()
+            function(path)
+            took.append(time.process_time() - begun)
     return min(took)
 
 
@@ -97,3 +110,13 @@ def test_spectrograms_from_edf_are_hundreds_of_times_faster_than_the_patient(
         print(f"\n{long_file.name}: reading, resampling and spectrogram {SECONDS / took:.0f} times real time")
     benchmark.pedantic(spectrogram, (long_file,), rounds=1)
     assert SECONDS / took >= LEAST_TIMES_REAL
+
+
+def test_all_but_the_networks_is_hundreds_of_times_faster_than_the_patient(
+    benchmark: Callable, long_file: Path, capsys: pytest.CaptureFixture
+) -> None:
+    took = best(timeline, long_file, 1)
+    with capsys.disabled():
+        print(f"\n{long_file.name}: everything but the networks {SECONDS / took:.0f} times real time")
+    benchmark.pedantic(timeline, (long_file,), rounds=1)
+    assert SECONDS / took >= LEAST_TIMES_REAL_WITHOUT_NETWORKS

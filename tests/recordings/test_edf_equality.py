@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from hbaclib import open_recording
 from hbaclib.errors import DataFileError
 from hbaclib.recordings.edf import EdfSource
 from tests.recordings.edf_files import LABELS, noise, write_edf
+from tests.recordings.other_readers import READERS, has_no_wheel
 
 edfio = pytest.importorskip("edfio")
-SECONDS = 12
+SECONDS = 6
 RATES = (200, 250, 256, 400, 500, 512)
+MIXED = [256] * 10 + [512] * 5 + [200] * 5
+GAP = 5
 
 
 def volts(rate: int, n_rows: int = 20) -> np.ndarray:
@@ -52,35 +56,62 @@ def by_pyedflib(path: Path, rates: list[int], kind: str) -> Path:
     return path
 
 
-CASES = [("EDF", [rate] * 20) for rate in RATES] + [
-    ("EDF+C", [256] * 20), ("BDF", [256] * 20), ("BDF+C", [512] * 20), ("EDF+C", [256] * 10 + [512] * 5 + [200] * 5),
-]  # fmt: skip
+def by_bytes(path: Path, rates: list[int], kind: str) -> Path:
+    """Files that declare gaps have one, of GAP seconds at half of their records."""
+    bits = 16 if kind.startswith("EDF") else 24
+    gain = 0.0125 if bits == 16 else 2**-14
+    values = [(volts(rate)[k] / gain).round().astype(np.int32) for k, rate in enumerate(rates)]
+    onsets = [k + GAP * (kind.endswith("+D") and k >= SECONDS // 2) for k in range(SECONDS)]
+    ends = {}
+    if bits == 24:
+        # Other readers take no range beyond these.
+        ends = {(k, name): text for k in range(20) for name, text in (("dmax", "8388607"), ("pmax", "511.9999"))}
+        ends |= {(20, "dmax"): "8388607"} if "+" in kind else {}
+    return write_edf(path, values, rate=rates, bits=bits, gain=gain, onsets=onsets if "+" in kind else None,
+                     kind=kind if "+" in kind else None, signal_fields=ends)  # fmt: skip
 
 
-@pytest.mark.parametrize("write", [by_edfio, by_pyedflib])
-@pytest.mark.parametrize(("kind", "rates"), CASES, ids=[f"{kind}-{sorted(set(rates))}" for kind, rates in CASES])
+PLAIN = ("EDF", "EDF+C", "BDF", "BDF+C")
+KINDS = [(by_edfio, PLAIN), (by_pyedflib, PLAIN), (by_bytes, (*PLAIN, "EDF+D", "BDF+D"))]
+CASES = [(write, kind) for write, kinds in KINDS for kind in kinds]
+
+
+@pytest.mark.parametrize("rates", [*([rate] * 20 for rate in RATES), MIXED], ids=[*map(str, RATES), "mixed"])
+@pytest.mark.parametrize(("write", "kind"), CASES, ids=[f"{kind} {write.__name__}" for write, kind in CASES])
 def test_values_are_those_of_every_reader(tmp_path, write, kind, rates) -> None:
     path = write(tmp_path / "a", rates, kind)
     path = path.rename(tmp_path / ("a.edf" if kind.startswith("EDF") else "a.bdf"))
-    source = EdfSource(path)
-    own = [source.digital(k) for k in range(20)]
+    with closing(EdfSource(path)) as source:
+        hold_to_other_readers(path, source, kind, rates)
     gains = [channel.gain for channel in source.channels[:20]]
-    source.close()
-    assert source.kind.startswith(kind[:3])
-    file = (edfio.read_edf if kind.startswith("EDF") else edfio.read_bdf)(path)
-    for k in range(20):
-        np.testing.assert_array_equal(own[k], file.signals[k].digital)
+    half, lost = SECONDS * 100, GAP * 200 * kind.endswith("+D")
     with open_recording(path) as recording:
-        assert recording.n_samples == SECONDS * 200 and recording.missing == ()
+        assert recording.n_samples == SECONDS * 200 + lost and recording.missing == ()
         eeg = recording.read()
+    assert np.isnan(eeg[half : half + lost]).all() and not np.isnan(eeg[half + lost :]).any()
     for k, rate in enumerate(rates):
         if rate == 200:
-            np.testing.assert_allclose(eeg[:, k], volts(200)[k], atol=gains[k])
-    mne = pytest.importorskip("mne")
-    if len(set(rates)) == 1:
-        raw = mne.io.read_raw(path, verbose="ERROR")
-        found = raw.get_data()[:20] * 1e6
-        np.testing.assert_allclose(found, [volts(rate)[k] for k, rate in enumerate(rates)], atol=2 * gains[0])
+            found = np.concatenate([eeg[:half, k], eeg[half + lost :, k]])
+            np.testing.assert_allclose(found, volts(200)[k], atol=gains[k])
+
+
+def hold_to_other_readers(path: Path, source: EdfSource, kind: str, rates: list[int]) -> None:
+    own = [source.digital(k) for k in range(20)]
+    assert source.kind == kind and [channel.rate for channel in source.channels[:20]] == rates
+    for k, (values, channel, rate) in enumerate(zip(own, source.channels, rates, strict=False)):
+        np.testing.assert_allclose(values * channel.gain + channel.zero, volts(rate)[k], atol=channel.gain)
+    for reader, read in READERS.items():
+        if has_no_wheel(reader):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if reader == "pyedflib" and kind.endswith("+D"):
+                with pytest.raises(OSError, match="discontinuous"):
+                    read(path, source)
+                continue
+            found = read(path, source)
+        for k in range(20):
+            np.testing.assert_array_equal(own[k], found[k], err_msg=f"{reader}, channel {k}")
 
 
 @pytest.mark.parametrize("kind", ["EDF+C", "BDF+C"])

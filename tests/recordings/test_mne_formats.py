@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hbaclib import open_recording
+from hbaclib.cli.main import main
 from hbaclib.errors import DataFileError, PlatformError
-from hbaclib.recordings.mne_formats import recording_of
-from tests.recordings.edf_files import LABELS, noise
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.recordings.mne_formats import MneSource, recording_of
+from tests.recordings.edf_files import LABELS, noise, write_edf
+from tests.recordings.mne_files import WRITERS
+from tests.timeline.made import Answers
 
 mne = pytest.importorskip("mne")
 EEG = noise(256 * 20) / 10
@@ -43,6 +54,84 @@ def test_skipped_time_is_a_gap() -> None:
     with recording_of(raw) as recording:
         assert recording.segments == ((0, 1000), (1600, 5120))
         assert np.isnan(recording.read()[1000:1600]).all()
+
+
+def source_of(n_samples: int, notes: list[tuple[float, float]], first: int = 0, rate: float = 200.0) -> MneSource:
+    """Of an object that has what is asked of one of MNE's, and no samples."""
+    info = {"sfreq": rate, "highpass": 0.0, "lowpass": rate / 2, "meas_date": None}
+    told = [{"onset": begin, "duration": length, "description": "BAD_ACQ_SKIP"} for begin, length in notes]
+    told.append({"onset": 0.0, "duration": n_samples / rate, "description": "bad"})
+    return MneSource(
+        SimpleNamespace(n_times=n_samples, first_samp=first, annotations=told, info=info, ch_names=["Fp1"])
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    notes=st.lists(st.tuples(st.integers(-30, 130), st.integers(0, 40)), max_size=6),
+    n_samples=st.integers(1, 100),
+    first=st.sampled_from([0, 7]),
+)
+def test_what_is_left_is_what_no_note_covers(notes: list[tuple[int, int]], n_samples: int, first: int) -> None:
+    """Sample by sample, as memory allows it here: notes that overlap, touch, reach beyond an end or have no length."""
+    kept = np.ones(n_samples, bool)
+    for begin, length in notes:
+        kept[max(begin - first, 0) : max(begin + length - first, 0)] = False
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], kept.astype(np.int8), [0]]))).reshape(-1, 2).tolist()
+    expected = [(begin / 200, begin, end - begin) for begin, end in edges] or [(0.0, 0, n_samples)]
+    found = source_of(n_samples, [(begin / 200, length / 200) for begin, length in notes], first).stretches
+    assert [(each.onset, each.first, each.n_records) for each in found] == expected
+
+
+def test_a_day_takes_no_array_of_its_length() -> None:
+    day = 24 * 3600 * 2000
+    tracemalloc.start()
+    try:
+        source = source_of(day, [(3600.0 * k, 60.0) for k in range(1, 24)], rate=2000.0)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+    assert len(source.stretches) == 24 and sum(each.n_records for each in source.stretches) == day - 23 * 120_000
+
+
+MARKER = "DoeJane19700101"
+DIGITAL = noise(70 * 200)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_other_formats_say_what_edf_says_and_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    path = WRITERS[name](tmp_path / "in", DIGITAL, LABELS, 200, MARKER)
+    given = {each: each.read_bytes() for each in (tmp_path / "in").iterdir()}
+    assert any(MARKER.encode() in data or MARKER.encode("utf-16-le") in data for data in given.values())
+    edf = write_edf(tmp_path / "in" / "b.edf", DIGITAL)
+    with open_recording(path) as one, open_recording(edf) as other:
+        assert (one.montage, one.missing, one.segments) == (other.montage, other.missing, other.segments)
+        np.testing.assert_allclose(one.read(), other.read(), atol=2e-4)
+        np.testing.assert_allclose(one.read_differences(), other.read_differences(), atol=4e-4)
+        assert MARKER not in repr({key: value for key, value in vars(one).items() if key != "source"})
+    facts, shares = {}, {}
+    for each, out in ((path, tmp_path / "one"), (edf, tmp_path / "other")):
+        networks = Answers()
+        networks.members = {}
+        monkeypatch.setattr(EnsemblePredictor, "open", lambda *_, networks=networks, **__: networks)
+        for words in (["check"], ["check", "--json"], ["predict", "synthetic", "--out-dir", str(out)]):
+            answer = CliRunner().invoke(main, [*words, str(each)])
+            assert answer.exit_code == 0, answer.output
+            assert MARKER not in answer.output
+            if "--json" in words:
+                facts[each] = json.loads(answer.stdout)
+        assert len(list(out.iterdir())) == 5 and all(MARKER.encode() not in file.read_bytes() for file in out.iterdir())
+        (table,) = out.glob("*-timeline.csv")
+        shares[each] = pd.read_csv(table).drop(columns=["file", "clock"])
+    assert {each.name for each in tmp_path.iterdir()} == {"in", "one", "other"}
+    for key in ("montage", "missing", "segments", "windows", "fault", "rate"):
+        assert facts[path][key] == facts[edf][key], key
+    pd.testing.assert_frame_equal(shares[path], shares[edf], rtol=0, atol=1e-4)
+    assert all(each.read_bytes() == data for each, data in given.items()), "what is read is not changed"
 
 
 def test_a_file_of_mnes(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from hbaclib import kaggle_spectrogram, to_differences
 from hbaclib.recordings.ring import BLOCK, MARGIN, Ring, first_row, place_rows
+from hbaclib.timeline.bins import Bin, Timeline
 from tests.signal.recordings import noise
-from tests.timeline.made import MadeRecording
+from tests.timeline.made import Answers, MadeRecording
 
 SECOND = 200
 
@@ -68,6 +69,39 @@ def test_nothing_is_read_twice_and_little_is_kept(eeg: np.ndarray) -> None:
     assert recording.asked[0][0] == 0 and recording.asked[-1][1] == recording.n_samples
     assert all(end == begin for (_, end), (begin, _) in zip(recording.asked, recording.asked[1:], strict=False))
     assert kept < 325 * SECOND + 2.1 * block and len(ring._rows) < 420
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(600, 605), (599.5, 604.5), (600.5, 606), (595, 600), (594.5, 599.5), (590, 600.5), (600, 660), (480, 600)],
+)
+def test_a_gap_at_a_blocks_edge_parts_what_lies_around_it(begin: float, end: float) -> None:
+    """Windows and rows are those of either side alone, at their true time: nothing bridges the gap, nothing is lost."""
+    eeg = np.concatenate([np.zeros((400 * SECOND, 20), np.float32), long_noise(6)])
+    sides = (400 * SECOND, round(begin * SECOND)), (round(end * SECOND), len(eeg))
+
+    def told(*parts: tuple[int, int]) -> tuple[list[Bin], Answers]:
+        answers = Answers(sees_spectrograms=True)
+        return list(Timeline(MadeRecording(eeg, parts)).bins(answers)), answers
+
+    (bins, both), (before, first), (after, second) = told(*sides), told(sides[0]), told(sides[1])
+    assert BLOCK == 600 * SECOND and len(bins) == len(before) == len(after) == 76
+    evaluated = [k for k, each in enumerate(bins) if np.isfinite(each.shares).all()]
+    windows, rows = iter(first.eegs + second.eegs), dict[int, np.ndarray]()
+    for answers, own in ((first, before), (second, after)):
+        there = [k for k, each in enumerate(own) if np.isfinite(each.shares).all()]
+        rows.update(zip(there, answers.rows, strict=True))
+    assert evaluated == sorted(rows) and len(evaluated) > 15
+    for k, window, found in zip(evaluated, both.eegs, both.rows, strict=True):
+        np.testing.assert_array_equal(window, next(windows))
+        alone = before[k] if bins[k].stop <= begin else after[k]
+        np.testing.assert_array_equal(bins[k].shares, alone.shares)
+        # Of the ten minutes the other side has rows as well; those of the own side do not know it.
+        known = ~np.isnan(rows[k])
+        np.testing.assert_allclose(np.log(found[known]), np.log(rows[k][known]), atol=1e-5)
+        centres = 2.0 * (first_row(round(bins[k].start * SECOND) - 4000) + np.arange(300))
+        inside = [(centres >= start / SECOND + 1) & (centres <= stop / SECOND - 1) for start, stop in sides]
+        np.testing.assert_array_equal(~np.isnan(found).all(axis=1), inside[0] | inside[1])
 
 
 def test_parts_are_filtered_for_themselves_and_a_long_gap_is_not_kept() -> None:

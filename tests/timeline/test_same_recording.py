@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from hbaclib import eeg_spectrogram, kaggle_spectrogram, open_recording
+from hbaclib.conventions import SCALP_ELECTRODES
 from hbaclib.dataset.synthetic.segments import make_segment
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.recordings.labels import read_label
 from hbaclib.signal.raw import raw_signals
 from hbaclib.timeline.bins import Timeline
 from tests.made_shipped import IMAGE, WAVES, make_shipped
+from tests.recordings.edf_files import write_edf
 from tests.timeline.made import MadeRecording
-from tests.timeline.same_recording import MONTAGES, all_forms, steps
+from tests.timeline.same_recording import MONTAGES, all_forms, channels, steps
 
 BOTH = {**IMAGE, "name": "synthetic-both", "inputs": "both"}
 
@@ -60,6 +63,31 @@ def shares(forms: dict[str, Path], predictor: EnsemblePredictor) -> dict[str, np
 def test_montages_give_the_same_inputs(inputs: dict[str, dict[str, np.ndarray]], montage: str) -> None:
     for product, expected in inputs["Parquet"].items():
         np.testing.assert_allclose(inputs[montage][product], expected, rtol=0, atol=1e-4, err_msg=product)
+
+
+CHAINED = tuple(name for name in SCALP_ELECTRODES if not name.endswith("z"))
+LACKING = ("average", "linked ears", "ears", "Cz", "other names", "double banana", "untidy banana")
+
+
+@pytest.mark.parametrize("number", range(len(CHAINED)), ids=CHAINED)
+def test_so_they_do_without_an_electrode(tmp_path: Path, number: int) -> None:
+    """Whatever the reference is: with two other montages for every electrode, and each montage several times."""
+    name, values = CHAINED[number], steps()[:10_000]
+    expected: dict[str, np.ndarray] = {}
+    for montage in ("REF", LACKING[number % 7], LACKING[(number + 3) % 7]):
+        parts = channels(values, montage)
+        ends = [(read_label(label).anode, read_label(label).cathode) for label, _ in parts]
+        parts = [part for part, pair in zip(parts, ends, strict=True) if name not in pair]
+        assert len(parts) < len(ends)
+        names, rows = zip(*parts, strict=True)
+        path = write_edf(tmp_path / "a.edf", np.stack(rows, axis=1), names)
+        with open_recording(path) as recording:
+            assert recording.derivation.filled == (name,) and recording.neutral == ()
+            given = recording.read_differences()
+        found = {"mel": eeg_spectrogram(given), "raw": raw_signals(given), "rows": np.log(kaggle_spectrogram(given))}
+        for product, products in found.items():
+            np.testing.assert_allclose(products, expected.setdefault(product, products), rtol=0, atol=1e-4)
+            assert np.isfinite(products).all()
 
 
 @pytest.mark.parametrize("unit", ["mV", "V", "nV"])
