@@ -86,7 +86,8 @@ def test_caps_and_depth_electrodes_are_no_trap(names, expected) -> None:
 @pytest.mark.parametrize(
     "spare",
     [["B1"], ["A3"], ["B1", "B2"], ["A1", "A2", "A3"], ["EEG A32-REF", "b7"], ["A3", "B1", "C9", "D1"],
-     [f"B{k}" for k in range(1, 9)], [f"A{k}" for k in range(1, 11)], [f"{bank}{k}" for bank in "AB" for k in (5, 6, 7, 8)],
+     [f"B{k}" for k in range(1, 9)], [f"A{k}" for k in range(1, 11)],
+     [f"{bank}{k}" for bank in "AB" for k in (5, 6, 7, 8)],
      ["B1", "B1-REF", "b1", "EEG B1", "B1.", "B1-Cz", "B1:REF", "POL B1", "B1-C3", "B1-F3"]],
 )  # fmt: skip
 def test_spare_channels_of_a_letter_and_a_number_are_no_cap(spare) -> None:
