@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from hbaclib.processes import messages_aside
 @click.option("--json", "as_json", is_flag=True,
               help="Of recordings: print what they hold as JSON, an object of a file, a list of a folder.")  # fmt: skip
 @click.option("--write-channels", type=NamedPath(dir_okay=False), default=None, metavar="FILE.csv",
-              help="Of an EDF or BDF file: write which channel is read as which electrode against what, as a table to "
-                   "edit and to give with --channels.")  # fmt: skip
+              help="Of a file with channels (EDF, BDF, what MNE reads): write which channel is read as which electrode "
+                   "against what, as a table to edit and to give with --channels.")  # fmt: skip
 @form_options
 @channel_options
 def check(
@@ -51,7 +50,7 @@ def check(
     alone = kind_of(data) == FILE
     if write_channels is not None:
         if not alone:
-            raise click.UsageError("--write-channels belongs to one EDF or BDF file")
+            raise click.UsageError("--write-channels belongs to one EDF or BDF file, or one that MNE reads")
         _write_channels(data, write_channels, {"columns": columns, "unit": unit, **form})
     folder = data if alone else find_input("datasets", data)
     if alone or (not (folder / "train.csv").is_file() and recordings_and_notes(folder)[0]):
@@ -121,16 +120,11 @@ def _write_channels(path: Path, out: Path, form: dict[str, Any]) -> None:
     """Write the table of channels of one recording."""
     import csv
 
-    from hbaclib.errors import DataFileError
     from hbaclib.outputs import table_file
-    from hbaclib.recordings.channels import HEADER, channel_rows
-    from hbaclib.recordings.edf import EdfSource
-    from hbaclib.recordings.formats import EDF, format_of
+    from hbaclib.recordings.channels import HEADER
+    from hbaclib.recordings.opened import channel_table
 
-    if format_of(path) != EDF:
-        raise DataFileError(f"{path}: has no channels to name; expected EDF or BDF")
-    with closing(EdfSource(path)) as source:
-        rows = channel_rows([channel.label for channel in source.channels], form["channels"] or (), path)
+    rows = channel_table(path, form["columns"], form["channels"])
     with table_file(out, [path], [HEADER]) as file:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])

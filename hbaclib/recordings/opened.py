@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.platform import available_memory
 from hbaclib.recordings.base import LONGEST_DAYS, BaseRecording, check_memory
-from hbaclib.recordings.channels import Row, given_channels, given_columns
+from hbaclib.recordings.channels import Row, channel_rows, given_channels, given_columns
 from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
 from hbaclib.recordings.derived import DerivedRecording, Reading
 from hbaclib.recordings.edf import EdfSource
@@ -244,18 +244,60 @@ def open_recording(
     if unit is not None and unit_named(unit) is None:
         raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
     rows = (*given_channels(channels), *given_columns(columns or {}))
-    source: Source
-    if kind == EDF:
-        source = EdfSource(path, ignore_gaps)
-    else:
-        from hbaclib.recordings.mne_formats import MneSource
-
-        source = MneSource.open(path)
+    source = open_source(path, kind, ignore_gaps)
     try:
         return DerivedRecording(source, Reading(unit and unit_named(unit), rows, invert))
     except BaseException:
         source.close()
         raise
+
+
+def open_source(path: str | Path, kind: str, ignore_gaps: bool = False) -> Source:
+    """Open the channels of a file, whatever they are named.
+
+    Args:
+        path: the file.
+        kind: its format, EDF or MNE.
+        ignore_gaps: as `open_recording` takes it.
+
+    Raises:
+        DataFileError: the file is damaged or its header lies.
+    """
+    if kind == EDF:
+        return EdfSource(path, ignore_gaps)
+    from hbaclib.recordings.mne_formats import MneSource
+
+    return MneSource.open(path)
+
+
+def channel_table(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    channels: str | Path | Mapping[str, str] | Sequence[Row] | None = None,
+) -> list[list[str]]:
+    """Which channel of a file is read as which electrode against what; of a file without any electrode, too.
+
+    Args:
+        path: EDF, BDF, or what MNE reads.
+        columns: electrode -> channel, as `open_recording` takes it.
+        channels: as `open_recording` takes them.
+
+    Returns:
+        A row of label, electrode and reference for each channel, as `hbac check --write-channels` writes them.
+
+    Raises:
+        DataFileError: it is a Parquet file, damaged, or lacks a channel that is named.
+        ConfigError: there is no such electrode.
+    """
+    kind = format_of(path)
+    if kind == PARQUET:
+        raise DataFileError(
+            f"{path}: Parquet has columns and no channels, which --columns names; expected EDF or BDF, or a file that "
+            "MNE reads"
+        )
+    rows = (*given_channels(channels), *given_columns(columns or {}))
+    with closing(open_source(path, kind)) as source:
+        return channel_rows([channel.label for channel in source.channels], rows, Path(path))
 
 
 def _put(values: np.ndarray, start: int, begin: int, batch: np.ndarray) -> None:
