@@ -162,6 +162,14 @@ class Timeline:
         bins = (each for chunk in filled for each in chunk)
         return _nearest(bins) if self._edges == "nearest" else bins
 
+    @property
+    def warning(self) -> str:
+        """What whoever sees the shares has to know, where less than three regions will do; else empty."""
+        if not self.allow_missing:
+            return ""
+        lacks = self._recording.montage_fault or "rows with less than three of the four regions"
+        return f"warning: {lacks}; predicted all the same (--allow-missing), the networks know no such EEG"
+
     def clock(self, seconds: float) -> str:
         """Date and time of a second of the recording, in the form of ISO 8601; empty where they are not known."""
         begun = self._recording.clock
