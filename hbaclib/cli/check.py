@@ -41,7 +41,8 @@ def check(
 
     DATA is a folder in the competition's format, an EEG file (EDF, BDF, Parquet), or a folder of such files. Of
     recordings it is told what they hold: length and rate, montage, channels left out, unit, gaps, clock, missing
-    electrodes and samples, quality over time, whether that can be EEG, and what can be predicted. No networks run.
+    electrodes and samples, quality over time, whether that can be EEG, which electrodes are flat, clipped or off and
+    for how long, and what can be predicted. No networks run.
     """
     from hbaclib.files import FILE, kind_of
     from hbaclib.platform import find_input
@@ -53,7 +54,7 @@ def check(
             raise click.UsageError("--write-channels belongs to one EDF or BDF file, or one that MNE reads")
         _write_channels(data, write_channels, {"columns": columns, "unit": unit, **form})
     folder = data if alone else find_input("datasets", data)
-    if alone or (not (folder / "train.csv").is_file() and recordings_and_notes(folder)[0]):
+    if alone or (not (folder / "train.csv").is_file() and any(recordings_and_notes(folder))):
         _check_recordings([folder], {"columns": columns, "unit": unit, **form}, as_json, alone)
         return
     if columns or unit or any(form.values()):
@@ -92,11 +93,12 @@ def _check_dataset(folder: Path, jobs: int | None) -> None:
 def _check_recordings(inputs: list[Path], form: dict[str, Any], as_json: bool, alone: bool) -> None:
     from hbaclib.prediction.windows import find_recordings
     from hbaclib.recordings.verdict import judge_file
+    from hbaclib.timeline.checked import judged_rows
 
     recordings = find_recordings(inputs, None)
     faulty, found = 0, []
     for recording in recordings:
-        verdict = judge_file(recording.eeg, **form)
+        verdict = judge_file(recording.eeg, rows=judged_rows, **form)
         faulty += bool(verdict.fault)
         if as_json:
             found.append(verdict.as_json())

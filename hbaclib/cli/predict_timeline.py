@@ -31,14 +31,18 @@ COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "
 """Columns of the table; seconds count from the recording's first sample."""
 
 
-def has_times(path: Path) -> bool:
-    """Whether a file is one of a recording of hours, EDF, BDF and the like, and not of windows as the competition's."""
+def has_times(path: Path) -> bool | None:
+    """Whether a file is one of a recording of hours, EDF, BDF and the like, and not of windows as the competition's.
+
+    Returns:
+        None for what is neither: opening it says why.
+    """
     from hbaclib.recordings.formats import PARQUET, format_of
 
     try:
         return format_of(path) != PARQUET
     except HbacError:
-        return True  # opening it says why it is none
+        return None
 
 
 def write_timeline(

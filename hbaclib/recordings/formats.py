@@ -7,11 +7,11 @@ from pathlib import Path
 from hbaclib.errors import DataFileError, printable
 from hbaclib.files import FILE, kind_of
 from hbaclib.recordings.edf_header import BDF_MAGIC, EDF_MAGIC, masked
-from hbaclib.recordings.found import EDF_ENDINGS, ENDING, check_file
+from hbaclib.recordings.found import EDF_ENDINGS, ENDING, MNE_HEADS, NIHON_KOHDEN, check_file
 
 EDF, PARQUET, MNE = "edf", "parquet", "mne"
-MNE_ENDINGS = (".vhdr", ".set", ".eeg", ".lay", ".cnt", ".gdf", ".fif")
-"""Endings of what MNE reads: BrainVision, EEGLAB, Nihon Kohden, Persyst, Neuroscan, GDF, its own."""
+MNE_ENDINGS = (*MNE_HEADS, NIHON_KOHDEN)
+"""Endings of what MNE reads."""
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf": "7-zip",
            b"\x28\xb5\x2f\xfd": "zstd"}  # fmt: skip
 _EXPECTED = "an EEG file: EDF, BDF or Parquet"

@@ -62,7 +62,11 @@ def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
 
 
 class OpenedRecording(BaseRecording):
-    """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz."""
+    """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz.
+
+    Attributes:
+        sources: electrode -> the column that it is read from.
+    """
 
     def __init__(
         self,
@@ -95,9 +99,9 @@ class OpenedRecording(BaseRecording):
             raise
         self.notes = (*found.notes, *notes)
         self.missing = tuple(name for name in EEG_COLUMNS if name not in found.sources)
-        self.labels, self.montage = tuple(names), "referential"
+        self.kind, self.labels, self.montage = "Parquet", tuple(names), "referential, reference not named"
         self.segments = ((0, self.n_samples),)
-        self._sources = found.sources
+        self.sources: Mapping[str, str] = found.sources
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT // BATCH)
         self._next = self.n_samples
@@ -138,7 +142,7 @@ class OpenedRecording(BaseRecording):
     def _seek(self, group: int) -> None:
         self._kept.clear()
         self._next = int(self._begins[group])
-        names = list(dict.fromkeys(self._sources.values()))
+        names = list(dict.fromkeys(self.sources.values()))
         groups = range(group, len(self._begins) - 1)
         with parquet_errors(self.path, f"{self.n_samples} rows"):
             self._batches = self._file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False)
@@ -152,7 +156,7 @@ class OpenedRecording(BaseRecording):
                 raise DataFileError(f"{self.path}: ends after {self._next} rows; its footer says {self.n_samples}")
             values = np.empty((len(EEG_COLUMNS), batch.num_rows), np.float32)
             values[[EEG_COLUMNS.index(name) for name in self.missing]] = np.nan
-            for name, column in self._sources.items():
+            for name, column in self.sources.items():
                 factor = self._sign * MICROVOLTS[self.units[name]]
                 with np.errstate(over="ignore"):
                     numbers = _numbers(batch.column(column))
@@ -161,7 +165,7 @@ class OpenedRecording(BaseRecording):
         if infinite.any():
             row, electrode = np.argwhere(infinite.T)[0]
             raise DataFileError(
-                f"{self.path}: column {shown(self._sources[EEG_COLUMNS[electrode]])}, row {self._next + row + 1} "
+                f"{self.path}: column {shown(self.sources[EEG_COLUMNS[electrode]])}, row {self._next + row + 1} "
                 f"({int(infinite.sum())} values in {batch.num_rows} rows) is infinite; expected µV or NaN"
             )
         piece = self._next, values
