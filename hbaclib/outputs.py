@@ -159,16 +159,44 @@ def output_file(out: str | Path, inputs: Iterable[str | Path], is_own: Callable[
     Raises:
         ArtefactError: it is an input, exists and is not hbac's, cannot be written, or another hbac writes it.
     """
+    place = check_output(out, inputs, is_own)
+    if place is None:
+        yield Path(os.path.abspath(out))
+        return
+    with without_new_folders(place.parent), claim(place), atomic_path(place) as partial:
+        yield partial
+
+
+def check_output(out: str | Path, inputs: Iterable[str | Path], is_own: Callable[[Path], bool]) -> Path | None:
+    """Refuse a place that `output_file` refuses; nothing is written.
+
+    Returns:
+        Where the output will be, links followed; None for a device or an open stream.
+
+    Raises:
+        ArtefactError: it is an input, lies in a stage, or holds a file that is not hbac's.
+    """
     named = os.path.abspath(out)
     place = _real(named)
     refuse_inputs(named, inputs)
     if named.startswith(STREAMS) or _is_device(place):
-        yield Path(named)
-        return
+        return None
     refuse_inside_stage(place)
     refuse_foreign(place, is_own)
-    with without_new_folders(place.parent), claim(place), atomic_path(place) as partial:
-        yield partial
+    return place
+
+
+@contextmanager
+def naming(place: str | Path) -> Iterator[None]:
+    """Say of what cannot be written within the block which output it is: its file has another name until it is whole.
+
+    Raises:
+        ArtefactError: the system refused to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ArtefactError(f"{place}: cannot be written ({error.strerror or error})") from error
 
 
 @contextmanager

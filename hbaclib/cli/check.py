@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from hbaclib.processes import messages_aside
 @click.option("--json", "as_json", is_flag=True,
               help="Of recordings: print what they hold as JSON, an object of a file, a list of a folder.")  # fmt: skip
 @click.option("--write-channels", type=NamedPath(dir_okay=False), default=None, metavar="FILE.csv",
-              help="Of an EDF or BDF file: write which channel is read as which electrode against what, as a table to "
-                   "edit and to give with --channels.")  # fmt: skip
+              help="Of a file with channels (EDF, BDF, what MNE reads): write which channel is read as which electrode "
+                   "against what, as a table to edit and to give with --channels.")  # fmt: skip
 @form_options
 @channel_options
 def check(
@@ -42,7 +41,8 @@ def check(
 
     DATA is a folder in the competition's format, an EEG file (EDF, BDF, Parquet), or a folder of such files. Of
     recordings it is told what they hold: length and rate, montage, channels left out, unit, gaps, clock, missing
-    electrodes and samples, quality over time, whether that can be EEG, and what can be predicted. No networks run.
+    electrodes and samples, quality over time, whether that can be EEG, which electrodes are flat, clipped or off and
+    for how long, and what can be predicted. No networks run.
     """
     from hbaclib.files import FILE, kind_of
     from hbaclib.platform import find_input
@@ -51,10 +51,10 @@ def check(
     alone = kind_of(data) == FILE
     if write_channels is not None:
         if not alone:
-            raise click.UsageError("--write-channels belongs to one EDF or BDF file")
+            raise click.UsageError("--write-channels belongs to one EDF or BDF file, or one that MNE reads")
         _write_channels(data, write_channels, {"columns": columns, "unit": unit, **form})
     folder = data if alone else find_input("datasets", data)
-    if alone or (not (folder / "train.csv").is_file() and recordings_and_notes(folder)[0]):
+    if alone or (not (folder / "train.csv").is_file() and any(recordings_and_notes(folder))):
         _check_recordings([folder], {"columns": columns, "unit": unit, **form}, as_json, alone)
         return
     if columns or unit or any(form.values()):
@@ -93,11 +93,12 @@ def _check_dataset(folder: Path, jobs: int | None) -> None:
 def _check_recordings(inputs: list[Path], form: dict[str, Any], as_json: bool, alone: bool) -> None:
     from hbaclib.prediction.windows import find_recordings
     from hbaclib.recordings.verdict import judge_file
+    from hbaclib.timeline.checked import judged_rows
 
     recordings = find_recordings(inputs, None)
     faulty, found = 0, []
     for recording in recordings:
-        verdict = judge_file(recording.eeg, **form)
+        verdict = judge_file(recording.eeg, rows=judged_rows, **form)
         faulty += bool(verdict.fault)
         if as_json:
             found.append(verdict.as_json())
@@ -121,16 +122,11 @@ def _write_channels(path: Path, out: Path, form: dict[str, Any]) -> None:
     """Write the table of channels of one recording."""
     import csv
 
-    from hbaclib.errors import DataFileError
     from hbaclib.outputs import table_file
-    from hbaclib.recordings.channels import HEADER, channel_rows
-    from hbaclib.recordings.edf import EdfSource
-    from hbaclib.recordings.formats import EDF, format_of
+    from hbaclib.recordings.channels import HEADER
+    from hbaclib.recordings.opened import channel_table
 
-    if format_of(path) != EDF:
-        raise DataFileError(f"{path}: has no channels to name; expected EDF or BDF")
-    with closing(EdfSource(path)) as source:
-        rows = channel_rows([channel.label for channel in source.channels], form["channels"] or (), path)
+    rows = channel_table(path, form["columns"], form["channels"])
     with table_file(out, [path], [HEADER]) as file:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])

@@ -71,7 +71,8 @@ def _window(ctx: click.Context, option: click.Parameter, value: str | None) -> s
                    "else; standard output without it.")  # fmt: skip
 @click.option("--window", default=None, callback=_window, metavar="centre|START|sliding|timeline",
               help="Which 50 s: the middle, from second START on, or one after the other. timeline: a row for every "
-                   "10 s of the recording. Without it timeline for EDF and BDF, centre for Parquet.")  # fmt: skip
+                   "10 s of the recording. Without it timeline for EDF and BDF, and for Parquet beside these; "
+                   "centre for Parquet alone.")  # fmt: skip
 @click.option("--step", type=click.IntRange(min=1), default=None,
               help="Seconds between sliding windows, 10 without; of a timeline 1, 2, 5 or 10: below 10 each row is the "
                    "mean of its windows.")  # fmt: skip
@@ -145,8 +146,11 @@ def predict(
         raise click.UsageError("test.csv names windows and spectrograms: --window and --spectrogram PATH do not apply")
     recordings = competition_recordings(inputs[0], spectrogram) if competition else find_recordings(inputs, spectrogram)
     if window is None:
-        timed = not competition and any(has_times(recording.eeg) for recording in recordings)
-        window = TIMELINE if timed else CENTRE
+        # What is neither is a fault of its own, and decides nothing for the others.
+        kinds = {False} if competition else {has_times(recording.eeg) for recording in recordings}
+        window = TIMELINE if True in kinds or kinds == {None} else CENTRE
+        if {True, False} <= kinds:
+            _tell("Parquet beside EDF and the like: a timeline of each; --window centre gives one window of each")
     _check_line(window, step, edges, files)
     given = [*(["--allow-missing"] if allow_missing else []), *line.given]
     if given and window != TIMELINE:

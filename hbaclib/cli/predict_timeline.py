@@ -12,8 +12,8 @@ import click
 from hbaclib.cli.messages import sentence
 from hbaclib.cli.messages import tell as _tell
 from hbaclib.conventions import VOTE_COLUMNS
-from hbaclib.errors import ConfigError, DataError, HbacError, printable
-from hbaclib.outputs import output_file, table_file
+from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, printable
+from hbaclib.outputs import naming, output_file, table_file
 from hbaclib.recordings.found import ENDING
 
 if TYPE_CHECKING:
@@ -25,20 +25,24 @@ if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording
     from hbaclib.recordings.base import BaseRecording
     from hbaclib.timeline.bins import Timeline
-    from hbaclib.timeline.outputs import Reading
+    from hbaclib.timeline.outputs import Read, Reading
 
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
 
 
-def has_times(path: Path) -> bool:
-    """Whether a file is one of a recording of hours, EDF, BDF and the like, and not of windows as the competition's."""
+def has_times(path: Path) -> bool | None:
+    """Whether a file is one of a recording of hours, EDF, BDF and the like, and not of windows as the competition's.
+
+    Returns:
+        None for what is neither: opening it says why.
+    """
     from hbaclib.recordings.formats import PARQUET, format_of
 
     try:
         return format_of(path) != PARQUET
     except HbacError:
-        return True  # opening it says why it is none
+        return None
 
 
 def write_timeline(
@@ -69,15 +73,20 @@ def write_timeline(
 
     Returns:
         Recording -> reason, of those of which nothing could be evaluated.
+
+    Raises:
+        ArtefactError: something cannot be written; of the table nothing stays, and of the files of that recording.
     """
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
-    from hbaclib.timeline.outputs import files_of
+    from hbaclib.timeline.outputs import check_places, files_of, page_of, write_files
 
     silent: dict[str, str] = {}
     apart = options.folder is not None
     _refuse_same_names(recordings, options)
+    for recording in recordings:
+        check_places(options.places(recording.eeg), read, headers)
     with nullcontext() if apart else _place(out, read, headers) as file:
-        table = _Table(file)
+        table = _Table(file, out)
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
         reading = options.reading()
         # Asked for before hours of work, and not at all where nobody needs it: a folder of networks may lack it.
@@ -85,23 +94,31 @@ def write_timeline(
         if predictor.sees_spectrograms:
             _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
         for recording in recordings:
+            places = options.places(recording.eeg)
             try:
-                with (
-                    files_of(options.places(recording.eeg), read, headers) as files,
-                    closing(opening(recording.eeg)) as eeg,
-                ):
-                    for note in eeg.notes:
-                        _tell(f"{recording.eeg}: {note}")
-                    own = _Table(files["timeline"]) if apart else table
-                    reason = _write(predictor, eeg, cutting(eeg), own, files, str(artefacts), reading, trained)
-                    table.begun = True
-            except (HbacError, OSError, UnicodeError) as error:
+                with files_of(places, read, headers) as files:
+                    try:
+                        with closing(opening(recording.eeg)) as eeg:
+                            for note in eeg.notes:
+                                _tell(f"{recording.eeg}: {note}")
+                            quiet = None if apart or files or file else True
+                            found = _predict(predictor, eeg, cutting(eeg), reading, trained, quiet)
+                            page = page_of(found, eeg, str(artefacts), reading) if "page" in files else ""
+                    except (HbacError, OSError, UnicodeError) as error:
+                        raise _LeftOut from error
+                    # What cannot be written is no fault of this recording: the next one could not be, either.
+                    own = _Table(files["timeline"], places["timeline"]) if apart else table
+                    own.append(_rows(found, eeg.path))
+                    write_files(files, found, eeg.clock, page, places)
+                table.begun = True
+            except _LeftOut as left_out:
+                fault = _fault(left_out.__cause__)
                 if len(recordings) == 1:
-                    raise
-                faults.append(sentence(error) or str(error))
+                    raise fault from left_out.__cause__
+                faults.append(str(fault))
                 _tell(faults[-1])
                 continue
-            if reason:
+            if reason := _silent(found):
                 silent[printable(recording.eeg, one_line=True)] = reason
         if not table.begun:
             raise DataError(f"none of {len(recordings)} recordings could be predicted")
@@ -142,11 +159,15 @@ def _refuse_same_names(recordings: Sequence[Recording], options: LineOptions) ->
             )
 
 
+class _LeftOut(Exception):
+    """A recording cannot be read or predicted; its cause says why."""
+
+
 class _Table:
     """The table, to which rows are added at its end: a file, or None for standard output."""
 
-    def __init__(self, file: Path | None) -> None:
-        self.file, self.begun = file, False
+    def __init__(self, file: Path | None, place: Path | None) -> None:
+        self.file, self.place, self.begun = file, place, False
         self._held: list[pd.DataFrame] = []
 
     def append(self, rows: pd.DataFrame) -> None:
@@ -154,7 +175,8 @@ class _Table:
         if self.file and self.file.suffix.lower() == ENDING:
             self._held.append(rows)
         elif self.file:
-            rows.to_csv(self.file, mode="a", header=not self.begun, index=False)
+            with naming(self.place or self.file):
+                rows.to_csv(self.file, mode="a", header=not self.begun, index=False)
         else:
             click.echo(rows.to_csv(header=not self.begun, index=False), nl=False)
         self.begun = True
@@ -163,41 +185,53 @@ class _Table:
         """Write what waited."""
         import pandas as pd
 
-        if self._held:
-            pd.concat(self._held, ignore_index=True).to_parquet(self.file, index=False)
+        if self._held and self.file:
+            with naming(self.place or self.file):
+                pd.concat(self._held, ignore_index=True).to_parquet(self.file, index=False)
 
 
-def _write(
+def _predict(
     predictor: EnsemblePredictor,
     eeg: BaseRecording,
     line: Timeline,
-    table: _Table,
-    files: dict[str, Path],
-    model: str,
     reading: Reading,
     trained: np.ndarray | None,
-) -> str:
-    """Write the bins of one recording, and what is made of them; give the reason where none has shares."""
+    quiet: bool | None,
+) -> Read:
+    """Predict the bins of one recording, and find states and segments; nothing is written."""
     from tqdm import tqdm
 
-    from hbaclib.timeline.bins import EDGE, NOT_EVALUATED
-    from hbaclib.timeline.outputs import read_bins, write_files
+    from hbaclib.timeline.outputs import read_bins
 
-    name = printable(eeg.path, one_line=True)
     length = f"{eeg.seconds / 3600:.1f} h" if eeg.seconds >= 3600 else f"{eeg.seconds:g} s"
     networks = sum(len(member.models) for member in predictor.members.values())
-    if line.allow_missing:
-        lacks = eeg.montage_fault or "rows with less than three of the four regions"
-        _tell(f"{eeg.path}: warning: {lacks}; predicted all the same (--allow-missing), the networks know no such EEG")
+    if line.warning:
+        _tell(f"{eeg.path}: {line.warning}")
     _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s for {networks} networks")
-    quiet = None if table.file or files else True
     bins = list(tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=quiet))
-    read = read_bins(line, bins, trained, reading)
+    return read_bins(line, bins, trained, reading)
+
+
+def _rows(read: Read, path: Path) -> pd.DataFrame:
+    """The rows of the table of one recording."""
     rows = read.rows
-    rows.insert(0, "file", name)
-    table.append(rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32")))
-    write_files(files, read, eeg, model, reading)
+    rows.insert(0, "file", printable(path, one_line=True))
+    return rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32"))
+
+
+def _silent(read: Read) -> str:
+    """The reason where no bin has shares; else empty."""
+    from hbaclib.timeline.bins import EDGE, NOT_EVALUATED
+
     if any(state != NOT_EVALUATED for state in read.states):
         return ""
     # What lies in the middle tells more than an edge does.
-    return next((each.reason for each in bins if each.reason not in ("", EDGE)), EDGE)
+    return next((each.reason for each in read.bins if each.reason not in ("", EDGE)), EDGE)
+
+
+def _fault(error: BaseException | None) -> HbacError:
+    """What is wrong with a recording, as an error of ours: one of the system would count as one of writing."""
+    if isinstance(error, HbacError):
+        return error
+    assert isinstance(error, Exception)
+    return DataFileError(sentence(error) or str(error))

@@ -104,18 +104,20 @@ def find_recordings(inputs: Sequence[Path], spectrogram: str | None) -> list[Rec
         spectrogram: a spectrogram file, a folder of files named as the EEG files, FROM_EEG, NONE, or None.
 
     Raises:
-        DataFileError: a path does not exist, a folder holds no Parquet file, or one spectrogram stands for several.
+        DataFileError: a path does not exist, a folder holds no recording, or one spectrogram stands for several.
     """
     eegs: list[Path] = []
     for path in inputs:
         if kind_of(path) != FOLDER:
-            check_file(path, "EEG files (Parquet) or a folder of them")
+            check_file(path, "EEG files (EDF, BDF, Parquet) or a folder of them")
             eegs.append(path)
             continue
         found, notes = recordings_and_notes(path)
         if not found:
             names = list_some(notes or sorted(part.name for part in path.iterdir())) or "nothing"
-            raise DataFileError(f"{path}: found {names}; expected *.parquet, or (as the only input) test.csv")
+            raise DataFileError(
+                f"{path}: found {names}; expected *.parquet, *.edf or *.bdf, or (as the only input) test.csv"
+            )
         if notes:
             log.warning("%s", told_passed_over(path, notes))
         eegs += found

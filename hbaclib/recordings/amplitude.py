@@ -60,22 +60,28 @@ def ranges_within_seconds(differences: np.ndarray) -> np.ndarray:
     """Range of the 16 pairs within each second, from 0.5 to 40 Hz.
 
     Args:
-        differences: (n_samples, 24) µV at 200 Hz, without gaps; a pair is missing as a whole or not at all.
+        differences: (n_samples, 24) µV at 200 Hz, without gaps; a pair may be missing as a whole or in part.
 
     Returns:
-        (16, whole seconds) µV, NaN where a pair is missing or flat. Below two seconds there are none.
+        (16, whole seconds) µV, NaN where a pair is missing or flat; of seconds that it lacks in part, too. Below two
+        seconds there are none.
     """
     rows = np.ascontiguousarray(differences[:, : len(LONGITUDINAL_PAIRS)].T, np.float64)
     n_seconds = rows.shape[1] // EEG_RATE if rows.shape[1] >= _LEAST else 0
     ranges = np.full((len(rows), n_seconds), np.nan)
-    present = ~np.isnan(rows).any(axis=1)
+    holes = np.isnan(rows)
+    present = ~holes.all(axis=1)
     if not n_seconds or not present.any():
         return ranges
-    rows = rows[present]
+    rows, holes = rows[present], holes[present]
+    for row, hole in zip(rows, holes, strict=True):
+        if hole.any():
+            row[hole] = np.interp(np.flatnonzero(hole), np.flatnonzero(~hole), row[~hole])
+    lacking = holes[:, : n_seconds * EEG_RATE].reshape(len(rows), n_seconds, EEG_RATE).any(axis=-1)
     seconds = rows[:, : n_seconds * EEG_RATE].reshape(len(rows), n_seconds, EEG_RATE)
     flat = np.ptp(seconds, axis=-1) <= FLAT_SHARE * np.abs(seconds).max(axis=-1)
     # Without its mean first: an offset of volts would cost the filter's digits.
     clean = zero_phase(rows - rows.mean(axis=1, keepdims=True), band_pass_gain(*BAND))
     spans = np.ptp(clean[:, : n_seconds * EEG_RATE].reshape(seconds.shape), axis=-1)
-    ranges[present] = np.where(flat, np.nan, spans)
+    ranges[present] = np.where(flat | lacking, np.nan, spans)
     return ranges

@@ -28,6 +28,7 @@ class BaseRecording(ABC):
 
     Attributes:
         path: the file.
+        kind: its format, as ``EDF+D`` or ``Parquet``.
         n_samples: its length in samples of 200 Hz, from time zero (the first sample) to its end, gaps included.
         segments: (start, stop) of what was recorded without a break, in samples of 200 Hz from time zero.
         notes: what a reader should know of its channels, units and times.
@@ -44,6 +45,7 @@ class BaseRecording(ABC):
     """
 
     path: Path
+    kind: str = ""
     n_samples: int
     segments: tuple[tuple[int, int], ...]
     notes: tuple[str, ...] = ()

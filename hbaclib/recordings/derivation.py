@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from hbaclib.conventions import CHAINS, EEG_COLUMNS, REGIONS
+from hbaclib.recordings.channels import OPTION
 from hbaclib.recordings.labels import EKG, UNNAMED
 from hbaclib.signal.missing import RINGS, neighbour_weights
 from hbaclib.signal.montage import DIFFERENCES as WANTED
@@ -305,5 +306,5 @@ def _fault(neutral: Sequence[str], absent: Sequence[str]) -> str:
         )
     return (
         f"montage: {len(neutral)} of {len(REGIONS)} regions cannot be derived: {'; '.join(lacking)}; expected at most "
-        f"{MOST_NEUTRAL}"
+        f"{MOST_NEUTRAL}; {OPTION}"
     )

@@ -35,6 +35,7 @@ _FIELDS = (
     ("reserved", 32),
 )
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NO_NUMBER = re.compile(r"[^0-9+\-.,eE ]")
 _MOST_SIGNALS = 9999
 _LARGEST = 1e24
 _DEEPEST = 1 << 24
@@ -299,8 +300,15 @@ def _whole(cell: bytes, name: str, path: Path, label: str | None = None) -> int:
 
 
 def _fault(path: Path, name: str, text: str, expected: str, label: str | None) -> DataFileError:
-    of = "" if label is None else f" of signal {_shown(label)}"
-    return DataFileError(f"{path}: {name}{of}: found {_shown(text)!r}; expected {expected}")
+    if label is None:
+        # Where a field before it is too long or too short, it holds what is of the patient.
+        return DataFileError(f"{path}: {name}: found {masked(text)!r}; expected {expected}")
+    return DataFileError(f"{path}: {name} of signal {_shown(label)}: found {_shown(text)!r}; expected {expected}")
+
+
+def masked(text: str) -> str:
+    """A text of which only what numbers are made of is shown, and ``?`` for every other character."""
+    return _NO_NUMBER.sub("?", text)
 
 
 def _shown(text: str) -> str:

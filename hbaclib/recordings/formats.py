@@ -6,12 +6,12 @@ from pathlib import Path
 
 from hbaclib.errors import DataFileError, printable
 from hbaclib.files import FILE, kind_of
-from hbaclib.recordings.edf_header import BDF_MAGIC, EDF_MAGIC
-from hbaclib.recordings.found import EDF_ENDINGS, ENDING, check_file
+from hbaclib.recordings.edf_header import BDF_MAGIC, EDF_MAGIC, masked
+from hbaclib.recordings.found import EDF_ENDINGS, ENDING, MNE_HEADS, NIHON_KOHDEN, check_file
 
 EDF, PARQUET, MNE = "edf", "parquet", "mne"
-MNE_ENDINGS = (".vhdr", ".set", ".eeg", ".lay", ".cnt", ".gdf", ".fif")
-"""Endings of what MNE reads: BrainVision, EEGLAB, Nihon Kohden, Persyst, Neuroscan, GDF, its own."""
+MNE_ENDINGS = (*MNE_HEADS, NIHON_KOHDEN)
+"""Endings of what MNE reads."""
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"7z\xbc\xaf": "7-zip",
            b"\x28\xb5\x2f\xfd": "zstd"}  # fmt: skip
 _EXPECTED = "an EEG file: EDF, BDF or Parquet"
@@ -47,8 +47,9 @@ def format_of(path: str | Path) -> str:
         raise DataFileError(f"{path}: not EDF, BDF or Parquet ({packed}): compressed; unpack it first")
     if ending in MNE_ENDINGS:
         return MNE
-    begins = (
-        f"begins with {printable(first.decode('latin-1'), one_line=True)!r}" if first else "begins with nothing: empty"
-    )
+    text = first.decode("latin-1")
+    # What begins as an EDF file may be one whose first field is too short: the patient's comes next.
+    text = masked(text) if first[:1] in (EDF_MAGIC[:1], BDF_MAGIC[:1]) else printable(text, one_line=True)
+    begins = f"begins with {text!r}" if first else "begins with nothing: empty"
     hint = " (Parquet, which is read under a name that ends in .parquet)" if first.startswith(b"PAR1") else ""
     raise DataFileError(f"{path}: not EDF, BDF or Parquet ({begins}){hint}; expected {_EXPECTED}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Container
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,12 @@ from hbaclib.files import FILE, NOTHING, kind_of, listed, regular_file
 
 ENDING, EDF_ENDINGS = RECORDING_ENDINGS[0], RECORDING_ENDINGS[1:]
 """Endings of names under which Parquet files, and EDF and BDF files, are looked for in a folder."""
+MNE_HEADS = (".vhdr", ".set", ".lay", ".cnt", ".gdf", ".fif")
+"""Endings of the files that head a recording which MNE reads: BrainVision, EEGLAB, Persyst, Neuroscan, GDF, its own."""
+NIHON_KOHDEN, _BESIDE = ".eeg", (".pnt", ".21e")
+"""How a file of Nihon Kohden ends, and what lies beside it; of BrainVision such a file is the header's companion."""
+_NEEDS = 'is read by MNE: pip install "hbaclib[formats]"'
+_SPLIT = re.compile(r"(.+)-\d+\.fif", re.IGNORECASE | re.DOTALL)
 
 
 def recording_files(folder: str | Path) -> list[Path]:
@@ -30,13 +39,30 @@ def recordings_and_notes(folder: str | Path) -> tuple[list[Path], list[str]]:
         folder: the folder; one that is not there holds none.
 
     Returns:
-        Paths of the Parquet, EDF and BDF files, sorted by name, those among them that cannot be opened too; and a note
-        on every entry that only bears such a name: hidden files, companions of macOS, folders, pipes, sockets, devices.
+        Paths of the Parquet, EDF and BDF files and, where MNE is installed, of those that head a recording which it
+        reads, sorted by name, those among them that cannot be opened too; and a note on every entry that only bears
+        such a name: hidden files, companions of macOS, folders, pipes, sockets, devices; and on what MNE would read.
 
     Raises:
         DataFileError: the folder cannot be listed.
     """
-    return _listed(folder, (ENDING, *EDF_ENDINGS))
+    own = (ENDING, *EDF_ENDINGS)
+    found, notes = _listed(folder, (*own, *MNE_HEADS, NIHON_KOHDEN, *_BESIDE))
+    names = {path.name.lower() for path in found}
+    others = [path for path in found if path.suffix.lower() not in own and _heads(path, names)]
+    files = [path for path in found if path.suffix.lower() in own]
+    if others and find_spec("mne") is None:
+        return files, sorted([*notes, *(f"{path.name}: {_NEEDS}" for path in others)])
+    return sorted([*files, *others], key=lambda path: path.name), notes
+
+
+def _heads(path: Path, names: Container[str]) -> bool:
+    """Whether a file heads a recording that MNE reads, and is no part of one that another file heads."""
+    ending, stem = path.suffix.lower(), path.stem.lower()
+    if ending == NIHON_KOHDEN:
+        return any(f"{stem}{beside}" in names for beside in _BESIDE)
+    part = _SPLIT.fullmatch(path.name)
+    return ending in MNE_HEADS and not (part and f"{part[1].lower()}.fif" in names)
 
 
 def _listed(folder: str | Path, endings: str | tuple[str, ...]) -> tuple[list[Path], list[str]]:

@@ -62,6 +62,8 @@ _CAP = re.compile(r"[AB](?:[1-9]|[12]\d|3[0-2])", re.IGNORECASE)
 _POSITION, _CONTACT = re.compile(r"[A-H]\d+", re.IGNORECASE), re.compile(r"([A-Z])'?(\d{1,2})", re.IGNORECASE)
 _TWO_LETTERS = re.compile(r"(?:af|fc|ft|cp|tp|po)\d{1,2}", re.IGNORECASE)
 _RUN = 9
+_MOST_SPARE = 8
+"""Different positions of a cap beside the ears that may be spare inputs, as A3 or B1; a cap has A1 to A16 at least."""
 _MOST_TEN_TEN = 10
 """The 10-10 system has F1 to F10 and P1 to P10."""
 
@@ -108,8 +110,8 @@ def read_label(name: str) -> Label:
 def read_labels(names: Sequence[str]) -> list[Label]:
     """What the names of all channels say.
 
-    Where they are positions of a cap (A1 to A32, as BioSemi has them) or contacts of depth electrodes (more than eight
-    of one letter in a row), a letter with a number is no electrode.
+    Where they are positions of a cap (more than eight of A3 to A32 and B1 to B32, as BioSemi has them) or contacts of
+    depth electrodes (more than eight of one letter in a row), a letter with a number is no electrode.
     """
     trap = _trap([_first_part(name) for name in names])
     labels = []
@@ -163,7 +165,8 @@ def _trap(parts: Iterable[str]) -> re.Pattern[str] | None:
     """The form of names that are no electrodes though they look so; None where the names set no trap."""
     parts = list(parts)
     # A1 and A2 are the ears.
-    if any(_CAP.fullmatch(part) and part.casefold() not in ("a1", "a2") for part in parts):
+    positions = {part.casefold() for part in parts if _CAP.fullmatch(part)} - {"a1", "a2"}
+    if len(positions) > _MOST_SPARE:
         return _POSITION
     contacts: dict[str, set[int]] = {}
     for part in parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.errors import ConfigError, DataFileError, list_some
 from hbaclib.platform import available_memory
 from hbaclib.recordings.base import LONGEST_DAYS, BaseRecording, check_memory
-from hbaclib.recordings.channels import Row, given_channels, given_columns
+from hbaclib.recordings.channels import Row, channel_rows, given_channels, given_columns
 from hbaclib.recordings.columns import Electrodes, find_electrodes, shown
 from hbaclib.recordings.derived import DerivedRecording, Reading
 from hbaclib.recordings.edf import EdfSource
@@ -62,7 +62,11 @@ def open_parquet(path: Path, buffer_size: int) -> pq.ParquetFile:
 
 
 class OpenedRecording(BaseRecording):
-    """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz."""
+    """A recording in an open Parquet file; `rate_stated_by` says what in the file states 200 Hz.
+
+    Attributes:
+        sources: electrode -> the column that it is read from.
+    """
 
     def __init__(
         self,
@@ -95,9 +99,9 @@ class OpenedRecording(BaseRecording):
             raise
         self.notes = (*found.notes, *notes)
         self.missing = tuple(name for name in EEG_COLUMNS if name not in found.sources)
-        self.labels, self.montage = tuple(names), "referential"
+        self.kind, self.labels, self.montage = "Parquet", tuple(names), "referential, reference not named"
         self.segments = ((0, self.n_samples),)
-        self._sources = found.sources
+        self.sources: Mapping[str, str] = found.sources
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT // BATCH)
         self._next = self.n_samples
@@ -138,7 +142,7 @@ class OpenedRecording(BaseRecording):
     def _seek(self, group: int) -> None:
         self._kept.clear()
         self._next = int(self._begins[group])
-        names = list(dict.fromkeys(self._sources.values()))
+        names = list(dict.fromkeys(self.sources.values()))
         groups = range(group, len(self._begins) - 1)
         with parquet_errors(self.path, f"{self.n_samples} rows"):
             self._batches = self._file.iter_batches(BATCH, row_groups=groups, columns=names, use_threads=False)
@@ -152,7 +156,7 @@ class OpenedRecording(BaseRecording):
                 raise DataFileError(f"{self.path}: ends after {self._next} rows; its footer says {self.n_samples}")
             values = np.empty((len(EEG_COLUMNS), batch.num_rows), np.float32)
             values[[EEG_COLUMNS.index(name) for name in self.missing]] = np.nan
-            for name, column in self._sources.items():
+            for name, column in self.sources.items():
                 factor = self._sign * MICROVOLTS[self.units[name]]
                 with np.errstate(over="ignore"):
                     numbers = _numbers(batch.column(column))
@@ -161,7 +165,7 @@ class OpenedRecording(BaseRecording):
         if infinite.any():
             row, electrode = np.argwhere(infinite.T)[0]
             raise DataFileError(
-                f"{self.path}: column {shown(self._sources[EEG_COLUMNS[electrode]])}, row {self._next + row + 1} "
+                f"{self.path}: column {shown(self.sources[EEG_COLUMNS[electrode]])}, row {self._next + row + 1} "
                 f"({int(infinite.sum())} values in {batch.num_rows} rows) is infinite; expected µV or NaN"
             )
         piece = self._next, values
@@ -244,18 +248,60 @@ def open_recording(
     if unit is not None and unit_named(unit) is None:
         raise ConfigError(f"unit {unit!r} is unknown; expected {', '.join(MICROVOLTS)}")
     rows = (*given_channels(channels), *given_columns(columns or {}))
-    source: Source
-    if kind == EDF:
-        source = EdfSource(path, ignore_gaps)
-    else:
-        from hbaclib.recordings.mne_formats import MneSource
-
-        source = MneSource.open(path)
+    source = open_source(path, kind, ignore_gaps)
     try:
         return DerivedRecording(source, Reading(unit and unit_named(unit), rows, invert))
     except BaseException:
         source.close()
         raise
+
+
+def open_source(path: str | Path, kind: str, ignore_gaps: bool = False) -> Source:
+    """Open the channels of a file, whatever they are named.
+
+    Args:
+        path: the file.
+        kind: its format, EDF or MNE.
+        ignore_gaps: as `open_recording` takes it.
+
+    Raises:
+        DataFileError: the file is damaged or its header lies.
+    """
+    if kind == EDF:
+        return EdfSource(path, ignore_gaps)
+    from hbaclib.recordings.mne_formats import MneSource
+
+    return MneSource.open(path)
+
+
+def channel_table(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    channels: str | Path | Mapping[str, str] | Sequence[Row] | None = None,
+) -> list[list[str]]:
+    """Which channel of a file is read as which electrode against what; of a file without any electrode, too.
+
+    Args:
+        path: EDF, BDF, or what MNE reads.
+        columns: electrode -> channel, as `open_recording` takes it.
+        channels: as `open_recording` takes them.
+
+    Returns:
+        A row of label, electrode and reference for each channel, as `hbac check --write-channels` writes them.
+
+    Raises:
+        DataFileError: it is a Parquet file, damaged, or lacks a channel that is named.
+        ConfigError: there is no such electrode.
+    """
+    kind = format_of(path)
+    if kind == PARQUET:
+        raise DataFileError(
+            f"{path}: Parquet has columns and no channels, which --columns names; expected EDF or BDF, or a file that "
+            "MNE reads"
+        )
+    rows = (*given_channels(channels), *given_columns(columns or {}))
+    with closing(open_source(path, kind)) as source:
+        return channel_rows([channel.label for channel in source.channels], rows, Path(path))
 
 
 def _put(values: np.ndarray, start: int, begin: int, batch: np.ndarray) -> None:

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from hbaclib.conventions import EEG_RATE
+from hbaclib.conventions import EEG_RATE, EEG_WINDOW
 from hbaclib.recordings.base import BaseRecording
+from hbaclib.recordings.edf_records import LEAST_GAP
 from hbaclib.recordings.opened import BATCH, OpenedRecording
 from hbaclib.signal.differences import to_differences
 
@@ -33,13 +34,33 @@ def recorded_parts(recording: BaseRecording) -> list[Part]:
     return joined(recording.segments)
 
 
-def joined(segments: Iterable[Part]) -> list[Part]:
-    """Segments as parts: those that lie no more than LONGEST_HOLE apart are one."""
+def recorded_segments(recording: BaseRecording) -> list[Part]:
+    """What was recorded without a break, in time's order, as an EDF file says it of its records.
+
+    In a Parquet file, which holds no times, a break is where all differences are missing, for as long as one of EDF is.
+
+    Raises:
+        DataFileError: the file is torn.
+    """
+    if isinstance(recording, OpenedRecording):
+        return joined(_runs(recording), round(LEAST_GAP * EEG_RATE))
+    return list(recording.segments)
+
+
+def n_windows(part: Part, step: int) -> int:
+    """Windows of 50 s that lie in a part, one around every so many seconds of the recording."""
+    apart = step * EEG_RATE
+    first = apart // 2 - EEG_WINDOW // 2
+    return max(0, (part[1] - EEG_WINDOW - first) // apart + (first - part[0]) // apart + 1)
+
+
+def joined(segments: Iterable[Part], longest: int = LONGEST_HOLE) -> list[Part]:
+    """Segments as parts: those that lie no more than so many samples apart are one."""
     parts: list[Part] = []
     for start, stop in segments:
         if stop <= start:
             continue
-        if parts and start - parts[-1][1] <= LONGEST_HOLE:
+        if parts and start - parts[-1][1] <= longest:
             start = parts.pop()[0]
         parts.append((start, stop))
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hbaclib.conventions import EEG_COLUMNS, EEG_RATE, EEG_WINDOW, SCALP_ELECTRO
 from hbaclib.errors import HbacError, list_some
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.derived import DerivedRecording
-from hbaclib.recordings.facts import facts_of, lines_of
+from hbaclib.recordings.facts import facts_of, further_lines, lines_of
 from hbaclib.recordings.formats import PARQUET, format_of
 from hbaclib.recordings.opened import open_recording
 from hbaclib.recordings.parquet import holds_spectrogram, load_spectrogram
@@ -35,7 +35,7 @@ class Verdict:
         path: the file.
         lines: what was found, in words, one thing a line.
         fault: why it cannot be used; empty where it can.
-        facts: of a recording with channels, the same as values of JSON, see `hbaclib.recordings.facts`.
+        facts: of a recording, the same as values of JSON, see `hbaclib.recordings.facts`.
     """
 
     path: Path
@@ -51,7 +51,12 @@ class Verdict:
 
 
 def judge_file(
-    path: str | Path, columns: Mapping[str, str] | None = None, unit: str | None = None, **options: Any
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    *,
+    rows: Callable[[BaseRecording], Mapping[str, Any]] | None = None,
+    **options: Any,
 ) -> Verdict:
     """Read a file to its end and judge it; memory does not grow with its length.
 
@@ -59,6 +64,7 @@ def judge_file(
         path: an EEG file, or a spectrogram file.
         columns: of an EEG file, as `open_recording` takes it.
         unit: of an EEG file, as `open_recording` takes it.
+        rows: tells what a timeline would leave out, see `hbaclib.recordings.facts.facts_of`; None: nobody asks.
         **options: of an EEG file with channels, as `open_recording` takes them.
 
     Returns:
@@ -69,15 +75,19 @@ def judge_file(
         if format_of(path) == PARQUET and holds_spectrogram(path):
             return _spectrogram(path)
         with open_recording(path, columns, unit, **options) as recording:
+            judged = rows(recording) if rows else {}
             if isinstance(recording, DerivedRecording):
-                facts = facts_of(recording)
+                facts = facts_of(recording, judged)
                 return Verdict(path, tuple(lines_of(facts)), facts["fault"], facts)
-            return _eeg(recording)
+            lines, fault = _eeg(recording)
+            facts = facts_of(recording, judged, fault)
+            return Verdict(path, (*lines, *further_lines(facts)), facts["fault"], facts)
     except HbacError as error:
         return Verdict(path, (), str(error).removeprefix(f"{path}: "))
 
 
-def _eeg(recording: BaseRecording) -> Verdict:
+def _eeg(recording: BaseRecording) -> tuple[list[str], str]:
+    """What is told of electrodes at 200 Hz, and why they cannot be evaluated; empty where they can."""
     stated = recording.rate_stated_by
     rate = f"{EEG_RATE} Hz ({stated})" if stated else f"no rate stated, taken as {EEG_RATE} Hz"
     lines = [f"{recording.n_samples} samples, {_duration(recording.seconds)}; {rate}", *recording.notes]
@@ -113,7 +123,7 @@ def _eeg(recording: BaseRecording) -> Verdict:
         )
     elif not fault:
         lines.append("plausible as EEG")
-    return Verdict(recording.path, tuple(lines), fault)
+    return lines, fault
 
 
 def _spectrogram(path: Path) -> Verdict:

@@ -27,9 +27,9 @@ from hbaclib.errors import ConfigError, DataFileError
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.derivation import MOST_NEUTRAL
-from hbaclib.recordings.parts import Part, recorded_parts
+from hbaclib.recordings.parts import Part, n_windows, recorded_parts
 from hbaclib.recordings.ring import BLOCK, FILLINGS, SIZE, Ring, first_row, parts_near, place_rows, row_centres
-from hbaclib.recordings.usable import SIGNAL
+from hbaclib.recordings.usable import SIGNAL, Usable
 from hbaclib.signal.short import LEAST_SAMPLES, check_how, place_short
 
 BIN = SIZE // EEG_RATE
@@ -65,6 +65,7 @@ class Bin:
             recording lacks or that cannot be used (see `hbaclib.recordings.usable`), or of a neutral region, 0..1.
         quality: share of the pairs' recorded seconds that can be used and are neither flat nor beyond 1,500 µV, 0..1;
             NaN in a gap.
+        usable: what can be used of it.
     """
 
     start: float
@@ -75,6 +76,7 @@ class Bin:
     context: float
     missing: float
     quality: float
+    usable: Usable | None = None
 
     @property
     def state(self) -> str:
@@ -150,13 +152,21 @@ class Timeline:
         self._offsets = [(step * number + step / 2) * EEG_RATE for number in range(BIN // step)]
         self.n_bins = -(-recording.n_samples // _SAMPLES)
         self._refuse_short()
-        self.n_windows = sum(_n_windows(part, step) for part in self.parts)
+        self.n_windows = sum(n_windows(part, step) for part in self.parts)
 
     def bins(self, predictor: EnsemblePredictor) -> Iterator[Bin]:
         """Predict, bin by bin, in time's order."""
         filled = (self._predicted(predictor, chunk) for chunk in self._chunks(predictor.sees_spectrograms))
         bins = (each for chunk in filled for each in chunk)
         return _nearest(bins) if self._edges == "nearest" else bins
+
+    @property
+    def warning(self) -> str:
+        """What whoever sees the shares has to know, where less than three regions will do; else empty."""
+        if not self.allow_missing:
+            return ""
+        lacks = self._recording.montage_fault or "rows with less than three of the four regions"
+        return f"warning: {lacks}; predicted all the same (--allow-missing), the networks know no such EEG"
 
     def clock(self, seconds: float) -> str:
         """Date and time of a second of the recording, in the form of ISO 8601; empty where they are not known."""
@@ -229,8 +239,8 @@ class Timeline:
         if windows and wanted and context < LEAST_CONTEXT:
             reason = "; ".join(filter(None, (reason, SHORT_CONTEXT)))
         nothing = np.full(len(CLASSES), np.nan, np.float32)
-        found = Bin(first / EEG_RATE, stop / EEG_RATE, part, nothing, reason, context, usable.missing, usable.quality)
-        return _Open(found, windows)
+        told = usable.missing, usable.quality, usable
+        return _Open(Bin(first / EEG_RATE, stop / EEG_RATE, part, nothing, reason, context, *told), windows)
 
     def _context(self, centre: int) -> float:
         """Share of the ten minutes' rows that the recording has."""
@@ -254,13 +264,6 @@ class Timeline:
             at += len(each.windows)
             found.append(_joined(each.bin, own_answers) if own_answers else each.bin)
         return found
-
-
-def _n_windows(part: Part, step: int) -> int:
-    """Windows that lie in a part."""
-    apart = step * EEG_RATE
-    first = apart // 2 - EEG_WINDOW // 2
-    return max(0, (part[1] - EEG_WINDOW - first) // apart + (first - part[0]) // apart + 1)
 
 
 def _within(start: int, part: Part) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hbaclib.conventions import CLASSES
-from hbaclib.outputs import is_table, output_file
+from hbaclib.outputs import check_output, is_table, naming, output_file
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.timeline.annotations import (
     SEGMENT_COLUMNS,
@@ -65,7 +66,7 @@ class Read:
         bins: all of it, with shares under the chosen prior.
         states: of the bins.
         segments: that tile it.
-        notes: what is to be known of prior and calibration.
+        notes: what is to be known of prior and calibration, and of regions that may be missing.
     """
 
     line: Timeline
@@ -99,8 +100,21 @@ def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray | None, r
         notes = [f"prior: {'estimated from this recording' if found else 'of an ordinary night, assumed'}: {told}"]
         shares = reweighed(shares, trained, prior)
         bins = [replace(each, shares=own.astype(np.float32)) for each, own in zip(bins, shares, strict=True)]
+    if line.warning:
+        notes.insert(0, line.warning)
     states, segments = find_segments(bins, reading.rules)
     return Read(line, list(bins), states, segments, tuple(notes))
+
+
+def _own(headers: Iterable[Sequence[str]]) -> dict[str, Callable[[Path], bool]]:
+    """Kind of file -> whether an existing one is hbac's."""
+    return {
+        "timeline": lambda path: is_table(path, headers),
+        "segments": lambda path: is_table(path, [SEGMENT_COLUMNS]),
+        "annotations": is_annotation_file,
+        "szcore": lambda path: is_table(path, [["\t".join(SZCORE_COLUMNS)]]),
+        "page": is_page,
+    }
 
 
 @contextmanager
@@ -117,38 +131,63 @@ def files_of(
     Raises:
         ArtefactError: a place is an input, holds a file that hbac did not write, or cannot be written.
     """
-    own: dict[str, Callable[[Path], bool]] = {
-        "timeline": lambda path: is_table(path, headers),
-        "segments": lambda path: is_table(path, [SEGMENT_COLUMNS]),
-        "annotations": is_annotation_file,
-        "szcore": lambda path: is_table(path, [["\t".join(SZCORE_COLUMNS)]]),
-        "page": is_page,
-    }
+    own = _own(headers)
     with ExitStack() as stack:
         yield {kind: stack.enter_context(output_file(place, inputs, own[kind])) for kind, place in places.items()}
 
 
-def write_files(files: dict[str, Path], read: Read, recording: BaseRecording, model: str, reading: Reading) -> None:
-    """Write what is made of a recording.
+def check_places(places: Mapping[str, Path], inputs: Sequence[str | Path], headers: Iterable[Sequence[str]]) -> None:
+    """Refuse places that `files_of` would refuse, before hours of work.
+
+    Raises:
+        ArtefactError: as there.
+    """
+    for kind, place in places.items():
+        check_output(place, inputs, _own(headers)[kind])
+
+
+def page_of(read: Read, recording: BaseRecording, model: str, reading: Reading) -> str:
+    """The page of a recording.
+
+    Args:
+        read: the recording, read.
+        recording: the same, open; it is read once more.
+        model: what predicted.
+        reading: how shares became states.
+
+    Raises:
+        DataFileError: the recording cannot be read any more.
+    """
+    with recording.another() as again:
+        kept = stretches(read.bins, read.segments, again.seconds, reading.detail)
+        signals = read_signals(again, read.line.parts, kept)
+    facts = Facts(recording.path.name, recording.seconds, recording.clock, recording.montage, model,
+                  (*recording.notes, *read.notes))  # fmt: skip
+    return render_page(facts, read.bins, read.states, read.segments, signals)
+
+
+def write_files(
+    files: Mapping[str, Path], read: Read, begun: datetime | None, page: str, places: Mapping[str, Path]
+) -> None:
+    """Write what is made of a recording; nothing is read any more.
 
     Args:
         files: kind, one of KINDS -> the file.
         read: the recording, read.
-        recording: the same, open; it is read once more for the page.
-        model: what predicted, for the page.
-        reading: how shares became states.
+        begun: date and time of its first sample.
+        page: see `page_of`; not looked at where none is wanted.
+        places: kind -> where the file will be, for messages.
+
+    Raises:
+        ArtefactError: one cannot be written.
     """
-    begun = recording.clock
-    if "segments" in files:
-        segment_table(read.segments, begun).to_csv(files["segments"], index=False)
-    if "annotations" in files:
-        write_annotations(files["annotations"], read.segments, begun)
-    if "szcore" in files:
-        szcore_table(read.segments, begun).to_csv(files["szcore"], index=False, sep="\t")
-    if "page" in files:
-        with recording.another() as again:
-            kept = stretches(read.bins, read.segments, again.seconds, reading.detail)
-            signals = read_signals(again, read.line.parts, kept)
-        facts = Facts(recording.path.name, recording.seconds, begun, recording.montage, model,
-                      (*recording.notes, *read.notes))  # fmt: skip
-        files["page"].write_text(render_page(facts, read.bins, read.states, read.segments, signals), encoding="utf-8")
+    writers: dict[str, Callable[[Path], object]] = {
+        "segments": lambda file: segment_table(read.segments, begun).to_csv(file, index=False),
+        "annotations": lambda file: write_annotations(file, read.segments, begun),
+        "szcore": lambda file: szcore_table(read.segments, begun).to_csv(file, index=False, sep="\t"),
+        "page": lambda file: file.write_text(page, encoding="utf-8"),
+    }
+    for kind, write in writers.items():
+        if kind in files:
+            with naming(places[kind]):
+                write(files[kind])

@@ -31,6 +31,12 @@ def test_a_sound_recording(tmp_path: Path) -> None:
         "  missing: 0 % of the scalp electrodes' samples; without any: EKG",
         f"  unit: µV; amplitude of the pairs of electrodes: {answer.stdout.split('electrodes: ')[1].splitlines()[0]}",
         "  plausible as EEG",
+        "  montage: referential, reference not named; 4 of 4 regions; 19 channels: Fp1, F3, C3, P3, F7, T7, T5, O1, "
+        "Fz, Cz, Pz, Fp2, F4, C4, P4, F8, T4, T6, O2",
+        "  gaps: none",
+        "     from s      to s  recorded   flat  amplitude  quality",
+        f"          0        50   100.0 %    0 % {answer.stdout.split(' 0 % ')[-1].splitlines()[0]}",
+        "  can be predicted: 1 windows of 50 s, one every 10 s, 4 of 4 regions",
         "1 recording: no fault found",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,34 @@ def test_a_table_of_channels_is_written_edited_and_read(tmp_path: Path) -> None:
     answer = check(path, "--channels", table, "--channel", "POL X5=", "--channel", "POL X9=F4-REF", "--json")
     facts = json.loads(answer.stdout)
     assert facts["missing"] == ["T3", "Cz"] and "POL X5" in facts["left_out"]
+
+
+def fif(path: Path, names: list[str]) -> Path:
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(names, 200.0, "eeg")
+    mne.io.RawArray(VALUES.T[: len(names)] * 1e-7, info, verbose="ERROR").save(path, verbose="ERROR")
+    return path
+
+
+@pytest.mark.parametrize("make", [fif, lambda path, names: write_edf(path.with_suffix(".edf"), VALUES, names)])
+@pytest.mark.parametrize("rest", ["EEG", "POL X"])
+def test_a_table_of_channels_of_any_format_heeds_what_is_given(tmp_path: Path, make: Callable, rest: str) -> None:
+    """Also where no channel is an electrode's, so that no recording can be opened."""
+    names = ["ONE-REF", *(f"{rest} {name if rest == 'EEG' else k}" for k, name in enumerate(EEG_COLUMNS[1:]))]
+    path, table = make(tmp_path / "a_raw.fif", names), tmp_path / "names.csv"
+    for option in (("--columns", "Fp1=ONE-REF"), ("--channel", "ONE-REF=Fp1-REF")):
+        answer = check(path, "--write-channels", table, *option)
+        assert "names.csv: 20 channels" in answer.stderr, answer.output
+        rows = list(csv.reader(table.read_text().splitlines()))
+        assert rows[1] == ["ONE-REF", "Fp1", "REF"]
+        assert rows[2] == ([names[1], EEG_COLUMNS[1], ""] if rest == "EEG" else [names[1], "", ""])
+    answer = check(path, "--write-channels", table)
+    assert list(csv.reader(table.read_text().splitlines()))[1] == ["ONE-REF", "", ""]
+    assert (answer.exit_code == 1) == (rest != "EEG") and ("no channel is an electrode's" in answer.output) == (
+        rest != "EEG"
+    )
+    answer = check(path, "--write-channels", table, "--columns", "Fp1=TWO")
+    assert answer.exit_code == 1 and "no channel TWO; found ONE-REF" in answer.stderr
 
 
 def test_columns_name_channels_too(tmp_path: Path) -> None:

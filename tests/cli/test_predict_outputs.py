@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import edfio
@@ -9,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hbaclib.conventions import CLASSES, VOTE_COLUMNS
+from hbaclib.conventions import CLASSES, EEG_COLUMNS, VOTE_COLUMNS
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.timeline.annotations import is_annotation_file
 from hbaclib.timeline.page import is_page
 from tests.cli.predicting import call, shares, table
 from tests.cli.test_predict_timeline import SECOND, write_night
 from tests.dataset.tiny import random_eeg
 from tests.made_shipped import IMAGE, make_shipped
+from tests.recordings.edf_files import noise, write_edf
+from tests.timeline.made import Answers
 
 FILES = ("page", "segments", "annotations", "szcore")
 
@@ -110,6 +114,28 @@ def test_foreign_files_and_inputs_stay(model: Path, nights: Path, tmp_path: Path
     before = (nights / "a.edf").read_bytes()
     answer = call(model, nights / "a.edf", f"--{kind}", nights / "a.edf")
     assert answer.exit_code == 1 and "is an input" in answer.stderr and (nights / "a.edf").read_bytes() == before
+
+
+@pytest.mark.parametrize("lacking", [(), ("T3", "T5", "T4", "T6")])
+def test_a_page_says_that_regions_may_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
+) -> None:
+    networks = Answers()
+    networks.members = {}
+    monkeypatch.setattr(EnsemblePredictor, "open", lambda *_, **__: networks)
+    labels = [name for name in EEG_COLUMNS if name not in lacking]
+    path = write_edf(tmp_path / "a.edf", noise(60 * SECOND, len(labels)), labels)
+    words = tmp_path, path, "--timeline", tmp_path / "a.csv", "--page", tmp_path / "a.html"
+    answer = call(*words, "--allow-missing")
+    assert answer.exit_code == 0, answer.output
+    told = (
+        "2 of 4 regions cannot be derived: LL (T3, T5 missing)" if lacking else "rows with less than three of the four"
+    )
+    text = html.unescape((tmp_path / "a.html").read_text())
+    assert "warning: " in text and told in text and "predicted all the same (--allow-missing)" in text
+    assert f"{path}: warning: " in answer.stderr and told in answer.stderr
+    if not lacking:
+        assert call(*words).exit_code == 0 and "--allow-missing" not in (tmp_path / "a.html").read_text()
 
 
 def test_a_timeline_in_parquet(model: Path, nights: Path, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ CASES = [
          ("physical maximum of signal EEG Fp1-REF: found '8e.003.5'; expected a number",)),
     Case("no duration", 21, checked(fields={"record": "0"}), 1, ("record duration: found 0 s",)),
     Case("a duration below 0", 21, checked(fields={"record": "-1"}), 1, ("record duration: found -1 s",)),
-    Case("a duration of letters", 21, checked(fields={"record": "1s"}), 1, ("record duration: found '1s'",)),
+    Case("a duration of letters", 21, checked(fields={"record": "1s"}), 1, (r"record duration: found '1\?'",)),
     Case("no record", 21, cut(5376), 1, ("0 records",)),
     Case("annotations alone", 21, checked(values=[np.zeros(60)], labels=["EDF Annotations"], rate=60), 1,
          ("holds annotations and no signals",)),
@@ -138,7 +138,11 @@ CASES = [
     Case("depth electrodes", 21, of([f"F{k}" for k in range(1, 17)]), 1,
          ("no channel is an electrode's", "--channels")),
     Case("two regions without", 21, of([name for name in ALL if name not in ("T3", "T5", "T4", "T6")]), 1,
-         (r"2 of 4 regions cannot be derived: LL \(T3, T5 missing\); RL \(T4, T6 missing\)",)),
+         (r"2 of 4 regions cannot be derived: LL \(T3, T5 missing\); RL \(T4, T6 missing\)", "--channels FILE.csv")),
+    Case("spare channels named as a cap's", 21, of([*ALL, "A1", "A2", "A3", "B1", "B2"]), 0,
+         ("4 of 4 regions", "channels left out: A3, B1, B2")),
+    Case("one cap of sixteen", 21, of([f"A{k}" for k in range(1, 17)] + ["F3", "C3"]), 1,
+         ("no channel is an electrode's: found A1", "--channels")),
     Case("one region without", 21, of([name for name in ALL if name not in ("T3", "T5")]), 0,
          ("regions that stay empty: LL", "3 of 4 regions")),
     Case("records that go back", 21, checked(onsets=[k if k < 30 else k - 10 for k in range(60)]), 1,
@@ -228,3 +232,37 @@ def test_fields_of_the_patient_reach_nothing(tmp_path: Path, monkeypatch: pytest
             assert not re.search(MARKER, repr(facts))
     except HbacError as error:
         assert MARKER not in str(error)
+
+
+PATIENTS = {
+    "letters": b"ZQXJ",
+    "words": b"4711 ZQXJ F 45 ",
+    "UTF-8": "ÄÖÜ".encode(),
+    "NUL": b"Z\0Q\0X\0",
+    "NUL and blanks": b" Z\0 ",
+}
+"""What a field of the patient is filled with; none of its letters stands in a message."""
+
+
+@pytest.mark.parametrize("number", range(len(PATIENTS)), ids=PATIENTS)
+def test_no_letter_of_a_patient_is_told_where_the_header_is_shifted(tmp_path: Path, number: int) -> None:
+    """Up to 120 bytes too many push the patient's field into those of numbers; too few before it pull it forward."""
+    path = write_edf(tmp_path / "a.edf", noise(400), bits=16 + number % 2 * 8, onsets=[0, 1])
+    sound, told = path.read_bytes(), set[str]()
+    filled = [*PATIENTS.values()][number] * 80
+    hidden = {*"ZQXJÄÖÜÃ\x84\x96\x9c\0"}
+    for shift in range(-7, 121):
+        for data in (
+            sound[:8] + filled[: 80 + shift] + sound[88:],
+            sound[:8] + filled[:80] + filled[: 80 + shift] + sound[168:],
+            sound[: 8 + min(shift, 0)] + filled[: 80 + shift] + sound[88:],
+        ):
+            path.write_bytes(data)
+            try:
+                with open_recording(path) as recording:
+                    words = " ".join((*recording.notes, *recording.labels, recording.montage, recording.montage_fault))
+            except HbacError as error:
+                words = str(error).replace(str(path), "")
+            assert not hidden & set(words), (shift, words)
+            told.add(words)
+    assert len(told) > 5 and any("?" in words for words in told)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hbaclib.errors import DataFileError
+from hbaclib.recordings import found
 from hbaclib.recordings.found import (
     arrow_source,
     check_file,
@@ -43,6 +44,37 @@ def test_what_is_a_recording_and_what_only_looks_so(tmp_path: Path) -> None:
     assert (
         told_passed_over("d", notes[:1]) == "d: passed over, as no recordings: ._a.parquet: a companion file of macOS"
     )
+
+
+HEADS = ("b.vhdr", "c.SET", "d.lay", "e.cnt", "f.gdf", "g_raw.fif", "h.eeg")
+REST = (
+    "b.eeg",
+    "b.vmrk",
+    "c.fdt",
+    "d.dat",
+    "g_raw-1.fif",
+    "h.pnt",
+    "truth.csv",
+    "truth.json",
+    "notes.txt",
+    "i.eeg",
+    "x.tsv",
+)
+
+
+@pytest.mark.parametrize("extra", [True, False])
+def test_what_mne_reads_is_a_recording_by_the_file_that_heads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: bool
+) -> None:
+    """Companions and tables of truth are none; without the extra each is named with what reads it."""
+    for name in (*HEADS, *REST, "a.edf", "z.parquet", "k-2.fif"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(found, "find_spec", lambda name: object() if extra else None)
+    files, notes = recordings_and_notes(tmp_path)
+    heads = [*HEADS, "k-2.fif"]
+    assert [path.name for path in files] == (["a.edf", *heads, "z.parquet"] if extra else ["a.edf", "z.parquet"])
+    assert notes == ([] if extra else [f'{name}: is read by MNE: pip install "hbaclib[formats]"' for name in heads])
+    assert recording_files(tmp_path) == [tmp_path / "z.parquet"]
 
 
 def test_a_folder_that_is_not_there_holds_none_and_one_that_cannot_be_listed_is_named(tmp_path: Path) -> None:

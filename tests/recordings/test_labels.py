@@ -70,7 +70,9 @@ def anodes(names: list[str]) -> list[str]:
     [
         ([f"{bank}{k}" for bank in "AB" for k in range(1, 33)] + ["Fp1"], ["Fp1"]),
         ([f"{bank}{k}" for bank in "ABCDEFGH" for k in range(1, 33)] + ["T3"], ["T3"]),
-        (["A1", "A2", "A3", "F3", "C3", "EEG F3-C3", "P3"], ["P3"]),
+        ([*(f"A{k}" for k in range(1, 12)), "F3", "C3", "EEG F3-C3", "P3"], ["P3"]),
+        ([*(f"a{k}-REF" for k in range(1, 17)), "F3-REF", "P3-REF"], ["P3"]),
+        ([*(f"EEG B{k}" for k in range(20, 29)), "F3", "P3"], ["P3"]),
         ([f"F{k}" for k in range(1, 17)] + ["P3", "Cz", "Fp1"], ["Cz", "Fp1"]),
         ([f"POL C'{k}" for k in range(1, 11)] + ["EEG C3-REF", "EEG Cz-REF"], ["Cz"]),
         ([f"P{k}" for k in range(1, 10)] + ["F3"], []),
@@ -79,6 +81,19 @@ def anodes(names: list[str]) -> list[str]:
 )
 def test_caps_and_depth_electrodes_are_no_trap(names, expected) -> None:
     assert anodes(names) == expected
+
+
+@pytest.mark.parametrize(
+    "spare",
+    [["B1"], ["A3"], ["B1", "B2"], ["A1", "A2", "A3"], ["EEG A32-REF", "b7"], ["A3", "B1", "C9", "D1"],
+     [f"B{k}" for k in range(1, 9)], [f"A{k}" for k in range(1, 11)],
+     [f"{bank}{k}" for bank in "AB" for k in (5, 6, 7, 8)],
+     ["B1", "B1-REF", "b1", "EEG B1", "B1.", "B1-Cz", "B1:REF", "POL B1", "B1-C3", "B1-F3"]],
+)  # fmt: skip
+def test_spare_channels_of_a_letter_and_a_number_are_no_cap(spare) -> None:
+    for names in ([*SCALP_ELECTRODES, *spare], [*spare, *(f"EEG {name}-REF" for name in SCALP_ELECTRODES)]):
+        found = [name for name in anodes(names) if name in SCALP_ELECTRODES]
+        assert sorted(found) == sorted(SCALP_ELECTRODES)
 
 
 def test_the_10_10_system_and_ears_are_no_cap() -> None:
