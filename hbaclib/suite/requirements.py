@@ -133,8 +133,9 @@ def _lacking_weights(suite: Suite, plans: Mapping[str, Plans]) -> list[str]:
     """One line for the recipes of a notebook that ask for the same weights and do not find them."""
     missing: dict[tuple[str, str], list[_Missing]] = {}
     for stage in suite.stages:
-        found = plans.get(stage.name)
-        for name, recipe in found.recipes.items() if found else ():
+        if (found := plans.get(stage.name)) is None:
+            continue
+        for name, recipe in found.recipes.items():
             if name == found.image and not found.image_named:
                 continue  # it takes what is at hand
             try:

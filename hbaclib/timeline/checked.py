@@ -15,8 +15,8 @@ from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.derivation import MOST_NEUTRAL
 from hbaclib.recordings.parts import joined, recorded_segments
 from hbaclib.recordings.ring import SIZE, Ring
-from hbaclib.recordings.usable import Usable
-from hbaclib.timeline.bins import BIN, MONTAGE, NOT_EVALUATED, SIGNAL, Timeline
+from hbaclib.recordings.usable import MONTAGE, SIGNAL, Usable
+from hbaclib.timeline.bins import BIN, NOT_EVALUATED, Timeline
 
 
 class _NoNetworks:
