@@ -8,10 +8,10 @@ from typing import Any
 
 from hbaclib.errors import ConfigError, list_some
 from hbaclib.training.adapt import WAVENET_BATCH
+from hbaclib.training.recipe import XLA
 
 MINUTES = 14.0
 """Time for all of it: a quarter of an hour with the session's own start."""
-XLA = ("off", "apply", "full")
 NETWORKS = {
     "efficientnet_b0": "gold",
     "efficientnet_b4": "gold",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hbaclib.selftest.form import Check, Machine, SelfTest, Speed
-from hbaclib.selftest.tasks import ABOUT, NETWORKS, XLA
+from hbaclib.selftest.tasks import ABOUT, NETWORKS
+from hbaclib.training.recipe import XLA
 
 T4 = "Tesla T4, 15360 MiB"
 RATES = {

@@ -16,7 +16,8 @@ from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.selftest import run as running
 from hbaclib.selftest.form import PAGE, RESULTS, read_selftest
 from hbaclib.selftest.run import measure, run_selftest, write_page
-from hbaclib.selftest.tasks import ABOUT, NETWORKS, SMALL_NETWORKS, XLA, Task, tasks
+from hbaclib.selftest.tasks import ABOUT, NETWORKS, SMALL_NETWORKS, Task, tasks
+from hbaclib.training.recipe import XLA
 from tests.selftest.made import made, without
 
 SPEED = {
