@@ -181,14 +181,19 @@ def take_devices(
     if devices:
         return ", ".join(claim_device((name,), purpose=purpose) for name in claim), devices
     device = claim_device(claim, purpose=purpose)
+    see_only(device)
     if ":" in device:
-        if names_cpu((device,)):
-            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the CPU is asked for
-            _make_cpus((device,))
+        _make_cpus((device,))
         return device, (device,)
-    # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
-    return device, ()
+    return device, ()  # TensorFlow calls the GPU that it sees its number 0
+
+
+def see_only(device: str) -> None:
+    """Let TensorFlow, which starts after this, see one device alone: a GPU (a number or a UUID), or the CPU."""
+    if names_cpu((device,)):
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif ":" not in device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
 
 
 def _make_cpus(devices: tuple[str, ...]) -> None:
