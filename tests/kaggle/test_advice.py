@@ -48,7 +48,7 @@ def advice(found: SelfTest, **parameters: object) -> dict[str, str]:
         ({"efficientnet_b0": {"full": 1.5, "apply": 1.3}}, ["04_train_efficientnet-b0"], '1.5 times .* xla = "full"'),
         ({"efficientnet_b4": {"apply": 1.4}}, ["04_train_efficientnet-b4"], 'xla = "apply"'),
         ({"resnet1d_gru": {"apply": 1.2}}, ["06_raw_eeg"], "1.2 times as fast"),
-        ({"wavenet": {"full": 2.0}}, ["05_kerascv", "06_wavenet"], 'xla = "full"'),
+        ({"wavenet": {"full": 2.0}}, ["06_wavenet"], 'xla = "full"'),
         ({"wavenet": {"apply": 0.4, "full": 0.1}, "resnet1d_gru": {"apply": 0.9}}, [], ""),
     ],
 )
