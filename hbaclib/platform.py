@@ -54,6 +54,11 @@ def on_kaggle() -> bool:
     return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
 
 
+def is_rerun() -> bool:
+    """Whether this is the competition's own run of a submitted notebook, on the hidden test files."""
+    return bool(os.environ.get("KAGGLE_IS_COMPETITION_RERUN"))
+
+
 def session_hours_left() -> float | None:
     """Hours until a Kaggle session must have ended, half an hour kept for writing its output; None elsewhere.
 

@@ -38,6 +38,7 @@ data = ""  # folder in the competition's format; empty: the Kaggle mount, else t
 recipe = ""  # "s1", "gold", "refined", "demo", "smoke" or a TOML file; empty: "gold" on a GPU, "demo" on a CPU
 backbone = ""  # "efficientnet_b0" to "efficientnet_b4", or another image network; empty: the recipe's
 batch = 0  # rows of a step in place of the recipe's, whose rates grow as its square root; 0: the recipe's
+xla = ""  # what XLA compiles on a GPU: "off", "apply" (the change of the weights) or "full"; empty: the recipe's
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold table is written when all are done
 weights = None  # None: the recipe's; where they are not there, "lite" for B0 to B2, else "" (from scratch), and says so
 # named ones are taken or refused: "imagenet", "noisy-student", "lite", "", a file or folder
@@ -58,7 +59,7 @@ from hbaclib.suite.values import check_values
 from hbaclib.training.history import read_history
 
 check_values(globals())
-chosen = efficientnet_plans(recipe, backbone, weights, batch)
+chosen = efficientnet_plans(recipe, backbone, weights, batch, xla)
 family = open_family(chosen, out, data, stage=stage or stage_name(chosen.first.backbone), folds=folds)
 plan = family.plans.first
 plan

@@ -39,6 +39,8 @@ recipe = ""  # "s0", "s2", "s4", "demo_large", "smoke" or a TOML file; empty: "s
 backbones = ["efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201"]  # what is trained, in this order
 fusions = True  # each of them joined with WaveNet, too
 epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; further ones are not used
+batch = 0  # rows of a step in place of the recipe's, whose rates grow as its square root; 0: the recipe's
+xla = ""  # what XLA compiles on a GPU: "off", "apply" (the change of the weights) or "full"; empty: the recipe's
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
 weights = None  # None: the recipe's where all are attached, else from scratch, and says so
 # named ones are taken or refused: "imagenet", "" (from scratch) or a folder with KerasCV presets
@@ -54,7 +56,7 @@ from hbaclib.suite.values import check_values
 from hbaclib.training.history import read_history
 
 check_values(globals())
-chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights, out)
+chosen = kerascv_plans(recipe, backbones, fusions, epochs, weights, out, batch=batch, xla=xla)
 family = open_family(chosen, out, data, stage="05_train_{}", folds=folds)
 names, plan = list(family.plans.recipes), family.plans.first
 plan

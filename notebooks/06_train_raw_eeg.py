@@ -44,6 +44,8 @@ half_weights = []  # weights of S3's two halves, signals and image; empty: fitte
 downsample = 1  # so many samples of the signals averaged into one, for quick trials
 epochs = []  # epochs of the recipe's stages in place of its own, as [4, 1], for quick trials; further ones are not used
 crop_seconds = 0.0  # 10.0: a random ten-second stretch at 200 Hz in place of fifty seconds at 40 Hz
+batch = 0  # rows of a step in place of the recipes', whose rates grow as its square root (WaveNet: 32 at most)
+xla = ""  # what XLA compiles on a GPU: "off", "apply" (the change of the weights) or "full"; empty: the recipes'
 pseudo_labels = True  # train a second time with pseudo-labels, where the recipe mixes them in
 folds = []  # folds to train, as [0, 1]; empty: all. The out-of-fold tables are written when all are done
 stage = ""  # name of the folder of the comparison; empty: 06_raw_eeg
@@ -74,6 +76,8 @@ chosen = raw_plans(
     downsample=downsample,
     epochs=epochs,
     crop_seconds=crop_seconds,
+    batch=batch,
+    xla=xla,
 )
 family = open_family(chosen, out, data, stage="06_train_{}", folds=folds)
 inputs, plans = family.inputs, family.plans

@@ -55,10 +55,10 @@ source = source_of(data, out)
 # %% [markdown]
 # ## Predict and write
 #
-# In mixed precision on a GPU, and where there are two, in a process on each with half of the rows. The first rows show
-# how long all will take. With less time than that, the networks look at each recording once and not also at its mirror
-# image; then the least important networks are left out; and should the time be spent all the same, the rest gets the
-# class means. The log says what was left out, and from which row on.
+# In mixed precision on a GPU, in a process of its own; where there are two GPUs, and rows enough, each predicts half of
+# the rows. The first rows show how long all will take. With less time than that, the networks look at each recording
+# once and not also at its mirror image; then the least important networks are left out; and should the time be spent
+# all the same, the rest gets the class means. The log says what was left out, and from which row on.
 
 # %%
 submission = submit_stage(

@@ -35,7 +35,7 @@ print(describe())
 
 # %% tags=["parameters"]
 out = ""  # output folder; empty: /kaggle/working on Kaggle, runs/interactive elsewhere
-minutes = 14.0  # time for all of it; what does not fit is left out, the least important first
+minutes = 13.5  # time for all of it; what does not fit is left out, the least important first
 only = []  # names of measurements, as ["speed/efficientnet_b0", "resume"]; empty: all
 
 # %%

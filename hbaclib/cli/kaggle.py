@@ -44,10 +44,13 @@ def kaggle() -> None:
 @click.option("--check", is_flag=True, help="Check the build by the Kaggle client's own rules, without a network.")
 def build(suite: str, out: Path, dataset: str | None, source: Path | None, check: bool, **options: Any) -> None:
     """Make kernel folders and data sets for SUITE (full without it) in the folder --out."""
+    from hbaclib.kaggle.advice import xla_advice
     from hbaclib.kaggle.build import build as make
     from hbaclib.kaggle.check import check as validate
     from hbaclib.kaggle.hours import LONGEST
+    from hbaclib.kaggle.speeds import Speeds
     from hbaclib.suite import sizes
+    from hbaclib.suite.table import SuiteTable
 
     if (dataset is None) != (source is None):
         raise click.UsageError("--dataset and --from go together")
@@ -66,6 +69,9 @@ def build(suite: str, out: Path, dataset: str | None, source: Path | None, check
         click.echo("all of it in one session would not fit: push the kernels, or draw fewer samples")
     told = "measured by the self-test" if options["selftest"] else "an estimate; hbac kaggle selftest measures"
     click.echo(f"GPU sessions: {sum(kernel.hours for kernel in plan.kernels if kernel.gpu):.1f} h ({told})")
+    if suite in (table := SuiteTable()).names():
+        for line in xla_advice(table.suite(suite), Speeds.read(options["selftest"])):
+            click.echo(line)
     for kernel in plan.kernels:
         if kernel.hours > LONGEST:
             click.echo(

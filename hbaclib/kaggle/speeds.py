@@ -137,7 +137,7 @@ class Speeds:
     def of(self, recipe: Recipe) -> Speed:
         """Speed of a recipe's network."""
         name = recipe.backbone
-        if name.endswith(_FUSED) and family_of(name).with_signal:
+        if name.endswith(_FUSED) and family_of(name).with_signal and not self._rate(name, recipe.xla):
             halves = [self._one(half, recipe) for half in (name.removesuffix(_FUSED), WAVENET)]
             rate = 1 / sum(1 / half.images_per_second for half in halves)
             return Speed(

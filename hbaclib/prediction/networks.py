@@ -20,7 +20,7 @@ from hbaclib.prediction.rounds import round_folders
 from hbaclib.stages.names import FIRST_ROUND
 from hbaclib.training.children import Children, children
 from hbaclib.training.cross_validate import choose_here
-from hbaclib.training.devices import take_devices
+from hbaclib.training.devices import names_cpu, take_devices
 from hbaclib.training.fit import Fit
 from hbaclib.training.pace import Pace, measure
 from hbaclib.training.plan import NO_TIME, Call, Job, fitting, lay_out, seconds_of
@@ -298,12 +298,12 @@ def _make_labels(
 ) -> None:
     """Make the pseudo-labels of a first round, in a process that trains."""
     with Reporter(report, name) if report else nullcontext() as reporter:
-        device, _ = take_devices(claim, devices, str(labels))
+        device, devices = take_devices(claim, devices, str(labels))
         if reporter is not None:
             reporter.on(device)
         if not family.built_in:
             register_model(backbone, **vars(family))
-        make_pseudo_labels([before], inputs, labels, up_to=up_to)
+        make_pseudo_labels([before], inputs, labels, up_to=up_to, cpu=names_cpu(devices))
 
 
 def _measure(networks: list[_Network], running: Children) -> None:

@@ -30,7 +30,12 @@ from hbaclib.training.trained_folder import TrainedFolder
 
 
 def make_pseudo_labels(
-    members: Iterable[str | Path], inputs: InputArrays, out_folder: str | Path, *, up_to: int = 9
+    members: Iterable[str | Path],
+    inputs: InputArrays,
+    out_folder: str | Path,
+    *,
+    up_to: int = 9,
+    cpu: bool = False,
 ) -> Path:
     """Predict the samples with few votes, for every fold by the networks that never saw that fold's patients.
 
@@ -40,6 +45,7 @@ def make_pseudo_labels(
         out_folder: gets ``pseudo_labels.parquet`` (fold, sample, six shares), ``held_out.parquet`` (fold, patient that
             none of the networks has seen) and the manifest.
         up_to: samples with at most so many votes are predicted.
+        cpu: the CPU is asked for, whatever the machine has.
 
     Returns:
         The folder; one that is already made from this is returned at once.
@@ -49,6 +55,7 @@ def make_pseudo_labels(
         ConfigError: no members, or no fold that all of them have.
         ArtefactError: a member is not a finished training run, or its weights give NaN.
         DataError: its answer to a sample is NaN.
+        PlatformError: there is a GPU that TensorFlow does not see, and nobody has asked for the CPU.
     """
     made = _Making.of(members, inputs, up_to)
     folder, samples, numbers = Path(out_folder).resolve(), inputs.samples, made.folds
@@ -62,7 +69,7 @@ def make_pseudo_labels(
         rows = np.flatnonzero((fold_of != fold) & (samples["n_votes"].to_numpy() <= up_to))
         table = samples.iloc[rows][list(SAMPLE_ID)].reset_index(drop=True)
         table.insert(0, "fold", fold)
-        shares = [_predict(member, fold, inputs, rows) for member in made.trained]
+        shares = [_predict(member, fold, inputs, rows, cpu) for member in made.trained]
         table[list(PREDICTION_COLUMNS)] = np.mean(shares, axis=0)
         tables.append(table)
         held_out.append(pd.DataFrame({"fold": fold, "patient_id": reduce(np.intersect1d, unseen[fold])}))
@@ -109,10 +116,10 @@ class _Making:
         return cls(trained, folds, {"inputs": needed, "parameters": {"up_to": up_to}, "code": code})
 
 
-def _predict(member: TrainedFolder, fold: int, inputs: InputArrays, rows: np.ndarray) -> np.ndarray:
+def _predict(member: TrainedFolder, fold: int, inputs: InputArrays, rows: np.ndarray, cpu: bool) -> np.ndarray:
     # The fits may have run in processes of their own: here the networks would get this process's precision, and
     # TensorFlow all memory of all GPUs, which the next fits need.
-    configure(member.recipe)
+    configure(member.recipe, cpu=cpu)
     predictor = Predictor.load(member.path, folds=[fold])
     shares = predictor.predict_rows(lambda chosen, kind: inputs.gather(rows[chosen], kind), len(rows))
     faulty = np.flatnonzero(~np.isfinite(shares).all(axis=1))

@@ -25,46 +25,29 @@ from hbaclib.digests import STORE, data_digest
 from hbaclib.errors import ConfigError, DataFileError, list_some, printable
 from hbaclib.evaluation.metric import apply_floor
 from hbaclib.outputs import is_table, refuse_foreign, refuse_inputs, stage_folder
-from hbaclib.platform import accelerators, cpu_is_asked_for, peak_megabytes, submission_hours_left
+from hbaclib.platform import accelerators, cpu_is_asked_for, is_rerun, peak_megabytes, submission_hours_left
 from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.prediction.submission_check import validate_submission
-from hbaclib.prediction.submission_rows import put_shares, read_window
+from hbaclib.prediction.submission_rows import Submission, put_shares, read_window
 from hbaclib.prediction.windows import FROM_EEG, Recording, competition_recordings
 from hbaclib.recordings.found import recording_files
 from hbaclib.source import code_digest
 from hbaclib.stages.names import SUBMIT
 from hbaclib.stages.shipped import digest_of, folder_of, is_shipped
-from hbaclib.training.devices import choose_precision, claim_device, current_precision, visible_gpus
+from hbaclib.training.devices import (
+    choose_precision,
+    claim_device,
+    current_precision,
+    names_cpu,
+    see_only,
+    visible_gpus,
+)
+from hbaclib.training.gpus import check_gpus_seen, keep_off_gpus
 
 SUBMISSION_FILE, LOG_FILE = "submission.csv", "log.csv"
 SOURCES = ("files", FROM_EEG)
 
 _BATCH, _RESERVE = 64, 0.05
-
-
-@dataclass
-class Submission:
-    """A submission and how it came about.
-
-    Attributes:
-        table: the rows of ``submission.csv``.
-        log: one row per event: eeg_id (or -1), message.
-        members: names of the models that predicted every row, in order of importance.
-        left_out: names of models that the time budget left out of some rows or all.
-        seconds: seconds taken.
-        peak_megabytes: greatest resident memory of the process so far, NaN where the system does not tell.
-        precision: numbers inside the networks.
-        devices: processes that predicted beside each other, one a GPU.
-    """
-
-    table: pd.DataFrame
-    log: pd.DataFrame
-    members: tuple[str, ...]
-    left_out: tuple[str, ...]
-    seconds: float
-    peak_megabytes: float
-    precision: str = "float32"
-    devices: int = 1
 
 
 def make_submission(
@@ -94,7 +77,8 @@ def make_submission(
         spectrograms: ``files``, or ``from_eeg`` to compute the ten-minute spectrograms.
         search: further folders below which the ensemble's models may lie.
         progress: show a progress bar.
-        devices: GPUs, one process each where there are rows enough for all; None takes those that are visible.
+        devices: GPUs, one process each where there are rows enough for all, else one; None takes those that are
+            visible. This process never starts TensorFlow on one. A CPU that is named alone serves in this process.
 
     Returns:
         The submission with its log.
@@ -113,9 +97,11 @@ def make_submission(
     job = _Job(Path(source), place, tuple(search), spectrograms)
     clock = _Clock(_budget(time_budget_seconds), len(recordings))
     gpus = visible_gpus() if devices is None else devices
-    if len(gpus) > 1 and len(recordings) >= len(gpus) * _BATCH:
-        part = _predict_on_devices(recordings, job, clock, gpus, progress)
+    n = min(len(gpus), max(1, len(recordings) // _BATCH))
+    if n > 1 or (n and not names_cpu(tuple(gpus))):
+        part = _predict_on_devices(recordings, job, clock, gpus, n, progress)
     else:
+        keep_off_gpus()  # a CPU that was named
         part = _predict_rows(recordings, job, clock, progress)
     shares, log = part.shares, part.log
     table = pd.DataFrame(apply_floor(shares), columns=list(VOTE_COLUMNS))
@@ -167,7 +153,7 @@ class _Part:
 
 
 def _predict_rows(recordings: Sequence[Recording], job: _Job, clock: _Clock, progress: bool) -> _Part:
-    """Predict rows in this process, on the first GPU or the CPU."""
+    """Predict rows in this process, on the first GPU that TensorFlow may take, or the CPU."""
     log: list[tuple[int, str]] = []
     precision = _set_precision()
     predictor = EnsemblePredictor.open(job.artefacts, job.search, enough=clock.over)
@@ -221,23 +207,31 @@ def _leave_out_views(predictor: EnsemblePredictor, clock: _Clock, log: list[tupl
 
 
 def _predict_on_devices(
-    recordings: Sequence[Recording], job: _Job, clock: _Clock, devices: Sequence[str], progress: bool
+    recordings: Sequence[Recording], job: _Job, clock: _Clock, devices: Sequence[str], n: int, progress: bool
 ) -> _Part:
-    """Predict rows in a process for each device, which gets every so many-th row."""
-    n = len(devices)
+    """Predict rows in n processes, each on a device of its own, which get every n-th row.
+
+    Where one of them dies, one other process predicts all rows; where that dies too, this one does, on the CPU.
+    """
     shared = [recordings[number::n] for number in range(n)]
     end_idle_workers()  # each keeps the device that it has trained on
     try:
-        parts: list[_Part] = joblib.Parallel(n_jobs=n, backend="loky", batch_size=1)(
+        # Of one process joblib would make none: it would compute here.
+        parts: list[_Part] = joblib.Parallel(n_jobs=max(n, 2), backend="loky", batch_size=1)(
             joblib.delayed(_predict_on)(tuple(devices), part, job, clock.left(), progress and number == 0)
             for number, part in enumerate(shared)
         )
     except DataFileError:
         raise
     except Exception as error:  # a process that dies must not cost the submission
-        part = _predict_rows(recordings, job, clock, progress)
+        end_idle_workers()
+        if n > 1:
+            part, then = _predict_on_devices(recordings, job, clock, devices, 1, progress), "one"
+        else:
+            keep_off_gpus()
+            part, then = _predict_rows(recordings, job, clock, progress), "the CPU"
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        part.log.insert(0, (-1, f"one process a device failed ({reason}): all rows are predicted by one"))
+        part.log.insert(0, (-1, f"one process a device failed ({reason}): all rows are predicted by {then}"))
         return part
     finally:
         end_idle_workers()
@@ -255,10 +249,7 @@ def _predict_on(
     devices: tuple[str, ...], recordings: Sequence[Recording], job: _Job, seconds: float, progress: bool
 ) -> _Part:
     """Predict rows in a worker process, on a device that no other has."""
-    device = claim_device(devices, purpose="a submission")
-    if ":" not in device:
-        # TensorFlow starts after this, so it sees this GPU alone.
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    see_only(claim_device(devices, purpose="a submission"))
     return _predict_rows(recordings, job, _Clock(seconds, len(recordings)), progress)
 
 
@@ -270,7 +261,7 @@ def _set_precision() -> str:
     import keras
     import tensorflow as tf
 
-    keras.config.set_dtype_policy(choose_precision("auto", on_gpu=bool(tf.config.list_physical_devices("GPU"))))
+    keras.config.set_dtype_policy(choose_precision("auto", on_gpu=bool(tf.config.get_visible_devices("GPU"))))
     return current_precision()
 
 
@@ -285,6 +276,9 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
 
     Returns:
         The rows of ``submission.csv``. If the stage is current already, nothing is computed.
+
+    Raises:
+        PlatformError: as `check_gpus_seen`, but for the competition's own run, which the CPU serves as far as it gets.
     """
     folder, source = Path(folder).resolve(), Path(source).resolve()
     published = folder.parent / SUBMISSION_FILE
@@ -299,6 +293,8 @@ def submit_stage(source: str | Path, artefacts: str | Path, folder: str | Path, 
         }
         if not is_current(folder, **made_from):
             (folder / MANIFEST).unlink(missing_ok=True)
+            if not (is_rerun() or names_cpu(tuple(options.get("devices") or ()))):
+                check_gpus_seen()
             made = make_submission(source, artefacts, folder / SUBMISSION_FILE, **options)
             write_table(folder / LOG_FILE, made.log)
             write_manifest(

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from hbaclib.errors import HbacError
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER
 from hbaclib.prediction.windows import Recording, Window, cut_windows
 from hbaclib.signal.plausibility import eeg_doubt
+
+
+@dataclass
+class Submission:
+    """A submission and how it came about.
+
+    Attributes:
+        table: the rows of ``submission.csv``.
+        log: one row per event: eeg_id (or -1), message.
+        members: names of the models that predicted every row, in order of importance.
+        left_out: names of models that the time budget left out of some rows or all.
+        seconds: seconds taken.
+        peak_megabytes: greatest resident memory of the process so far, NaN where the system does not tell.
+        precision: numbers inside the networks.
+        devices: processes that predicted beside each other, one a GPU.
+    """
+
+    table: pd.DataFrame
+    log: pd.DataFrame
+    members: tuple[str, ...]
+    left_out: tuple[str, ...]
+    seconds: float
+    peak_megabytes: float
+    precision: str = "float32"
+    devices: int = 1
 
 
 def read_window(recording: Recording, wanted: bool, log: list[tuple[int, str]]) -> Window | None:

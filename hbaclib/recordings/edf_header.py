@@ -282,21 +282,25 @@ def _text(cell: bytes) -> str:
 
 
 def _number(cell: bytes, name: str, path: Path, label: str | None = None) -> float:
-    text = cell.decode("latin-1").strip("\0 \t\r\n").strip()
-    number = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
-    value = float(number) if _NUMBER.fullmatch(number) else math.nan
+    text, value = _read_number(cell)
     if not math.isfinite(value):
         raise _fault(path, name, text, "a number", label)
     return value
 
 
 def _whole(cell: bytes, name: str, path: Path, label: str | None = None) -> int:
-    text = cell.decode("latin-1").strip("\0 \t\r\n").strip()
-    number = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
-    value = float(number) if _NUMBER.fullmatch(number) else math.nan
+    text, value = _read_number(cell)
     if not math.isfinite(value) or value != int(value):
         raise _fault(path, name, text, "a whole number", label)
     return int(value)
+
+
+def _read_number(cell: bytes) -> tuple[str, float]:
+    """The text of a field and its number, NaN where it is none."""
+    # Blanks and line ends alone: the other bytes that Python strips may be a sign of which a bit has changed.
+    text = cell.decode("latin-1").strip("\0 \t\r\n")
+    number = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+    return text, float(number) if _NUMBER.fullmatch(number) else math.nan
 
 
 def _fault(path: Path, name: str, text: str, expected: str, label: str | None) -> DataFileError:

@@ -236,8 +236,26 @@ def fit(options: Options, folder: Path) -> dict[str, Any]:
     }
 
 
+def fits(options: Options, folder: Path) -> dict[str, Any]:
+    """Train some fits one after the other: to start a process takes longer than their steps.
+
+    Args:
+        options: ``networks``: each as for `fit`.
+        folder: an empty one.
+
+    Returns:
+        ``digests``: one a network.
+    """
+    digests = []
+    for number, network in enumerate(options["networks"]):
+        own = folder / f"fit-{number}"
+        own.mkdir()
+        digests.append(fit(network, own)["digest"])
+    return {"digests": digests}
+
+
 def equal(options: Options, folder: Path) -> dict[str, Any]:
-    """Train each of some networks twice, each time in a process of its own.
+    """Train some networks twice, each time in another process.
 
     Args:
         options: ``networks``: each as for `fit`.
@@ -246,11 +264,9 @@ def equal(options: Options, folder: Path) -> dict[str, Any]:
     Returns:
         ``networks`` and ``equal``: whether the weights are the same bytes.
     """
-    same = []
-    for number, network in enumerate(options["networks"]):
-        runs = [_in_process("fit", network, folder / f"{number}-{run}")["digest"] for run in "ab"]
-        same.append(runs[0] == runs[1])
-    return {"networks": [network["backbone"] for network in options["networks"]], "equal": same}
+    networks = [network["backbone"] for network in options["networks"]]
+    one, other = (_in_process("fits", options, folder / run)["digests"] for run in "ab")
+    return {"networks": networks, "equal": [a == b for a, b in zip(one, other, strict=True)]}
 
 
 def precision(options: Options, folder: Path) -> dict[str, Any]:
@@ -265,8 +281,9 @@ def precision(options: Options, folder: Path) -> dict[str, Any]:
     """
     found = {}
     for name in ("float32", "mixed_float16"):
+        (folder / name).mkdir()
         changes = {**options.get("changes", {}), "precision": name}
-        found[name] = _in_process("fit", {**options, "changes": changes}, folder / name)["losses"]
+        found[name] = fit({**options, "changes": changes}, folder / name)["losses"]
     return found
 
 
@@ -323,6 +340,7 @@ def _last_words(folder: Path) -> str:
 
 
 MEASURES: dict[str, Callable[[Options, Path], dict[str, Any]]] = {
-    function.__name__: function for function in (speed, devices, kernels, two_processes, fit, equal, precision, resume)
+    function.__name__: function
+    for function in (speed, devices, kernels, two_processes, fit, fits, equal, precision, resume)
 }
 """Name -> measurement."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from hbaclib.plots.style import plain, titled
 from hbaclib.selftest.form import SelfTest
-from hbaclib.selftest.tasks import XLA
+from hbaclib.training.recipe import XLA
 
 
 def plot_speeds(found: SelfTest) -> Figure:

@@ -16,7 +16,7 @@ from hbaclib.errors import ConfigError
 from hbaclib.models.lite_weights import LITE
 from hbaclib.platform import accelerators, cpu_is_asked_for, output_root
 from hbaclib.stages.names import EFFICIENTNET, KERASCV, RAW
-from hbaclib.training.adapt import WAVENET_BATCH, missing_weights, start_fusions, with_batch, with_epochs
+from hbaclib.training.adapt import WAVENET_BATCH, missing_weights, start_fusions, with_batch, with_epochs, with_steps
 from hbaclib.training.recipe import Recipe, load_recipe
 
 IMAGE_NETWORKS = ("efficientnet_v2_b2", "mobilenet_v3_large", "resnet50_v2", "densenet201")
@@ -130,7 +130,9 @@ def _default(notebook: str) -> str:
     return (GOLD if accelerators() and not cpu_is_asked_for() else DEMO)[notebook]
 
 
-def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None = None, batch: int = 0) -> Plans:
+def efficientnet_plans(
+    recipe: str = "", backbone: str = "", weights: str | None = None, batch: int = 0, xla: str = ""
+) -> Plans:
     """The network of notebook 04.
 
     Args:
@@ -138,13 +140,14 @@ def efficientnet_plans(recipe: str = "", backbone: str = "", weights: str | None
         backbone: in place of the recipe's; empty for none.
         weights: in place of the recipe's; None for none.
         batch: rows of a step in place of the recipe's, whose rates are scaled (see `with_batch`); 0 for none.
+        xla: what XLA compiles, in place of the recipe's; empty for none.
 
     Raises:
         ConfigError: no such recipe or network, or a value that is not allowed.
     """
     settings = ({"backbone": backbone} if backbone else {}) | ({} if weights is None else {"weights": weights})
     plan = load_recipe(recipe or _default(EFFICIENTNET), **settings)
-    plan = with_batch(plan, batch) if batch else plan
+    plan = with_steps(plan, batch, xla)
     return Plans({plan.backbone: plan}, weights_named=weights is not None)
 
 
@@ -155,6 +158,9 @@ def kerascv_plans(
     epochs: Sequence[int] = (),
     weights: str | None = None,
     out: str | Path = "",
+    *,
+    batch: int = 0,
+    xla: str = "",
 ) -> Plans:
     """The networks of notebook 05: each alone, then each joined with a WaveNet.
 
@@ -167,6 +173,8 @@ def kerascv_plans(
         epochs: epochs of the recipe's stages in place of its own.
         weights: in place of the recipe's; None for none.
         out: the run's output folder, where trained folders lie that the recipe starts from.
+        batch: as for `efficientnet_plans`.
+        xla: as for `efficientnet_plans`.
 
     Raises:
         ConfigError: no network, no such recipe or network, or a value that is not allowed.
@@ -175,7 +183,7 @@ def kerascv_plans(
     if not backbones:
         raise ConfigError("backbones is empty; name at least one network")
     names = [*backbones, *(f"{name}_wavenet" for name in backbones if fusions)]
-    base = load_recipe(recipe or _default(KERASCV))
+    base = with_steps(load_recipe(recipe or _default(KERASCV)), batch, xla)
     settings = {} if weights is None else {"weights": weights}
     plans = {}
     for name in names:
@@ -203,6 +211,8 @@ def raw_plans(
     downsample: int = 1,
     epochs: Sequence[int] = (),
     crop_seconds: float = 0.0,
+    batch: int = 0,
+    xla: str = "",
 ) -> Plans:
     """The networks of notebook 06: on the whole signal, on bands, and S3's image half.
 
@@ -219,12 +229,14 @@ def raw_plans(
         downsample: samples of the signals averaged into one.
         epochs: epochs of the recipes' stages in place of their own.
         crop_seconds: length of the stretches that are trained on; 0 for the whole window.
+        batch: as for `efficientnet_plans`, the image half included; WaveNet has at most `WAVENET_BATCH` rows.
+        xla: as for `efficientnet_plans`, the image half included.
 
     Raises:
         ConfigError: no network, no such recipe or network, or a value that is not allowed.
     """
     recipe = recipe or _default(RAW)
-    base = load_recipe(recipe)
+    base = with_steps(load_recipe(recipe), batch, xla)
     settings = {"layout": "raw", "inputs": "raw", "weights": "", "crop_seconds": float(crop_seconds)}
     settings["downsample"] = downsample  # a recipe's own is meant for images
     recipes = {}
@@ -237,7 +249,7 @@ def raw_plans(
         raise ConfigError("backbones and bands are both empty; name at least one network")
     plans = Plans(recipes)
     images_recipe = image_half if image_half is not None else "s3_image" if recipe == "s3" else ""
-    image = with_epochs(load_recipe(images_recipe), epochs) if images_recipe else None
+    image = with_epochs(with_steps(load_recipe(images_recipe), batch, xla), epochs) if images_recipe else None
     if image and (image.reads_signals or not plans.grus):
         raise ConfigError(
             f"image_half {images_recipe!r}: expected an image network, and a ResNet1D-GRU to average it with"

@@ -13,7 +13,7 @@ from hbaclib.dataset.samples import SAMPLINGS
 from hbaclib.errors import ConfigError
 from hbaclib.schema import PLAIN_NAME, is_plain_name, shown
 from hbaclib.stages.names import EEG_IMAGES
-from hbaclib.training.recipe import GREATEST_BATCH, GREATEST_SEED
+from hbaclib.training.recipe import GREATEST_BATCH, GREATEST_SEED, XLA
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ PLACE = Domain(
     "a path or a name that the library knows",
     lambda value: isinstance(value, str | os.PathLike) and "\0" not in os.fspath(value),
 )
+COMPILED = Domain(f"empty or one of {', '.join(XLA)}", lambda value: isinstance(value, str) and value in ("", *XLA))
 TRUTH = Domain("True or False", lambda value: isinstance(value, bool))
 WEIGHTS = list_of(number(0, 1e6), "a list of numbers of at least 0")
 BAND = list_of(number(0, EEG_RATE / 2), "", 2, 2)
@@ -86,6 +87,7 @@ DOMAINS: Mapping[str, Domain] = {
     "recipe": PLACE,
     "backbone": TEXT,
     "batch": whole(0, GREATEST_BATCH),
+    "xla": COMPILED,
     "backbones": list_of(TEXT, "a list of names of networks"),
     "fusions": TRUTH,
     "epochs": list_of(whole(1, 1_000_000), "a list of whole numbers of at least 1"),

@@ -63,6 +63,21 @@ def with_batch(recipe: Recipe, batch: int) -> Recipe:
     return changed.override(changes, "batch")
 
 
+def with_steps(recipe: Recipe, batch: int = 0, xla: str = "") -> Recipe:
+    """A recipe whose steps have other rows (see `with_batch`), or another part that XLA compiles.
+
+    Args:
+        recipe: what is changed.
+        batch: rows of a step; 0 for the recipe's.
+        xla: as the recipe's key; empty for the recipe's.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+    """
+    recipe = with_batch(recipe, batch) if batch else recipe
+    return recipe.override({"xla": xla}, "xla") if xla else recipe
+
+
 def on_folds_of(recipe: Recipe, inputs: InputArrays) -> Recipe:
     """The recipe with as many folds as the data have, which were split before any recipe was chosen.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from hbaclib.inputs.store import InputArrays
-from hbaclib.training.devices import Runtime
+from hbaclib.training.devices import Runtime, names_cpu
 from hbaclib.training.fit import Fit, run_fit
 from hbaclib.training.gpus import check_gpus_seen, keep_off_gpus
 from hbaclib.training.plan import Call, Job
@@ -52,7 +52,7 @@ class Children:
         the same number of threads, which TensorFlow keeps.
         """
         names = (*self.runtime.claim, *self.runtime.devices)
-        return f"{threads} threads" if all("CPU" in name.upper() for name in names) else network
+        return f"{threads} threads" if not names or names_cpu(names) else network
 
     def options(self, device: int) -> dict[str, object]:
         """What every job of a device is told: where to run, how many do, where to report."""
@@ -154,7 +154,7 @@ def children(
 def _workers(runtime: Runtime, here: bool) -> AbstractContextManager[Workers]:
     if runtime.kind == "cluster":
         return cluster()
-    if not any("CPU" in name.upper() for name in (*runtime.claim, *runtime.devices)):
+    if not names_cpu((*runtime.claim, *runtime.devices)):
         check_gpus_seen()
     if not here or runtime.in_children or runtime.processes > 1:
         return processes()

@@ -28,7 +28,7 @@ from hbaclib.errors import PlatformError
 from hbaclib.files import private_file, private_folder, write_private
 from hbaclib.locks import BusyError, hold
 from hbaclib.platform import unseen_gpus
-from hbaclib.training.gpus import unseen_error, visible_gpus
+from hbaclib.training.gpus import keep_off_gpus, unseen_error, visible_gpus
 from hbaclib.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -149,6 +149,11 @@ def claim_device(devices: tuple[str, ...], patience: float = 3600.0, purpose: st
     )
 
 
+def names_cpu(devices: tuple[str, ...]) -> bool:
+    """Whether somebody has named devices, and all of them are CPUs, such as ``CPU:0`` or ``/CPU:1``."""
+    return bool(devices) and all("CPU" in name.upper() for name in devices)
+
+
 def take_devices(
     claim: tuple[str, ...], devices: tuple[str, ...] = (), purpose: str = ""
 ) -> tuple[str, tuple[str, ...]]:
@@ -161,26 +166,34 @@ def take_devices(
         purpose: see `claim_device`.
 
     Returns:
-        The name by which messages and records call them, and TensorFlow's names; none leaves it to TensorFlow.
+        The name by which messages and records call them, and TensorFlow's names; none leaves it to TensorFlow. Where
+        they are CPUs, TensorFlow has no GPU to take.
 
     Raises:
         PlatformError: another process does not give a device free.
     """
     claim = visible_gpus() if claim == HERE else claim
     _make_cpus(devices)
+    if names_cpu(devices):
+        keep_off_gpus()
     if not claim:
         return ", ".join(devices or held_devices()) or "default", devices
     if devices:
         return ", ".join(claim_device((name,), purpose=purpose) for name in claim), devices
     device = claim_device(claim, purpose=purpose)
+    see_only(device)
     if ":" in device:
-        if device.lstrip("/").upper().startswith("CPU"):
-            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the CPU is asked for
-            _make_cpus((device,))
+        _make_cpus((device,))
         return device, (device,)
-    # TensorFlow starts after this, so it sees this GPU (a number or a UUID) alone, as its number 0.
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
-    return device, ()
+    return device, ()  # TensorFlow calls the GPU that it sees its number 0
+
+
+def see_only(device: str) -> None:
+    """Let TensorFlow, which starts after this, see one device alone: a GPU (a number or a UUID), or the CPU."""
+    if names_cpu((device,)):
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif ":" not in device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
 
 
 def _make_cpus(devices: tuple[str, ...]) -> None:
@@ -248,10 +261,10 @@ def configure(recipe: Recipe, *, cpu: bool = False) -> dict[str, Any]:
 
     Args:
         recipe: its ``threads`` and ``precision`` decide.
-        cpu: the CPU is asked for, whatever the machine has.
+        cpu: the CPU is asked for, whatever the machine has (see `names_cpu`).
 
     Returns:
-        What is in force: ``threads``, ``precision``, ``gpus``.
+        What is in force: ``threads``, ``precision``, ``gpus`` (0 where the CPU is asked for).
 
     Raises:
         PlatformError: Keras is set up for other networks, or there is a GPU that TensorFlow does not see, and nobody
@@ -277,7 +290,7 @@ def configure(recipe: Recipe, *, cpu: bool = False) -> dict[str, Any]:
             recipe.threads,
         )
     tf.config.experimental.enable_op_determinism()
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = [] if cpu else tf.config.list_physical_devices("GPU")
     if not gpus and not cpu and unseen_gpus():
         raise unseen_error()
     keras.config.set_dtype_policy(choose_precision(recipe.precision, on_gpu=bool(gpus)))

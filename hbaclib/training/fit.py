@@ -17,7 +17,7 @@ from hbaclib.inputs.store import InputArrays
 from hbaclib.models.registry import register_model
 from hbaclib.schema import closed, read_json
 from hbaclib.source import callable_digest, code_digest
-from hbaclib.training.devices import configure, take_devices
+from hbaclib.training.devices import configure, names_cpu, take_devices
 from hbaclib.training.recipe import Recipe
 from hbaclib.training.reports import Reporter
 from hbaclib.training.trained_folder import fit_name
@@ -244,7 +244,7 @@ def open_trainer(
     log.info("%s: process %d begins, device %s", fit.name, os.getpid(), device)
     if reporter is not None:
         reporter.on(device)
-    facts = configure(fit.recipe, cpu=any("CPU" in name.upper() for name in devices))
+    facts = configure(fit.recipe, cpu=names_cpu(devices))
     from hbaclib.training.trainer import Trainer
 
     begin = time.time()

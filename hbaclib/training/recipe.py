@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
 
@@ -26,6 +26,9 @@ _ASSEMBLED = 128, 256
 _AUGMENTED = {"stem": _ASSEMBLED, "tiled": _ASSEMBLED, "starter": (400, 300), "raw": None}
 """Layout -> size of the images that are augmented; planes are stacked as tiles after that."""
 GREATEST_SEED, GREATEST_BATCH = 2**32 - 1, 2**16
+Xla = Literal["off", "apply", "full"]
+XLA: tuple[str, ...] = get_args(Xla)
+"""What of a training step XLA may compile."""
 _SEEDS = f"at most {GREATEST_SEED}"
 _MANY, _FASTEST = 1_000_000, 1000.0
 _BOUNDS = {
@@ -166,7 +169,7 @@ class Recipe(InputSpec):
     folds: int = 5
     threads: int = 2
     precision: Literal["auto", "float32", "mixed_float16"] = "auto"
-    xla: Literal["off", "apply", "full"] = "off"
+    xla: Xla = "off"
     model_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -111,7 +111,7 @@ def test_the_self_test_is_built_alone_and_accepted(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Kaggle's client accepts it" in result.output
     (kernel,) = read_plan(tmp_path / "out").kernels
-    assert kernel.gpu and 0 < kernel.hours <= 0.3 and kernel.stage == "09_selftest"
+    assert kernel.gpu and 0 < kernel.hours <= 0.25 and kernel.stage == "09_selftest"
 
 
 def test_parameters_are_in_the_notebook_and_it_is_valid(smoke: tuple[Path, Plan]) -> None:

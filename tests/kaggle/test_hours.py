@@ -109,7 +109,9 @@ def test_a_self_test_takes_the_place_of_the_estimates() -> None:
     assert 100 < rate("efficientnet_b3") < rate("efficientnet_b2") < rate("efficientnet_b1") < 400
     assert rate("densenet201") == pytest.approx(400 / 3.4)
     assert "measured" in speeds.of(gold).source
-    assert speeds.of(load_recipe("s2")).images_per_second == pytest.approx(1 / (1 / 200 + 1 / 80))
+    assert speeds.of(load_recipe("s2")).images_per_second == 50
+    halves = Speeds(without(made(), "efficientnet_v2_b2_wavenet"))  # that failed: its two networks in turn
+    assert halves.of(load_recipe("s2")).images_per_second == pytest.approx(1 / (1 / 200 + 1 / 80))
     assert speeds.together == pytest.approx(2 / 1.6) and speeds.start_seconds == 60
     fewer = Speeds(without(made(), "resnet1d_gru"))
     assert "estimate" in fewer.of(load_recipe("s3")).source  # a row that failed has its estimate

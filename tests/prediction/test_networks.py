@@ -120,7 +120,8 @@ def set_up(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr("hbaclib.prediction.networks.measure", measure)
     monkeypatch.setattr("hbaclib.prediction.networks.take_devices", lambda claim, devices, purpose: ("0", ()))
     monkeypatch.setattr(
-        "hbaclib.prediction.pseudo_labels._predict", lambda member, fold, inputs, rows: np.full((len(rows), 6), 1 / 6)
+        "hbaclib.prediction.pseudo_labels._predict",
+        lambda member, fold, inputs, rows, cpu: np.full((len(rows), 6), 1 / 6),
     )
     return made
 

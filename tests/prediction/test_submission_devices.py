@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from hbaclib import VOTE_COLUMNS, validate_submission
-from hbaclib.errors import DataFileError
+from hbaclib.artefacts import write_manifest
+from hbaclib.errors import DataFileError, PlatformError
 from hbaclib.prediction import submission as module
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.prediction.submission import make_submission
@@ -26,7 +27,7 @@ class InTurn:
 
     def __call__(self, tasks) -> list:
         tasks = list(tasks)
-        assert len(tasks) == self.n_jobs
+        assert 1 < self.n_jobs >= len(tasks), "with one job joblib would compute in the process that asks"
         return [function(*arguments) for function, arguments, _ in tasks]
 
 
@@ -36,9 +37,10 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     claimed: list[str] = []
 
     def claim(devices: tuple[str, ...], purpose: str) -> str:
-        claimed.append(devices[len(claimed)])
+        claimed.append(devices[len(claimed) % len(devices)])
         return claimed[-1]
 
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # the workers would have their own environment
     monkeypatch.setattr(module.joblib, "Parallel", InTurn)
     monkeypatch.setattr(module, "claim_device", claim)
     monkeypatch.setattr(module, "end_idle_workers", lambda: None)
@@ -71,7 +73,81 @@ def test_a_process_that_dies_costs_no_submission(tmp_path, ensemble, submit, in_
     made = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", devices=("CPU:0", "CPU:1"))
     assert made.devices == 1 and made.members == ("a", "b", "c")
     assert "a worker process was killed" in made.log["message"].iloc[0]
+    assert [told.rpartition(" ")[2] for told in made.log["message"]] == ["one", "CPU"], "another one was tried first"
     validate_submission(made.table, pd.read_csv(tmp_path / "data" / "test.csv"))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What this process does about TensorFlow and the GPUs, in turn: ``off`` them, and ``rows`` that it predicts."""
+    done: list[str] = []
+    monkeypatch.setattr(module, "keep_off_gpus", lambda: done.append("off"))
+    real = module._predict_rows
+    monkeypatch.setattr(module, "_predict_rows", lambda *given: done.append("rows") or real(*given))
+    return done
+
+
+@pytest.mark.parametrize(
+    ("devices", "n_test", "claimed"),
+    [
+        (("0",), 1, ["0"]), (("0",), 7, ["0"]), (("GPU-a",), 3, ["GPU-a"]),
+        (("0", "1"), 1, ["0"]), (("0", "1"), 3, ["0"]), (("0", "1"), 4, ["0", "1"]), (("0", "1", "2"), 5, ["0", "1"]),
+        (("CPU:0",), 7, []), ((), 7, []),
+    ],
+)  # fmt: skip
+def test_on_a_gpu_rows_are_predicted_in_a_process_of_their_own(
+    tmp_path, ensemble, submit, in_turn, here, devices, n_test, claimed
+) -> None:
+    write_tiny(tmp_path / "data", n_test=n_test)
+    made = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", devices=devices)
+    assert in_turn == claimed and made.log.empty
+    # A worker (here in turn) predicts; the process that asks does so on a CPU alone, having left the GPUs.
+    assert here == (["rows"] * len(claimed) or ["off", "rows"])
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_after_a_process_that_died_no_gpu_is_touched_here(
+    tmp_path, ensemble, submit, in_turn, here, monkeypatch, dead: int
+) -> None:
+    def die(*given) -> None:
+        in_turn.append("died")
+        if len(in_turn) <= dead:
+            raise MemoryError
+        return real(*given)
+
+    real = module._predict_on
+    monkeypatch.setattr(module, "_predict_on", die)
+    write_tiny(tmp_path / "data", n_test=4)
+    made = submit(tmp_path / "data", ensemble, tmp_path / "s.csv", devices=("0", "1"))
+    assert here == (["rows"] if dead == 1 else ["off", "rows"])
+    assert len(made.log) == dead and made.members == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("rerun", "devices", "asked"),
+    [("", None, 1), ("1", None, 0), ("", ("CPU:0",), 0), ("", ("0",), 1), ("1", ("0",), 0)],
+)
+def test_gpus_that_tensorflow_does_not_see_are_told_but_in_the_competitions_own_run(
+    tmp_path, ensemble, submit, in_turn, monkeypatch, rerun, devices, asked
+) -> None:
+    def refuse() -> None:
+        raise PlatformError("no GPU is seen")
+
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", rerun)
+    monkeypatch.setattr(module, "check_gpus_seen", refuse)
+    write_tiny(tmp_path / "data", n_test=1)
+    write_manifest(ensemble[0], "07_ensemble", inputs={}, parameters={}, outputs=[])
+
+    def run() -> pd.DataFrame:
+        out = tmp_path / "out" / "08_submit"
+        return submit(tmp_path / "data", ensemble, out, call=module.submit_stage, devices=devices)
+
+    if asked:
+        with pytest.raises(PlatformError, match="no GPU is seen"):
+            run()
+        assert not (tmp_path / "out" / "submission.csv").exists()
+    else:
+        assert len(run()) == 1
 
 
 def test_what_is_the_datas_fault_is_told_all_the_same(tmp_path, ensemble, submit, in_turn) -> None:
@@ -147,7 +223,7 @@ def test_a_submission_keeps_within_its_session(monkeypatch, left, asked, expecte
         ([], [], False, "float32"),
         (["T4"], ["GPU:0"], False, "mixed_float16"),
         (["T4"], ["GPU:0"], True, "float32"),
-        (["T4"], [], False, "float32"),  # TensorFlow does not see it: the networks compute on the CPU
+        (["T4"], [], False, "float32"),  # TensorFlow does not see it, or is to leave it: the CPU computes
     ],
 )
 def test_precision_is_the_devices(monkeypatch, listed, seen, hidden, expected) -> None:
@@ -157,7 +233,7 @@ def test_precision_is_the_devices(monkeypatch, listed, seen, hidden, expected) -
     before = keras.config.dtype_policy()
     monkeypatch.setattr(module, "accelerators", lambda: listed)
     monkeypatch.setattr(module, "cpu_is_asked_for", lambda: hidden)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: seen)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: seen)
     try:
         assert module._set_precision() == expected
     finally:

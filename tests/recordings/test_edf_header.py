@@ -103,7 +103,10 @@ def test_ranges_are_numbers_in_many_forms(tmp_path, texts, factor) -> None:
     np.testing.assert_allclose(found - found[0], factor * (VALUES - VALUES[0]) / 10, atol=0.03)
 
 
-@pytest.mark.parametrize("text", ["8e+003.5", "--5", "", "1.2.3", "1,2,3", "nan", "inf", "1e400", "0x10", "٣"])
+@pytest.mark.parametrize(
+    "text",
+    ["8e+003.5", "--5", "", "1.2.3", "1,2,3", "nan", "inf", "1e400", "0x10", "٣", "\x1e3276.8", "\x1f12", "12\x1c"],
+)
 def test_a_range_that_is_no_number_is_refused_of_the_eeg_alone(tmp_path, text) -> None:
     cell = text.encode() if text == "٣" else text
     path = write_edf(tmp_path / "a.edf", VALUES, signal_fields={(3, "pmax"): cell})

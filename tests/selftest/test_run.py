@@ -16,7 +16,8 @@ from hbaclib.errors import ArtefactError, ConfigError
 from hbaclib.selftest import run as running
 from hbaclib.selftest.form import PAGE, RESULTS, read_selftest
 from hbaclib.selftest.run import measure, run_selftest, write_page
-from hbaclib.selftest.tasks import ABOUT, NETWORKS, SMALL_NETWORKS, XLA, Task, tasks
+from hbaclib.selftest.tasks import ABOUT, FUSIONS, NETWORKS, SMALL_NETWORKS, Task, tasks
+from hbaclib.training.recipe import XLA
 from tests.selftest.made import made, without
 
 SPEED = {
@@ -156,7 +157,8 @@ def test_the_table_of_measurements() -> None:
         names = [task.name for task in found]
         assert len(set(names)) == len(names)
         assert {task.name for task in found if not task.is_speed} == set(ABOUT)
-        assert {task.name for task in found if task.is_speed} == {f"speed/{a}/{b}" for a in networks for b in XLA}
+        rows = {f"speed/{a}/{b}" for a in networks for b in XLA} | {f"speed/{a}/off" for a in FUSIONS if gpus}
+        assert {task.name for task in found if task.is_speed} == rows
     # A session of a quarter of an hour: the compiled steps, which may take longest, come last.
     assert [task.name.rpartition("/")[2] for task in tasks(2)][-5:] == ["full"] * 5
     assert [task.left_out for task in tasks(1) if task.name == "two_processes"] == [
@@ -191,16 +193,26 @@ def test_results_of_another_version_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_on_this_machine_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real children, on the CPU: a speed, and a fit that is killed and resumed."""
+    """All of it with the real children, on the CPU: a row is measured, or says why it is not."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    folder = run_selftest(tmp_path, only=["devices", "speed/convnet_small", "resume", "equal", "precision", "kernels"])
+    monkeypatch.setattr("hbaclib.selftest.tasks._SMALL_STEPS", 4)
+    folder = run_selftest(tmp_path, minutes=60)
     found = read_selftest(folder)
     states = {row.name: (row.state, row.reason) for row in found.checks}
-    assert set(states.values()) == {("measured", "")}, states
+    assert states == dict.fromkeys(ABOUT, ("measured", ""))
     for name in ("resume", "equal"):
         row = found.check(name)
         assert row is not None and row.good is True
-    speed = found.speeds[0]
-    assert speed.state == "measured" and speed.images_per_second and speed.images_per_second > 0
-    assert speed.batch == 4 and speed.precision == "float32" and os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    both = found.check("two_processes")
+    assert both is not None and both.values["processes"] == 2 == len(both.values["images_per_second"])
+    assert "2 processes on one CPU" in both.says and min(both.values["images_per_second"]) > 0
+    rows = {(row.network, row.xla): row for row in found.speeds}
+    assert set(rows) == {(network, xla) for network in SMALL_NETWORKS for xla in XLA}
+    for (_, xla), row in rows.items():
+        if xla == "off":
+            assert (row.state, row.reason) == ("measured", "") and row.images_per_second and row.images_per_second > 0
+            assert row.batch == 4 and row.precision == "float32" and row.small and row.seconds_to_first_step
+        else:
+            assert (row.state, row.reason) == ("left out", "XLA compiles training steps on a GPU alone")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
     assert len((folder / PAGE).read_text()) > 5000

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from hbaclib.suite import plans as planning
 from hbaclib.suite.parameters import known_parameters
 from hbaclib.suite.plans import efficientnet_plans, kerascv_plans, plans_of, raw_plans
 from hbaclib.suite.table import SuiteTable
+from hbaclib.training.adapt import WAVENET_BATCH
 from hbaclib.training.recipe import load_recipe
 
 FULL = SuiteTable().suite("full")
@@ -208,6 +210,46 @@ def test_other_batches_have_rates_of_their_own(batch: int) -> None:
     assert (plan == efficientnet_plans("gold", "efficientnet_b1").first) == (scale == 1)
 
 
+@pytest.mark.parametrize("xla", ["", "off", "apply", "full"])
+@pytest.mark.parametrize(
+    ("notebook", "parameters"),
+    [
+        ("04_train_efficientnet", {"recipe": "gold", "backbone": "efficientnet_b3"}),
+        ("05_train_kerascv", {"recipe": "s4", "backbones": ["densenet201", "mobilenet_v3_large"]}),
+        ("06_train_raw_eeg", {"recipe": "s3", "bands": [[0.5, 4.0]]}),
+        ("06_train_raw_eeg", {"recipe": "builtin_raw", "backbones": ["convnet_raw"], "bands": []}),
+    ],
+)
+def test_what_xla_compiles_is_a_parameter_of_all_networks(notebook: str, parameters: dict[str, Any], xla: str) -> None:
+    before, plans = plans_of(notebook, parameters), plans_of(notebook, {**parameters, "xla": xla})
+    assert before is not None and plans is not None and list(plans.recipes) == list(before.recipes)
+    for name, plan in plans.recipes.items():
+        assert plan.xla == (xla or before.recipes[name].xla)
+        assert plan == before.recipes[name].override({"xla": plan.xla})
+
+
+@pytest.mark.parametrize("batch", [8, 16, 48, 256])
+@pytest.mark.parametrize(
+    ("notebook", "parameters"),
+    [
+        ("05_train_kerascv", {"recipe": "s4", "backbones": ["resnet50_v2"]}),
+        ("05_train_kerascv", {"recipe": "s2", "backbones": ["efficientnet_v2_b2"], "fusions": False}),
+        ("06_train_raw_eeg", {"recipe": "s3", "bands": [[8.0, 13.0]]}),
+    ],
+)
+def test_a_batch_is_a_parameter_of_all_networks(notebook: str, parameters: dict[str, Any], batch: int) -> None:
+    before, plans = plans_of(notebook, parameters), plans_of(notebook, {**parameters, "batch": batch})
+    assert before is not None and plans is not None and list(plans.recipes) == list(before.recipes)
+    for name, plan in plans.recipes.items():
+        own = before.recipes[name]
+        assert plan.batch == (min(batch, WAVENET_BATCH) if name == "wavenet" else batch)
+        for stage, other in zip(plan.stages, own.stages, strict=True):
+            scale = (plan.batch / own.batch) ** 0.5
+            assert (stage.peak, stage.rates) == (
+                pytest.approx(scale * other.peak), pytest.approx([scale * rate for rate in other.rates])
+            )  # fmt: skip
+
+
 def test_small_networks_of_suite_full_have_large_batches() -> None:
     """A GPU is half idle in steps of 32 rows of B0 to B2, and of the recurrent network."""
     plans = {stage.name: plans_of(stage.notebook.name, stage.parameters) for stage in FULL.stages}
@@ -232,6 +274,11 @@ def test_small_networks_of_suite_full_have_large_batches() -> None:
     [
         (lambda: efficientnet_plans("gold", batch=-4), "batch is -4"),
         (lambda: efficientnet_plans("gold", batch="64"), "batch is '64'"),
+        (lambda: efficientnet_plans("gold", xla="on"), "xla is 'on'"),
+        (lambda: kerascv_plans("s4", xla="apply, full"), "xla is 'apply, full'"),
+        (lambda: kerascv_plans("s4", batch=-1), "batch is -1"),
+        (lambda: raw_plans("s3", xla=1), "xla is 1"),
+        (lambda: raw_plans("s3", batch=1 << 20), "batch is 1048576"),
         (lambda: efficientnet_plans("glod"), "recipe 'glod' is unknown; did you mean gold"),
         (lambda: efficientnet_plans("gold", 3), "backbone is 3, expected a value of type str"),
         (lambda: kerascv_plans("s4", []), "backbones is empty"),

@@ -40,6 +40,8 @@ def test_what_suites_say_is_right() -> None:
         ("n_folds", 1, "n_folds is 1, "), ("n_folds", 2.0, "n_folds is 2.0, "), ("n_folds", True, "n_folds is True, "),
         ("seed", -1, "seed is -1, expected a whole number from 0 to 4294967295"), ("seed", None, "seed is None, "),
         ("batch", -1, "batch is -1, expected a whole number from 0 to 65536"), ("batch", "64", "batch is '64', "),
+        ("xla", "on", "xla is 'on', expected empty or one of off, apply, full"), ("xla", True, "xla is True, "),
+        ("xla", None, "xla is None, "), ("xla", ["apply"], "expected empty or one of"),
         ("sampling", "all", "expected one of vote_groups, non_overlapping"), ("sampling", [], r"sampling is \[\], "),
         ("spectrograms", "none", "expected one of files, from_eeg"),
         ("synthetic_recordings", float("nan"), "expected a number from 1 to 1000"),

@@ -8,11 +8,15 @@ import sys
 import textwrap
 from pathlib import Path
 
+import keras
 import pytest
+import tensorflow as tf
 
 from hbaclib.errors import PlatformError
+from hbaclib.prediction.networks import train_networks
 from hbaclib.training import gpus
 from hbaclib.training.cross_validate import train
+from hbaclib.training.devices import configure, names_cpu, release_devices, take_devices
 from hbaclib.training.gpus import check_gpus_seen, keep_off_gpus
 from tests.training.tiny import TinyArrays, tiny_recipe
 
@@ -79,6 +83,64 @@ def test_who_names_the_cpu_is_not_asked_for_gpus(
     monkeypatch.setattr(Children, "run", lambda self, jobs: seen.extend(self.runtime.claim) or {})
     train(tiny_recipe(), TinyArrays(), tmp_path / "out", progress=False, devices=("CPU:0", "CPU:1"))
     assert seen == ["CPU:0", "CPU:1"] and len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "cpu"),
+    [
+        (("CPU:0",), True), (("/CPU:0",), True), (("cpu:1", "CPU:0"), True), (("/device:CPU:0",), True),
+        ((), False), (("0",), False), (("GPU:0",), False), (("CPU:0", "GPU:0"), False), (("GPU-c9u",), False),
+    ],
+)  # fmt: skip
+def test_which_names_are_a_cpus(devices: tuple[str, ...], cpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr("hbaclib.training.devices.keep_off_gpus", lambda: kept.append(1))
+    assert names_cpu(devices) is cpu
+    take_devices((), devices)
+    assert len(kept) == cpu, "TensorFlow would take the GPU's memory for what is computed without a device's name"
+
+
+def test_a_plan_on_a_cpu_that_was_named_makes_its_pseudo_labels_there(asked: list[int], tmp_path: Path) -> None:
+    """Also the labels between the rounds, on a host whose GPUs TensorFlow does not see."""
+    recipe = tiny_recipe(
+        pseudo_weight=0.5, stages=[{"epochs": 1, "steps": 1, "rates": [1e-2]}], ema=0.0, batch_norm_batches=0
+    )
+    folders = {"one": tmp_path / "05_train_one"}
+    options = {"folds": [0], "devices": ("CPU:0",), "progress": False, "tell": str}
+    found = train_networks({"one": recipe}, TinyArrays(n=16, patients=4), folders, **options)
+    assert found.table[["state", "note"]].to_numpy().tolist() == [["finished", ""]] * 3 and not found.errors
+    assert len(asked) == 1, "TensorFlow was asked for GPUs"
+
+
+@pytest.mark.parametrize(
+    ("wish", "cpu", "expected"),
+    [
+        ("auto", True, ("float32", 0)), ("float32", True, ("float32", 0)),
+        ("mixed_float16", True, ("mixed_float16", 0)),
+        ("auto", False, ("mixed_float16", 1)), ("float32", False, ("float32", 1)),
+    ],
+)  # fmt: skip
+def test_precision_of_a_cpu_that_was_named_beside_a_gpu(
+    wish: str, cpu: bool, expected: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = keras.config.dtype_policy()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a T4"] if kind == "GPU" else [])
+    try:
+        facts = configure(tiny_recipe(precision=wish), cpu=cpu)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert (facts["precision"], facts["gpus"]) == expected
+
+
+@pytest.mark.parametrize("device", ["CPU:0", "/device:CPU:1"])
+def test_a_cpu_that_is_claimed_hides_the_gpus(device: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr("hbaclib.training.devices.private_folder", lambda name: tmp_path)
+    monkeypatch.setattr("hbaclib.training.devices._make_cpus", lambda devices: None)
+    try:
+        assert take_devices((device,)) == (device, (device,)) and os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    finally:
+        release_devices()
 
 
 def test_who_only_looks_on_keeps_tensorflow_on_the_cpu() -> None:
