@@ -94,7 +94,7 @@ def write_timeline(
         if predictor.sees_spectrograms:
             _tell("spectrograms are computed from the EEG; what of their ten minutes lies outside it stays empty")
         for recording in recordings:
-            places = options.places(recording.eeg)
+            places, fault = options.places(recording.eeg), None
             try:
                 with files_of(places, read, headers) as files:
                     try:
@@ -113,8 +113,10 @@ def write_timeline(
                 table.begun = True
             except _LeftOut as left_out:
                 fault = _fault(left_out.__cause__)
+            # Not raised above: it would be its own context.
+            if fault is not None:
                 if len(recordings) == 1:
-                    raise fault from left_out.__cause__
+                    raise fault
                 faults.append(str(fault))
                 _tell(faults[-1])
                 continue
