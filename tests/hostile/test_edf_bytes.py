@@ -19,6 +19,7 @@ from hbaclib.errors import HbacError
 from hbaclib.recordings.edf import EdfSource
 from hbaclib.recordings.facts import facts_of, lines_of
 from hbaclib.timeline.bins import Timeline
+from hbaclib.timeline.checked import judged_rows
 from tests.recordings.edf_files import FIELDS, LABELS, noise, write_edf
 from tests.timeline.made import Answers
 
@@ -129,7 +130,7 @@ def test_changed_bytes_of_a_header_are_an_error_of_ours_or_the_right_answer(tmp_
                     length = min(recording.n_samples, 4000)
                     assert recording.read(0, length).shape == (length, 20)
                     assert recording.read_differences(0, length).shape == (length, 24)
-                    facts = facts_of(recording)
+                    facts = facts_of(recording, judged_rows(recording))
                     assert json.dumps(facts, allow_nan=False) and all(map(str.isprintable, lines_of(facts)))
                 answers += 1
             except HbacError as error:

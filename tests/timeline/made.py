@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from hbaclib.conventions import CLASSES
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.prediction.windows import Window
 from hbaclib.recordings.base import BaseRecording
 
 
@@ -64,6 +66,9 @@ class Answers:
             self.rows.append(None if spectrogram is None else spectrogram[number])
         self.recorded += recorded
         return np.array(shares, np.float32), reasons
+
+    def evaluate_windows(self, windows: Sequence[Window]) -> tuple[np.ndarray, list[str]]:
+        return EnsemblePredictor.evaluate_windows(self, windows)  # type: ignore[arg-type]
 
 
 def answer(window: np.ndarray) -> np.ndarray:
