@@ -352,9 +352,9 @@ def test_pseudo_labels_are_made_as_their_networks_were_trained(member, arrays, p
     asked, built = [], []
     load = Predictor.load
 
-    def watched(recipe):
+    def watched(recipe, **options):
         asked.append((recipe, len(built)))
-        return configure(recipe)
+        return configure(recipe, **options)
 
     monkeypatch.setattr(pseudo_labels, "configure", watched)
     monkeypatch.setattr(Predictor, "load", lambda folder, **options: built.append(folder) or load(folder, **options))
