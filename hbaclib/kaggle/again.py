@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hbaclib.errors import PlatformError, printable
+from hbaclib.kaggle.build import KERNEL_METADATA
 from hbaclib.kaggle.client import Kaggle
 from hbaclib.kaggle.plan import Plan, PlannedKernel
 from hbaclib.training.plan import NO_TIME
-
-METADATA = "kernel-metadata.json"
 
 
 def readers(plan: Plan, names: Collection[str]) -> list[str]:
@@ -36,9 +35,9 @@ def reading_itself(folder: Path, ref: str) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory() as outer:
         copy = Path(shutil.copytree(folder, Path(outer) / folder.name))
-        metadata = json.loads((copy / METADATA).read_text(encoding="utf-8"))
+        metadata = json.loads((copy / KERNEL_METADATA).read_text(encoding="utf-8"))
         metadata["kernel_sources"] = [*(each for each in metadata["kernel_sources"] if each != ref), ref]
-        (copy / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
+        (copy / KERNEL_METADATA).write_text(json.dumps(metadata), encoding="utf-8")
         yield copy
 
 

@@ -268,13 +268,14 @@ def predict(
 
 def _warn_of(shares: np.ndarray, reasons: Sequence[str], notes: Sequence[str] = ()) -> None:
     """One warning of all rows that are not evaluated, one of what is to be known of the others and of all."""
-    known = np.isfinite(shares).all(axis=1).tolist()
-    said = {kind: [f"row {row}: {reason}" for row, reason in enumerate(reasons) if reason and known[row] is kind]
-            for kind in (False, True)}  # fmt: skip
-    if doubts := said[False]:
+    doubts, told = list[str](), list(notes)
+    for row, (reason, known) in enumerate(zip(reasons, np.isfinite(shares).all(axis=1), strict=True)):
+        if reason:
+            (told if known else doubts).append(f"row {row}: {reason}")
+    if doubts:
         warnings.warn(f"{len(doubts)} of {len(reasons)} windows not evaluated: {'; '.join(doubts[:8])}{_more(doubts)}",
                       stacklevel=3)  # fmt: skip
-    if told := [*notes, *said[True]]:
+    if told:
         warnings.warn(f"{'; '.join(told[:8])}{_more(told)}", stacklevel=3)
 
 

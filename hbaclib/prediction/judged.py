@@ -24,16 +24,19 @@ class JudgedRecording:
         parts: (first sample, the one behind the last) between gaps of more than a second.
     """
 
-    def __init__(self, recording: BaseRecording, short: str | None) -> None:
+    def __init__(self, recording: BaseRecording, short: str | None, spectrograms: bool) -> None:
         """Read nothing yet.
 
         Args:
             recording: the recording, verified, which nobody else reads.
             short: how one of 10 to 50 s is placed, as `place_short` takes it.
+            spectrograms: whether ten minutes may be asked for.
         """
         self.parts = joined(recording.segments)
-        self._n_samples, self._short, self._begun = recording.n_samples, short, False
+        self._n_samples, self._short = recording.n_samples, short
         self._ring = Ring(recording, self.parts)
+        # A spectrogram file may serve for some windows before a later one's ten minutes are computed.
+        self._begin_at = self._ring.begin_at if spectrograms else self._ring.forget
 
     def holds_gap(self, start: int) -> bool:
         """Whether the window that begins with a sample bridges a gap of more than a second."""
@@ -50,7 +53,7 @@ class JudgedRecording:
             to be known of it otherwise.
         """
         begin, stop = self._span(start)
-        self._ring.forget(begin)
+        self._begin_at(begin)
         usable = self._ring.usable((begin + stop) // 2 // SIZE)
         signals = self._ring.differences_by(usable, begin, stop)
         if self._short and len(signals) < EEG_WINDOW:
@@ -58,13 +61,8 @@ class JudgedRecording:
         return np.ascontiguousarray(signals), stop - begin, usable.refusal(), "; ".join(usable.told())
 
     def take(self, start: int) -> np.ndarray:
-        """(300, 400) µV²/Hz of the ten minutes around the window that begins with a sample; NaN where there are none.
-
-        To be asked for before the signals of the same window.
-        """
-        if not self._begun:
-            self._ring.begin_at(start)
-            self._begun = True
+        """(300, 400) µV²/Hz, the ten minutes around the window that begins with a sample; NaN where there is none."""
+        self._begin_at(start)
         return self._ring.ten_minutes(start)
 
     def covered(self, start: int) -> range:

@@ -77,7 +77,7 @@ def raw_windows(recording: BaseRecording, wanted: bool, short: str | None) -> It
                 f"{recording.path}: {n_samples / EEG_RATE:g} s; expected at least {EEG_WINDOW // EEG_RATE} s{hint}"
             )
         starts = range(-first_sample(n_samples), -first_sample(n_samples) + 1)
-    judged = JudgedRecording(recording, short)
+    judged = JudgedRecording(recording, short, wanted)
     for start in starts:
         if judged.holds_gap(start):
             yield None

@@ -178,7 +178,7 @@ def cut_windows(
         wanted_window = (0.0, 0) if recording.eeg_id is not None else window
         starts = _without_gaps(eeg, _starts(recording.eeg, eeg.n_samples, wanted_window, short))
         shown = printable(recording.eeg, one_line=True)
-        judged = JudgedRecording(eeg, short) if isinstance(eeg, DerivedRecording) else None
+        judged = JudgedRecording(eeg, short, wanted) if isinstance(eeg, DerivedRecording) else None
         computed = judged or Computed(eeg, opened)
         file = _File(recording, eeg, starts, begins) if wanted and recording.spectrogram else None
         for start in starts:

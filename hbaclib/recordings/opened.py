@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from hbaclib.recordings.metadata import statements
 from hbaclib.recordings.rate import check_times, stated_rate, time_columns
 from hbaclib.recordings.source import Source
 from hbaclib.recordings.units import MICROVOLTS, find_units, unit_named
+from hbaclib.signal.differences import to_differences
 
 BATCH = 1 << 16
 """Samples that are decoded at a time (5 MB as float32)."""
@@ -126,8 +129,14 @@ class OpenedRecording(BaseRecording):
             self._seek(group)
         for begin, batch in self._kept:
             _put(values, start, begin, batch)
-        while self._next < stop:
-            _put(values, start, *self._advance())
+        try:
+            while self._next < stop:
+                _put(values, start, *self._advance())
+        except DataFileError:
+            # Whoever reads on begins anew, and is told the same.
+            self._kept.clear()
+            self._next = self.n_samples
+            raise
         return values.T
 
     def verify(self) -> None:
@@ -138,6 +147,18 @@ class OpenedRecording(BaseRecording):
         """
         for _ in self.blocks(BATCH):
             pass
+
+    @cached_property
+    def runs(self) -> list[tuple[int, int]]:
+        """Stretches of samples in which any difference is there, by reading all of the recording, once."""
+        edges: list[int] = []
+        before = False
+        for begin, block in zip(range(0, self.n_samples, BATCH), self.blocks(BATCH), strict=True):
+            there = ~np.isnan(to_differences(block)).all(axis=1)
+            edges += (begin + np.flatnonzero(np.diff(there, prepend=before))).tolist()
+            before = bool(there[-1])
+        edges += [self.n_samples] * before
+        return list(pairwise(edges))[::2]
 
     def _seek(self, group: int) -> None:
         self._kept.clear()

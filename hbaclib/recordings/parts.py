@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
-
-import numpy as np
 
 from hbaclib.conventions import EEG_RATE, EEG_WINDOW
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.recordings.edf_records import LEAST_GAP
-from hbaclib.recordings.opened import BATCH, OpenedRecording
-from hbaclib.signal.differences import to_differences
+from hbaclib.recordings.opened import OpenedRecording
 
 LONGEST_HOLE = EEG_RATE
 """Samples (1 s) of a gap that a window may hold; a longer one parts the recording."""
@@ -29,7 +25,7 @@ def recorded_parts(recording: BaseRecording) -> list[Part]:
         DataFileError: the file is torn, or its signal cannot be used.
     """
     if isinstance(recording, OpenedRecording):
-        return joined(_runs(recording))
+        return joined(recording.runs)
     recording.verify()
     return joined(recording.segments)
 
@@ -43,7 +39,7 @@ def recorded_segments(recording: BaseRecording) -> list[Part]:
         DataFileError: the file is torn.
     """
     if isinstance(recording, OpenedRecording):
-        return joined(_runs(recording), round(LEAST_GAP * EEG_RATE))
+        return joined(recording.runs, round(LEAST_GAP * EEG_RATE))
     return list(recording.segments)
 
 
@@ -69,15 +65,3 @@ def joined(segments: Iterable[Part], longest: int = LONGEST_HOLE) -> list[Part]:
 def bridges(parts: Iterable[Part], start: int, stop: int) -> bool:
     """Whether a stretch of samples reaches beyond the part that it lies in."""
     return not any(first <= start and stop <= last for first, last in parts)
-
-
-def _runs(recording: BaseRecording) -> list[Part]:
-    """Stretches in which any difference is there, by reading all of the recording."""
-    edges: list[int] = []
-    before = False
-    for begin, block in zip(range(0, recording.n_samples, BATCH), recording.blocks(BATCH), strict=True):
-        there = ~np.isnan(to_differences(block)).all(axis=1)
-        edges += (begin + np.flatnonzero(np.diff(there, prepend=before))).tolist()
-        before = bool(there[-1])
-    edges += [recording.n_samples] * before
-    return list(pairwise(edges))[::2]

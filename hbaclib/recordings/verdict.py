@@ -75,12 +75,12 @@ def judge_file(
         if format_of(path) == PARQUET and holds_spectrogram(path):
             return _spectrogram(path)
         with open_recording(path, columns, unit, **options) as recording:
+            judged = rows(recording) if rows else {}
             if isinstance(recording, DerivedRecording):
-                facts = facts_of(recording, rows(recording) if rows else {})
+                facts = facts_of(recording, judged)
                 return Verdict(path, tuple(lines_of(facts)), facts["fault"], facts)
-            # All of it is read first: where the file is torn, the first reading says how.
             lines, fault = _eeg(recording)
-            facts = facts_of(recording, rows(recording) if rows else {}, fault)
+            facts = facts_of(recording, judged, fault)
             return Verdict(path, (*lines, *further_lines(facts)), facts["fault"], facts)
     except HbacError as error:
         return Verdict(path, (), str(error).removeprefix(f"{path}: "))

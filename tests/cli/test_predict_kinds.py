@@ -11,23 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from hbaclib.cli.main import main
-from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.recordings import found
 from hbaclib.recordings.derivation import RING_NAMES
 from tests.cli.predicting import call
 from tests.recordings.edf_files import noise, write_edf
 from tests.recordings.files import write as write_parquet
-from tests.timeline.made import Answers
 
 TIMED = "Parquet beside EDF and the like: a timeline of each"
-
-
-@pytest.fixture
-def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    networks = Answers()
-    networks.members = {}
-    monkeypatch.setattr(EnsemblePredictor, "open", lambda *_, **__: networks)
-    return tmp_path_factory.mktemp("model")
 
 
 def parquet(path: Path) -> None:

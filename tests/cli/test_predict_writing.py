@@ -12,21 +12,10 @@ import edfio
 import pandas as pd
 import pytest
 
-from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
 from hbaclib.recordings.derived import DerivedRecording
 from hbaclib.timeline.outputs import KINDS, TIMELINE
 from tests.cli.predicting import call
 from tests.recordings.edf_files import noise, write_edf
-from tests.timeline.made import Answers
-
-
-@pytest.fixture
-def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the place of which a made predictor answers."""
-    networks = Answers()
-    networks.members = {}
-    monkeypatch.setattr(EnsemblePredictor, "open", lambda *_, **__: networks)
-    return tmp_path_factory.mktemp("model")
 
 
 @pytest.fixture(scope="module")

@@ -126,13 +126,29 @@ def test_a_window_anywhere_of_a_long_recording_reads_what_is_around_it(eeg):
 
     long = np.tile(eeg, (20, 1))  # 43 minutes
     starts = (1_000 * SECOND, 1_000 * SECOND + 130, 2_500 * SECOND)
-    whole = JudgedRecording(MadeRecording(long), None)
+    whole = JudgedRecording(MadeRecording(long), None, spectrograms=True)
     made = {start: (whole.take(start), whole.signals(start)) for start in starts}
     for start in starts:
         recording = MadeRecording(long)
-        alone = JudgedRecording(recording, None)
+        alone = JudgedRecording(recording, None, spectrograms=True)
         np.testing.assert_allclose(np.log(alone.take(start)), np.log(made[start][0]), atol=1e-4)
         signals, *others = alone.signals(start)
         np.testing.assert_array_equal(signals, made[start][1][0])
         assert others == list(made[start][1][1:])
         assert min(first for first, _ in recording.asked) >= start - 1_000 * SECOND
+
+
+@pytest.mark.parametrize("first", [0, 130, 900])
+def test_ten_minutes_may_be_computed_where_a_file_has_served_before(eeg, first):
+    """Signals of many windows are asked for, and then ten minutes that begin before all of them."""
+    from hbaclib.prediction.judged import JudgedRecording
+    from tests.timeline.made import MadeRecording
+
+    long = np.tile(eeg, (20, 1))
+    mixed = JudgedRecording(MadeRecording(long), None, spectrograms=True)
+    for second in range(first, 1_900, 50):
+        mixed.signals(second * SECOND)
+    last = 1_900 * SECOND
+    alone = JudgedRecording(MadeRecording(long), None, spectrograms=True)
+    np.testing.assert_allclose(np.log(mixed.take(last)), np.log(alone.take(last)), atol=1e-4)
+    np.testing.assert_array_equal(mixed.signals(last)[0], alone.signals(last)[0])

@@ -103,6 +103,24 @@ def test_a_damaged_page_is_told(tmp_path) -> None:
         read_eeg(path)
 
 
+@pytest.mark.parametrize("fault", ["a page", "an infinite value"])
+def test_whoever_reads_again_is_told_the_same(tmp_path, small_batches, fault) -> None:
+    eeg = random_eeg(np.random.default_rng(0), 5000)
+    eeg[4321, 2] = -np.inf if fault == "an infinite value" else 0
+    path = write(tmp_path / "a.parquet", eeg, write_page_checksum=True)
+    if fault == "a page":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    told = []
+    with open_recording(path) as recording:
+        for _ in range(3):
+            with pytest.raises(DataFileError) as caught:
+                recording.verify()
+            told.append(str(caught.value))
+    assert len(set(told)) == 1 and ("infinite" in told[0] or "not a whole Parquet file" in told[0])
+
+
 def test_too_much_at_once_is_refused_and_read_in_parts(tmp_path, monkeypatch) -> None:
     path = write(tmp_path / "a.parquet", random_eeg(np.random.default_rng(0), 5000))
     monkeypatch.setattr(opened, "_SMALL", 300_000)

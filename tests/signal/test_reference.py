@@ -87,8 +87,9 @@ def test_nor_with_any_pattern_of_missing_values(seed: int, share: float, blocks:
     np.testing.assert_array_equal(filled[~mask], eeg[~mask])
     np.testing.assert_allclose(bipolar(fill_from_neighbours(noisy)), bipolar(filled), atol=2e-3)
     for product in ("mel", "raw"):
-        # The last bits of float32 beside a common signal, where four fifths are missing: up to 3e-4 was seen.
-        np.testing.assert_allclose(PRODUCTS[product](noisy), PRODUCTS[product](eeg), atol=1e-3)
+        # Where four fifths are missing, 3 of 144 patterns of the mel differed by up to 2.8e-4; all others by .7e-4.
+        bound = 4e-4 if product == "mel" and share > 0.5 else 2e-4
+        np.testing.assert_allclose(PRODUCTS[product](noisy), PRODUCTS[product](eeg), atol=bound)
     quiet = kaggle_spectrogram(eeg)
     np.testing.assert_allclose(kaggle_spectrogram(noisy), quiet, rtol=1e-4, atol=1e-4 * np.nanmax(quiet, initial=1.0))
 
