@@ -15,8 +15,27 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files first that hold slow tests: processes that share files are then done at about the same time."""
+WIDER = Path(__file__).parent / "evidence" / "wider.txt"
+"""Tests that show once more, at length, what a quicker one shows too: CI leaves them to the evidence."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what belongs to the evidence; put files first that hold slow tests.
+
+    Processes that share files are then done at about the same time.
+
+    Raises:
+        pytest.UsageError: a line of the list names no test.
+    """
+    wider = {line for line in WIDER.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")}
+    for item in items:
+        if item.nodeid in wider:
+            item.add_marker(pytest.mark.evidence)
+    whole = {item.nodeid.partition("::")[0] for item in items}
+    unknown = {each for each in wider if each.partition("::")[0] in whole} - {item.nodeid for item in items}
+    if unknown and not any("::" in word for word in config.args):
+        raise pytest.UsageError(f"{WIDER}: no such tests: {sorted(unknown)}")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -56,6 +75,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     if report.skipped and "real_edf" in getattr(item, "fixturenames", ()) and os.environ.get("HBAC_REAL_EDF"):
         report.outcome, report.longrepr = "failed", f"skipped, though the files are there: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders ``both``, ``eeg`` and ``07_ensemble`` of tiny trained networks; to be read, not written."""
+    from tests.trained import make_tiny_run
+
+    base = tmp_path_factory.getbasetemp()
+    # Processes that share the tests have folders of their own in one.
+    return make_tiny_run((base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "tiny-run")
 
 
 @pytest.fixture(scope="session")

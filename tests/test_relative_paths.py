@@ -32,9 +32,9 @@ from hbaclib.training.fit import Fit
 from hbaclib.training.warm_start import start_folders
 from tests.dataset.tiny import write_tiny
 from tests.suite.tiny_project import make_project
+from tests.trained import SHORT
 from tests.training.tiny import tiny_features, tiny_recipe
 
-SHORT = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
 STAGES = ("run/01_port_data", "run/02_eeg_spectrograms", "run/03_assemble_inputs")
 
 

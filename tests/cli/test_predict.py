@@ -13,26 +13,16 @@ import pytest
 from hbaclib import kaggle_spectrogram, predict, read_eeg, read_spectrogram
 from hbaclib.cli import predict as cli_predict
 from hbaclib.conventions import EEG_COLUMNS, SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.models import registry
-from hbaclib.training.cross_validate import train
 from tests.cli.predicting import call, shares, table
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
-from tests.training.tiny import TinyArrays, tiny_recipe
 
 COLUMNS = ["file", "start_second", *VOTE_COLUMNS, "reason"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    root = tmp_path_factory.mktemp("run")
-    short = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
-    folders = {
-        kind: train(tiny_recipe(name=kind, inputs=kind, **short), TinyArrays(), root / kind, progress=False)
-        for kind in ("both", "eeg")
-    }
-    weights = {"both": 0.4, "eeg": 0.6}
-    return folders | {"ensemble": ensemble_stage(folders.values(), root / "07_ensemble", weights=weights)}
+def trained(tiny_run):
+    return {"both": tiny_run / "both", "eeg": tiny_run / "eeg", "ensemble": tiny_run / "07_ensemble"}
 
 
 @pytest.fixture(scope="module")

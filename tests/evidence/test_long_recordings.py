@@ -18,6 +18,7 @@ import pytest
 
 from hbaclib.conventions import EEG_COLUMNS, EEG_RATE
 from hbaclib.training.cross_validate import train
+from tests.trained import SHORT
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 HOUR = 3600 * EEG_RATE
@@ -83,8 +84,7 @@ def write_noise(path: Path, n_samples: int, row_group_size: int) -> Path:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    short = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
-    recipe = tiny_recipe(name="both", inputs="both", **short)
+    recipe = tiny_recipe(name="both", inputs="both", **SHORT)
     return Path(train(recipe, TinyArrays(), tmp_path_factory.mktemp("run") / "both", progress=False))
 
 

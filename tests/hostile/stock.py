@@ -8,36 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from hbaclib.ensemble.store import ensemble_stage
-from hbaclib.training.cross_validate import train
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
-from tests.training.tiny import TinyArrays, tiny_recipe
 
 _root: Path | None = None
+_run: Path | None = None
 
 
-def keep_at(root: Path) -> None:
-    """Where the stock lies; said once by the session."""
-    global _root
-    _root = root
+def keep_at(root: Path, trained: Path) -> None:
+    """Where the stock lies, and tiny trained networks; said once by the session."""
+    global _root, _run
+    _root, _run = root, trained
 
 
 def _place(name: str) -> Path:
     assert _root is not None, "the session says where"
     return _root / name
-
-
-@cache
-def _run() -> Path:
-    """Folders ``both`` and ``eeg`` of tiny trained networks, and ``07_ensemble`` of both."""
-    root = _place("run")
-    short = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
-    folders = [
-        train(tiny_recipe(name=kind, inputs=kind, **short), TinyArrays(), root / kind, progress=False)
-        for kind in ("both", "eeg")
-    ]
-    ensemble_stage(folders, root / "07_ensemble", weights={"both": 0.4, "eeg": 0.6})
-    return root
 
 
 @cache
@@ -59,7 +44,8 @@ def _recording() -> Path:
 
 def run(folder: Path) -> Path:
     """Copy the trained networks: ``folder/run/both``, ``folder/run/eeg``, ``folder/run/07_ensemble``."""
-    return Path(shutil.copytree(_run(), folder / "run"))
+    assert _run is not None, "the session says where"
+    return Path(shutil.copytree(_run, folder / "run"))
 
 
 def data(folder: Path) -> Path:

@@ -129,7 +129,7 @@ def test_parameters_are_in_the_notebook_and_it_is_valid(smoke: tuple[Path, Plan]
     assert (values["n_folds"], values["synthetic_patients"], values["out"]) == (2, 8, "")
 
 
-def test_same_input_gives_the_same_bytes(smoke: tuple[Path, Plan], tmp_path: Path) -> None:
+def test_same_input_gives_the_same_bytes(smoke: tuple[Path, Plan], tmp_path: Path, built_anew: None) -> None:
     assert build("smoke", user="someone", out=tmp_path / "again") == smoke[1]
     assert read_plan(tmp_path / "again") == smoke[1]
 

@@ -11,7 +11,6 @@ import pytest
 
 from hbaclib import VOTE_COLUMNS, predict, read_eeg, validate_submission
 from hbaclib.conventions import SCALP_ELECTRODES
-from hbaclib.ensemble.store import ensemble_stage
 from hbaclib.errors import ArtefactError, DataError
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor, window_doubt
 from hbaclib.prediction.predictor import Predictor
@@ -19,22 +18,15 @@ from hbaclib.prediction.submission import make_submission
 from hbaclib.training.cross_validate import train
 from tests.dataset.tiny import random_eeg, random_spectrogram, write_eeg, write_spectrogram, write_tiny
 from tests.signal.recordings import column
-from tests.training.tiny import TinyArrays, tiny_recipe
+from tests.training.tiny import tiny_recipe
 from tests.training.tiny_signals import RAW, SignalArrays, quick
-
-SHORT = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tiny_run, tmp_path_factory):
     """Tiny trained networks of every kind of input, and an ensemble of two."""
-    root = tmp_path_factory.mktemp("run")
-    made = {
-        kind: train(tiny_recipe(name=kind, inputs=kind, **SHORT), TinyArrays(), root / kind, progress=False)
-        for kind in ("both", "eeg")
-    }
-    made["ensemble"] = ensemble_stage(list(made.values()), root / "07_ensemble", weights={"both": 0.4, "eeg": 0.6})
-    made["raw"] = train(quick(**RAW), SignalArrays(), root / "raw", folds=[0], progress=False)
+    made = {"both": tiny_run / "both", "eeg": tiny_run / "eeg", "ensemble": tiny_run / "07_ensemble"}
+    made["raw"] = train(quick(**RAW), SignalArrays(), tmp_path_factory.mktemp("run") / "raw", folds=[0], progress=False)
     return made
 
 

@@ -17,6 +17,7 @@ from hbaclib.prediction.submission import make_submission, submit_stage
 from hbaclib.stages.names import TRAINED
 from tests.dataset.tiny import random_eeg, write_eeg, write_tiny
 from tests.report.fake_run import fake_model, fake_votes
+from tests.trained import SHORT
 from tests.training.tiny import tiny_recipe
 
 
@@ -266,10 +267,9 @@ def test_trained_networks_submit_what_predict_says_row_by_row(tmp_path):
     from hbaclib.training.cross_validate import train
     from tests.training.tiny import TinyArrays, tiny_recipe
 
-    short = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
     folders = [
         train(
-            tiny_recipe(name=inputs, inputs=inputs, **short),
+            tiny_recipe(name=inputs, inputs=inputs, **SHORT),
             TinyArrays(),
             tmp_path / f"04_train_{inputs}",
             progress=False,

@@ -192,11 +192,15 @@ def test_results_of_another_version_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_on_this_machine_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it with the real children, on the CPU: a row is measured, or says why it is not."""
+@pytest.mark.parametrize(
+    "networks", [["wavenet"], pytest.param(list(SMALL_NETWORKS), id="all", marks=pytest.mark.evidence)]
+)
+def test_on_this_machine_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: list[str]) -> None:
+    """The real children, on the CPU: a row is measured, or says why it is not; one network's speed, or all."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr("hbaclib.selftest.tasks._SMALL_STEPS", 4)
-    folder = run_selftest(tmp_path, minutes=60)
+    only = [] if len(networks) == len(SMALL_NETWORKS) else [*ABOUT, *(f"speed/{network}" for network in networks)]
+    folder = run_selftest(tmp_path, minutes=60, only=only)
     found = read_selftest(folder)
     states = {row.name: (row.state, row.reason) for row in found.checks}
     assert states == dict.fromkeys(ABOUT, ("measured", ""))
@@ -207,7 +211,7 @@ def test_on_this_machine_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert both is not None and both.values["processes"] == 2 == len(both.values["images_per_second"])
     assert "2 processes on one CPU" in both.says and min(both.values["images_per_second"]) > 0
     rows = {(row.network, row.xla): row for row in found.speeds}
-    assert set(rows) == {(network, xla) for network in SMALL_NETWORKS for xla in XLA}
+    assert set(rows) == {(network, xla) for network in networks for xla in XLA}
     for (_, xla), row in rows.items():
         if xla == "off":
             assert (row.state, row.reason) == ("measured", "") and row.images_per_second and row.images_per_second > 0

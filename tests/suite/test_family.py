@@ -23,10 +23,10 @@ from hbaclib.prediction.networks import Trained
 from hbaclib.stages.names import COMPARISON
 from hbaclib.suite.family import UNFINISHED, Family, ensemble_tables, open_family
 from hbaclib.suite.plans import BAND_NETWORK, Plans, efficientnet_plans
+from tests.trained import SHORT
 from tests.training.tiny import TinyArrays, tiny_recipe
 
 ROOT = Path(__file__).parents[2]
-SHORT = {"stages": [{"epochs": 1, "rates": [1e-2]}], "ema": 0.0, "augmentation": {}}
 
 
 def family(out, folds=()) -> Family:

@@ -45,7 +45,10 @@ def register(folder: Path, text: str) -> None:
     register_model("own", loaded.features)
 
 
-@pytest.mark.parametrize(("old", "new"), [('"relu"', '"tanh"'), ("Dense(6)", "Dense(6, use_bias=False)")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"relu"', '"tanh"'), pytest.param("Dense(6)", "Dense(6, use_bias=False)", marks=pytest.mark.evidence)],
+)
 def test_an_edited_network_of_the_same_name_is_trained_again(tmp_path: Path, old: str, new: str) -> None:
     arrays = TinyArrays()
     register(tmp_path, NETWORK)
@@ -63,8 +66,10 @@ def test_an_edited_network_of_the_same_name_is_trained_again(tmp_path: Path, old
 @pytest.mark.parametrize(
     ("name", "old", "new", "trained_again"),
     [
-        ("plots/scores.py", "ACCENT", "INK", False),
-        ("plots/network_boxes.py", "LONGEST = 20", "LONGEST = 21  # a comment", False),
+        pytest.param("plots/scores.py", "ACCENT", "INK", False, marks=pytest.mark.evidence),
+        pytest.param(
+            "plots/network_boxes.py", "LONGEST = 20", "LONGEST = 21  # a comment", False, marks=pytest.mark.evidence
+        ),
         ("training/losses.py", '"""What training minimises', '"""Another word on what training minimises', False),
         ("training/losses.py", "FULL_WEIGHT_VOTES = 20", "FULL_WEIGHT_VOTES = 21", True),
     ],
