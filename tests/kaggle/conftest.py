@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,21 +11,22 @@ import pytest
 
 from hbaclib.kaggle import wheels
 
-ROOT = Path(__file__).parents[2]
 build_wheel = wheels.project_wheel
 
 
 @pytest.fixture(scope="session", autouse=True)
 def built_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Kernels that are built from the checkout get a copy of the one wheel."""
-    built: list[Path] = []
+    """Kernels that are built from the same sources get copies of one wheel."""
+    built: dict[str, Path] = {}
 
     def copied(root: Path, folder: Path) -> Path:
-        if Path(root).resolve() != ROOT:
-            return build_wheel(root, folder)
-        if not built:
-            built.append(build_wheel(ROOT, tmp_path_factory.mktemp("wheel")))
-        return Path(shutil.copy2(built[0], folder))
+        sources = [path for pattern in ("hbaclib/**/*.*", *wheels.SOURCES) for path in sorted(Path(root).glob(pattern))]
+        digest = hashlib.sha256()
+        for path in (path for path in sources if path.is_file() and "__pycache__" not in path.parts):
+            digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+        if (key := digest.hexdigest()) not in built:
+            built[key] = build_wheel(root, tmp_path_factory.mktemp("wheel"))
+        return Path(shutil.copy2(built[key], folder))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wheels, "project_wheel", copied)
