@@ -40,6 +40,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in slow)
 
 
+class ToldAtOnce:
+    """Names a test that fails where it fails, and why: what ends a run early also ends its summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            lines = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr)).splitlines()
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.nodeid}: {report.when} failed: {' | '.join(lines[:3])[:400]}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where several processes share the tests, the first one alone tells."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ToldAtOnce(config))
+
+
 @pytest.fixture(autouse=True)
 def no_modules_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``--module`` tells other processes ends with the test."""
