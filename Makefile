@@ -37,7 +37,7 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/hbac run $(SUITE)
 
-# Two processes, each with whole files of tests: most of a test's time is one thread's. Files with slow tests begin (see
+# Two processes, each with whole files of tests: most of a test's time is one thread's. The longest file begins (see
 # tests/conftest.py), so that no process waits for the other one's last file.
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

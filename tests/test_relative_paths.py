@@ -35,6 +35,8 @@ from tests.suite.tiny_project import make_project
 from tests.trained import SHORT
 from tests.training.tiny import tiny_features, tiny_recipe
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("run/01_port_data", "run/02_eeg_spectrograms", "run/03_assemble_inputs")
 
 

@@ -66,7 +66,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path):
     assert model_digest(again) == model_digest(first)
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 def test_it_predicts_as_any_ensemble_does(made):
     eeg = np.stack([make_segment(kind, 77 + number).eeg for number, kind in enumerate(CLASSES)])
     shares = predict(made / "07_ensemble", eeg)
@@ -74,7 +74,7 @@ def test_it_predicts_as_any_ensemble_does(made):
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 def test_the_card_shows_what_was_measured(made):
     figures = json.loads((made / FIGURES).read_text())
     held_out = figures["held_out"]
@@ -90,7 +90,7 @@ def test_the_card_shows_what_was_measured(made):
     assert "Not judged." in card
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 def test_real_recordings_judge_it(made, real_data, tmp_path):
     found = judge_real(made, real_data)
     assert found["50 s"]["n"] == 6
@@ -106,7 +106,7 @@ def test_real_recordings_judge_it(made, real_data, tmp_path):
     assert "ODC-By" in card
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 def test_real_recordings_without_labels_are_refused(made, tmp_path):
     with pytest.raises(DataFileError, match=r"eeg_labels\.csv: missing"):
         judge_real(made, tmp_path)

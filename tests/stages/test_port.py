@@ -322,7 +322,7 @@ def test_killed_at_random_moments_the_arrays_are_the_same_bytes(tmp_path: Path, 
     assert not list(stage.glob(".*"))
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 def test_the_same_bytes_on_a_dask_cluster(tiny: Path, stages: tuple[Path, Path, Path], tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     with (

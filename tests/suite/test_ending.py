@@ -282,7 +282,7 @@ def test_files_of_the_working_folder_are_not_read(project: Path, files: dict[str
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["synth", "check"])
+@pytest.mark.parametrize("command", ["synth", pytest.param("check", marks=pytest.mark.evidence)])
 @pytest.mark.parametrize(
     ("number", "code"),
     [

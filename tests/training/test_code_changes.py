@@ -17,6 +17,8 @@ from hbaclib.training.cross_validate import train
 from tests.changed_source import changed_source
 from tests.training.tiny import TinyArrays, tiny_recipe
 
+pytestmark = pytest.mark.slow
+
 NETWORK = """
 import keras
 

@@ -17,6 +17,8 @@ from hbaclib.training.trainer import Trainer
 from tests.training.new_every_stage import NewEveryStage
 from tests.training.tiny import TinyArrays, tiny_recipe
 
+pytestmark = pytest.mark.slow
+
 WAYS = {
     "averaged": {},
     "clipped, decay": {"ema": 0.0, "batch_norm_batches": 0, "clip_norm": 0.5, "weight_decay": 0.05},
