@@ -354,7 +354,9 @@
       text += ` (${data.classes.map((name, c) => `${name} ${(shares[bin * nClasses + c] / 254).toFixed(2)}`).join(", ")})`;
     }
     if (doubt[bin] !== data.nothing) {
-      text += `; doubt ${(doubt[bin] / 254).toFixed(2)}, set ${data.classes.filter((_, c) => (sets[bin] >> c) & 1).join(" | ")}`;
+      const held = data.classes.map((_, c) => c).filter((c) => (sets[bin] >> c) & 1);
+      held.sort((a, b) => shares[bin * nClasses + b] - shares[bin * nClasses + a]);
+      text += `; doubt ${(doubt[bin] / 254).toFixed(2)}, set ${held.map((c) => data.classes[c]).join(" | ")}`;
     }
     read.textContent = text;
   }
