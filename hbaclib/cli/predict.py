@@ -18,7 +18,7 @@ from hbaclib.cli.messages import tell as _tell
 from hbaclib.cli.modules import MODULES, import_modules
 from hbaclib.cli.paths import Artefacts, NamedPath
 from hbaclib.cli.predict_timeline import COLUMNS as TIMELINE_COLUMNS
-from hbaclib.cli.predict_timeline import has_times, write_timeline
+from hbaclib.cli.predict_timeline import DOUBT_COLUMNS, has_times, write_timeline
 from hbaclib.cli.timeline_options import LineOptions, line_options
 from hbaclib.compat.tensorflow import REMARKS
 from hbaclib.conventions import VOTE_COLUMNS
@@ -42,6 +42,7 @@ HEADERS = (
         for last in ((), (REASON,), (REASON, NOTE))
     ),
     TIMELINE_COLUMNS,
+    DOUBT_COLUMNS,
 )
 """Columns of the tables that this command writes, now and in other versions, and may replace."""
 CENTRE, TIMELINE = "centre", "timeline"
@@ -127,11 +128,13 @@ def predict(
 
     A timeline has a row for every ten seconds, of gaps too. Its shares are those of the 50 s around the row; state is
     the class that it belongs to when its neighbours are seen too, "doubtful" where no class is clear, or "not
-    evaluated", with the reason and without shares. context is the share of the ten minutes
-    around it that the recording has, missing that of the signals that were not recorded or cannot be used, quality that
-    of the recorded seconds that can and are neither flat nor an artefact of more than 1,500 µV. Electrodes that are
-    flat, clipped or off within the row count as missing: they are filled from their neighbours, or their region stays
-    empty, and reason names them.
+    evaluated", with the reason and without shares. Where the model has a calibration of its doubt, as ensembles have,
+    set names the classes in which nine of ten expert votes lie, the leading one first, and doubt is how likely a random
+    expert does not vote for that one, from 0 to 1; where it is great the row is "doubtful" (--doubt). context is the
+    share of the ten minutes around it that the recording has, missing that of the signals that were not recorded or
+    cannot be used, quality that of the recorded seconds that can and are neither flat nor an artefact of more than
+    1,500 µV. Electrodes that are flat, clipped or off within the row count as missing: they are filled from their
+    neighbours, or their region stays empty, and reason names them.
     """
     from hbaclib.prediction.windows import FROM_EEG, NONE, competition_recordings, cut_windows, find_recordings
     from hbaclib.recordings.opened import open_recording

@@ -15,6 +15,7 @@ from hbaclib.conventions import VOTE_COLUMNS
 from hbaclib.errors import ConfigError, DataError, DataFileError, HbacError, printable
 from hbaclib.outputs import naming, output_file, table_file
 from hbaclib.recordings.found import ENDING
+from hbaclib.stages.shipped import damage_told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from hbaclib.prediction.windows import Recording
     from hbaclib.recordings.base import BaseRecording
     from hbaclib.timeline.bins import Timeline
+    from hbaclib.timeline.doubt import Calibration
     from hbaclib.timeline.outputs import Read, Reading
 
 COLUMNS = ("file", "start", "stop", "clock", *VOTE_COLUMNS, "state", "reason", "context", "missing", "quality")
 """Columns of the table; seconds count from the recording's first sample."""
+DOUBT_COLUMNS = (*COLUMNS[: COLUMNS.index("reason") + 1], "set", "doubt", *COLUMNS[COLUMNS.index("reason") + 1 :])
+"""Those of the table where the model has a calibration of its doubt."""
 
 
 def has_times(path: Path) -> bool | None:
@@ -78,6 +82,7 @@ def write_timeline(
         ArtefactError: something cannot be written; of the table nothing stays, and of the files of that recording.
     """
     from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+    from hbaclib.timeline.doubt import calibration_of
     from hbaclib.timeline.outputs import check_places, files_of, page_of, write_files
 
     silent: dict[str, str] = {}
@@ -88,6 +93,10 @@ def write_timeline(
     with nullcontext() if apart else _place(out, read, headers) as file:
         table = _Table(file, out)
         predictor = EnsemblePredictor.open(artefacts, spectrograms=with_spectrograms)
+        with damage_told(artefacts):
+            calibration = calibration_of(predictor)
+        options.check_doubt(calibration)
+        _tell(calibration.note)
         reading = options.reading()
         # Asked for before hours of work, and not at all where nobody needs it: a folder of networks may lack it.
         trained = predictor.prior if reading.reweighs else None
@@ -102,7 +111,7 @@ def write_timeline(
                             for note in eeg.notes:
                                 _tell(f"{recording.eeg}: {note}")
                             quiet = None if apart or files or file else True
-                            found = _predict(predictor, eeg, cutting(eeg), reading, trained, quiet)
+                            found = _predict(predictor, eeg, cutting(eeg), reading, trained, calibration, quiet)
                             page = page_of(found, eeg, str(artefacts), reading) if "page" in files else ""
                     except (HbacError, OSError, UnicodeError) as error:
                         raise _LeftOut from error
@@ -143,7 +152,7 @@ def _is_parquet_timeline(path: Path) -> bool:
     import pyarrow.parquet
 
     try:
-        return tuple(pyarrow.parquet.read_schema(path).names) == COLUMNS
+        return tuple(pyarrow.parquet.read_schema(path).names) in (COLUMNS, DOUBT_COLUMNS)
     except (OSError, pyarrow.ArrowInvalid):
         return False
 
@@ -198,6 +207,7 @@ def _predict(
     line: Timeline,
     reading: Reading,
     trained: np.ndarray | None,
+    calibration: Calibration,
     quiet: bool | None,
 ) -> Read:
     """Predict the bins of one recording, and find states and segments; nothing is written."""
@@ -210,15 +220,16 @@ def _predict(
     if line.warning:
         _tell(f"{eeg.path}: {line.warning}")
     _tell(f"{eeg.path}: {length}, {line.n_windows} windows of 50 s for {networks} networks")
-    bins = list(tqdm(line.bins(predictor), "predicting", line.n_bins, unit="bin", disable=quiet))
-    return read_bins(line, bins, trained, reading)
+    found = line.bins(predictor, spread=calibration.doubt is not None)
+    bins = list(tqdm(found, "predicting", line.n_bins, unit="bin", disable=quiet))
+    return read_bins(line, bins, trained, reading, calibration)
 
 
 def _rows(read: Read, path: Path) -> pd.DataFrame:
     """The rows of the table of one recording."""
     rows = read.rows
     rows.insert(0, "file", printable(path, one_line=True))
-    return rows[list(COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32"))
+    return rows[list(DOUBT_COLUMNS if read.tells_doubt else COLUMNS)].astype(dict.fromkeys(VOTE_COLUMNS, "float32"))
 
 
 def _silent(read: Read) -> str:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from hbaclib.cli.paths import NamedPath
+from hbaclib.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hbaclib.timeline.doubt import Calibration
     from hbaclib.timeline.outputs import Reading
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FILES = {
     "page": "one page (HTML) of the whole recording: shares, states, spectrograms, EEG. It opens from disk.",
-    "segments": "table (CSV) of segments: onset, duration, state, share, clock, bins, reason.",
+    "segments": "table (CSV) of segments: onset, duration, state, share, doubt, clock, bins, reason.",
     "annotations": "the segments as annotations in EDF+, which viewers of EEG import.",
     "szcore": "the seizures as events in SzCORE's form (TSV).",
 }
@@ -35,10 +37,11 @@ class LineOptions:
     def __init__(self, **options: Any) -> None:
         self.files: dict[str, Path] = {kind: options[kind] for kind in _FILES if options[kind] is not None}
         self.folder: Path | None = options["out_dir"]
-        self._prior, self._seizure, self._detail = (
+        self._prior, self._seizure, self._detail, self._doubt = (
             options["prior"],
             options["seizure_threshold"],
             options["page_detail"],
+            options["doubt"],
         )
         self.given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
 
@@ -56,6 +59,11 @@ class LineOptions:
         if self.folder and (self.files or out):
             raise click.UsageError("--out-dir names all files itself; --out, --page and the like do not go with it")
 
+    def check_doubt(self, calibration: Calibration) -> None:
+        """Refuse a limit of doubt where a model tells none."""
+        if self._doubt is not None and calibration.doubt is None:
+            raise ConfigError(f"--doubt does not apply: {calibration.note}")
+
     def reading(self) -> Reading:
         """How shares become states."""
         from hbaclib.timeline.outputs import PRIORS, WHOLE_MINUTES, Reading
@@ -63,7 +71,7 @@ class LineOptions:
 
         return Reading(
             self._prior or PRIORS[0],
-            Rules(seizure=self._seizure),
+            Rules(seizure=self._seizure) if self._doubt is None else Rules(seizure=self._seizure, doubt=self._doubt),
             WHOLE_MINUTES if self._detail is None else self._detail,
         )
 
@@ -78,7 +86,7 @@ class LineOptions:
 
 def line_options(command: _Command) -> _Command:
     """Add the options to a command, which gets them as ``line``."""
-    names = [*_FILES, "out_dir", "prior", "seizure_threshold", "page_detail"]
+    names = [*_FILES, "out_dir", "prior", "seizure_threshold", "doubt", "page_detail"]
 
     @wraps(command)
     def bundled(*arguments: Any, **options: Any) -> Any:
@@ -99,6 +107,9 @@ def line_options(command: _Command) -> _Command:
         click.option("--seizure-threshold", type=click.FloatRange(0, 1, min_open=True), default=None,
                      help="Of a timeline: share at which a seizure begins, whatever else leads; without it, as every "
                           "class, at 0.5 and where it leads."),
+        click.option("--doubt", type=click.FloatRange(0, 1), default=None,
+                     help="Of a timeline: a row with more doubt is doubtful, 0.5 without; so is one in whose set are "
+                          "four classes or more. A seizure by --seizure-threshold stays one."),
         click.option("--page-detail", type=click.FloatRange(min=0), default=None, metavar="MINUTES",
                      help="Of a page: up to this length all waves of a recording are kept, 30 without; of longer ones "
                           "those around the clearest segments and the most doubtful bins."),

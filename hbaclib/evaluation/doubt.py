@@ -54,6 +54,28 @@ class Doubt:
     patients: int
     about: str
 
+    def __post_init__(self) -> None:
+        """Refuse what no fit gives.
+
+        Raises:
+            ValueError: numbers are too many, too few, out of their range or out of order.
+        """
+        for name in ("mean", "scale", "coefficients"):
+            if len(getattr(self, name)) != len(FEATURES):
+                raise ValueError(f"{name} has {len(getattr(self, name))} numbers, expected {len(FEATURES)}")
+        for name, value in (("coverage", self.coverage), ("threshold", self.threshold)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value!r}, expected 0 to 1")
+        if min(self.scale) < 0:
+            raise ValueError(f"scale is {list(self.scale)}, expected 0 or more")
+        if not self.scores or len(self.scores) != len(self.doubts):
+            raise ValueError(f"{len(self.doubts)} doubts of {len(self.scores)} scores, expected as many, at least one")
+        for name in ("scores", "doubts"):
+            if np.any(np.diff(getattr(self, name)) < 0):
+                raise ValueError(f"{name} fall, expected a curve that rises")
+        if not 0 <= self.doubts[0] <= self.doubts[-1] <= 1:
+            raise ValueError(f"doubts from {self.doubts[0]!r} to {self.doubts[-1]!r}, expected 0 to 1")
+
     def sets(self, shares: np.ndarray) -> np.ndarray:
         """(n, 6) bool: the classes of each row's set; of a row of NaN none."""
         before = _mass_before(shares)
@@ -192,7 +214,7 @@ def _threshold(shares: np.ndarray, targets: np.ndarray, weights: np.ndarray, pat
     order = np.argsort(before, kind="stable")
     reached = np.cumsum(mass[order]) / mass.sum()
     place = min(int(np.searchsorted(reached, wanted)), len(order) - 1)
-    return float(before[order[place]])
+    return min(float(before[order[place]]), 1.0)  # shares sum to 1 but for rounding
 
 
 def _mass_before(shares: np.ndarray) -> np.ndarray:

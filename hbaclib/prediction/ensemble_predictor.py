@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from hbaclib.conventions import (
 )
 from hbaclib.ensemble.store import StoredEnsemble, open_members
 from hbaclib.errors import DataError, list_some
+from hbaclib.evaluation.doubt import member_spread
 from hbaclib.inputs.store import IMAGE_KINDS
 from hbaclib.prediction.mne_raw import is_raw, open_raw, raw_windows
 from hbaclib.prediction.predictor import Predictor, sees_spectrograms
@@ -43,6 +44,20 @@ from hbaclib.training.trained_folder import TrainedFolder
 NO_ANSWER = "the networks' answer is NaN or infinite"
 _CHUNK = 128
 _Maker = Callable[..., np.ndarray]
+
+
+class Judged(NamedTuple):
+    """Shares of windows, and what is to be known of them.
+
+    Attributes:
+        shares: (n, 6) float32, NaN in the rows that are not evaluated.
+        reasons: why they are not; "" of the others.
+        spread: (n,) how far the members disagree, see `hbaclib.evaluation.doubt.member_spread`; NaN as the shares.
+    """
+
+    shares: np.ndarray
+    reasons: list[str]
+    spread: np.ndarray
 
 
 @dataclass
@@ -162,9 +177,15 @@ class EnsemblePredictor:
             (n, 6) float32 shares whose rows sum to 1, or are NaN; and for each row "" or the reason. The networks are
             not asked about what makes no sense.
         """
+        return self.judge(eeg, spectrogram, recorded)[:2]
+
+    def judge(
+        self, eeg: np.ndarray, spectrogram: np.ndarray | None = None, recorded: Sequence[int] | None = None
+    ) -> Judged:
+        """As `evaluate`, and how far the members disagree; no network is asked twice."""
         seen = spectrogram if self.sees_spectrograms else None
         found = np.full((len(eeg), len(CLASSES)), np.nan, np.float32)
-        reasons: list[str] = []
+        spread, reasons = np.full(len(eeg), np.nan), list[str]()
         for start in range(0, len(eeg), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(eeg)))
             for row in rows:
@@ -174,11 +195,11 @@ class EnsemblePredictor:
             # A slice costs no copy.
             chosen = slice(rows.start, rows.stop) if len(sound) == len(rows) else sound
             if sound:
-                found[chosen] = self.predict(eeg[chosen], None if seen is None else seen[chosen])
+                found[chosen], spread[chosen] = self._pooled(eeg[chosen], None if seen is None else seen[chosen])
         for number in np.flatnonzero(~np.isfinite(found).all(axis=1)):
-            found[number] = np.nan
+            found[number] = spread[number] = np.nan
             reasons[number] = reasons[number] or NO_ANSWER
-        return found, reasons
+        return Judged(found, reasons, spread)
 
     def evaluate_windows(self, windows: Sequence[Window]) -> tuple[np.ndarray, list[str]]:
         """As `evaluate`, of windows that were cut, of electrodes and of differences.
@@ -211,9 +232,13 @@ class EnsemblePredictor:
         found = [np.zeros((0, len(CLASSES)), np.float32)]
         for start in range(0, len(eeg), _CHUNK):
             chunk = slice(start, start + _CHUNK)
-            shares = dict(self.shares(eeg[chunk], None if spectrogram is None else spectrogram[chunk]))
-            found.append(self.pool(shares).astype(np.float32))
+            found.append(self._pooled(eeg[chunk], None if spectrogram is None else spectrogram[chunk])[0])
         return np.concatenate(found)
+
+    def _pooled(self, eeg: np.ndarray, spectrogram: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 6) float32 shares of all members, and (n,) how far these disagree."""
+        shares = dict(self.shares(eeg, spectrogram))
+        return self.pool(shares).astype(np.float32), member_spread(np.stack(list(shares.values())))
 
 
 def predict(

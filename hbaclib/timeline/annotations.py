@@ -17,6 +17,8 @@ from hbaclib.timeline.bins import NOT_EVALUATED
 from hbaclib.timeline.segments import DOUBTFUL, SEIZURE, Segment
 
 SEGMENT_COLUMNS: Final = ("onset", "duration", "state", "share", "clock", "bins", "reason")
+DOUBT_COLUMNS: Final = ("onset", "duration", "state", "share", "doubt", "clock", "bins", "reason")
+"""Columns of the table of segments, without doubt and with it."""
 SZCORE_COLUMNS: Final = (
     "onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration"
 )  # fmt: skip
@@ -27,19 +29,22 @@ _YEARS = range(1985, 2085)
 """Years that the two digits of an EDF header can tell."""
 
 
-def segment_table(segments: Sequence[Segment], begun: datetime | None = None) -> pd.DataFrame:
+def segment_table(
+    segments: Sequence[Segment], begun: datetime | None = None, *, with_doubt: bool = False
+) -> pd.DataFrame:
     """The table of segments: seconds with two decimals; ``clock`` is empty where the start is not known.
 
     Args:
         segments: of one recording.
         begun: date and time of the recording's first sample.
+        with_doubt: whether the column ``doubt`` is there.
     """
     rows = [
-        (round(each.onset, 2), round(each.duration, 2), each.state, round(each.share, 4),
+        (round(each.onset, 2), round(each.duration, 2), each.state, round(each.share, 4), round(each.doubt, 4),
          "" if begun is None else (begun + timedelta(seconds=each.onset)).isoformat(), each.bins, each.reason)
         for each in segments
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(SEGMENT_COLUMNS))
+    return pd.DataFrame(rows, columns=list(DOUBT_COLUMNS))[list(DOUBT_COLUMNS if with_doubt else SEGMENT_COLUMNS)]
 
 
 def annotation_text(segment: Segment) -> str:

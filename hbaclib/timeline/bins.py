@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,11 @@ class Bin:
         quality: share of the pairs' recorded seconds that can be used and are neither flat nor beyond 1,500 µV, 0..1;
             NaN in a gap.
         usable: what can be used of it.
+        spread: how far the members of an ensemble disagree, see `hbaclib.evaluation.doubt.member_spread`; NaN where
+            nobody asked, or nothing was evaluated.
+        doubt: how likely a random expert does not vote for the leading class, 0..1, see `hbaclib.timeline.doubt`; NaN
+            where nothing tells.
+        classes: those that an expert may well say, the leading one first; empty where nothing tells.
     """
 
     start: float
@@ -77,6 +82,9 @@ class Bin:
     missing: float
     quality: float
     usable: Usable | None = None
+    spread: float = float("nan")
+    doubt: float = float("nan")
+    classes: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -91,6 +99,14 @@ class _Window:
     eeg: np.ndarray
     rows: np.ndarray | None
     recorded: int = EEG_WINDOW
+
+
+class _Answer(NamedTuple):
+    """What the networks say of a window: shares or NaN, why not, how far they disagree."""
+
+    shares: np.ndarray
+    note: str
+    spread: float
 
 
 @dataclass
@@ -154,9 +170,14 @@ class Timeline:
         self._refuse_short()
         self.n_windows = sum(n_windows(part, step) for part in self.parts)
 
-    def bins(self, predictor: EnsemblePredictor) -> Iterator[Bin]:
-        """Predict, bin by bin, in time's order."""
-        filled = (self._predicted(predictor, chunk) for chunk in self._chunks(predictor.sees_spectrograms))
+    def bins(self, predictor: EnsemblePredictor, *, spread: bool = False) -> Iterator[Bin]:
+        """Predict, bin by bin, in time's order.
+
+        Args:
+            predictor: what predicts.
+            spread: whether the bins say how far its members disagree.
+        """
+        filled = (self._predicted(predictor, chunk, spread) for chunk in self._chunks(predictor.sees_spectrograms))
         bins = (each for chunk in filled for each in chunk)
         return _nearest(bins) if self._edges == "nearest" else bins
 
@@ -248,16 +269,17 @@ class Timeline:
         span = first * _ROW, (first + SPECTROGRAM_WINDOW) * _ROW
         return sum(len(row_centres(self.parts[k], *span)) for k in parts_near(self.parts, *span)) / SPECTROGRAM_WINDOW
 
-    def _predicted(self, predictor: EnsemblePredictor, chunk: Sequence[_Open]) -> list[Bin]:
+    def _predicted(self, predictor: EnsemblePredictor, chunk: Sequence[_Open], spread: bool) -> list[Bin]:
         windows = [window for each in chunk for window in each.windows]
-        answers: list[tuple[np.ndarray, str]] = []
+        answers: list[_Answer] = []
         for some in (windows[begin : begin + _CHUNK] for begin in range(0, len(windows), _CHUNK)):
             eeg = np.stack([window.eeg for window in some])
             wanted = [window.rows for window in some if window.rows is not None]
-            rows = np.stack(wanted) if wanted else None
-            shares, reasons = predictor.evaluate(eeg, rows, [window.recorded for window in some])
-            for own, reason in zip(shares, reasons, strict=True):
-                answers.append((own, f"{SIGNAL}: {reason}" if reason else ""))
+            given = eeg, np.stack(wanted) if wanted else None, [window.recorded for window in some]
+            shares, reasons, apart = predictor.judge(*given) if spread else (*predictor.evaluate(*given), None)
+            for row, reason in enumerate(reasons):
+                note = f"{SIGNAL}: {reason}" if reason else ""
+                answers.append(_Answer(shares[row], note, float("nan") if apart is None else float(apart[row])))
         found, at = [], 0
         for each in chunk:
             own_answers = answers[at : at + len(each.windows)]
@@ -270,14 +292,19 @@ def _within(start: int, part: Part) -> bool:
     return part[0] <= start and start + EEG_WINDOW <= part[1]
 
 
-def _joined(found: Bin, answers: Sequence[tuple[np.ndarray, str]]) -> Bin:
-    """A bin with the mean of its windows' shares, of those that have any."""
-    known = [(shares, note) for shares, note in answers if np.isfinite(shares).all()]
+def _joined(found: Bin, answers: Sequence[_Answer]) -> Bin:
+    """A bin with the mean of its windows' shares, and of their disagreement, of those that have any."""
+    known = [each for each in answers if np.isfinite(each.shares).all()]
     if not known:
-        return replace(found, reason=answers[0][1])
-    shares = np.mean([shares for shares, _ in known], axis=0, dtype=np.float64)
-    notes = dict.fromkeys(filter(None, (found.reason, *(note for _, note in known))))
-    return replace(found, shares=(shares / shares.sum()).astype(np.float32), reason="; ".join(notes))
+        return replace(found, reason=answers[0].note)
+    shares = np.mean([each.shares for each in known], axis=0, dtype=np.float64)
+    notes = dict.fromkeys(filter(None, (found.reason, *(each.note for each in known))))
+    return replace(
+        found,
+        shares=(shares / shares.sum()).astype(np.float32),
+        reason="; ".join(notes),
+        spread=float(np.mean([each.spread for each in known])),
+    )
 
 
 def _nearest(bins: Iterator[Bin]) -> Iterator[Bin]:
@@ -294,9 +321,9 @@ def _nearest(bins: Iterator[Bin]) -> Iterator[Bin]:
             if last is None:
                 waiting.append(each)
                 continue
-            each = replace(each, shares=last.shares, reason=COPIED)
+            each = replace(each, shares=last.shares, spread=last.spread, reason=COPIED)
         elif each.state != NOT_EVALUATED:
-            yield from (replace(one, shares=each.shares, reason=COPIED) for one in waiting)
+            yield from (replace(one, shares=each.shares, spread=each.spread, reason=COPIED) for one in waiting)
             waiting, last = [], each
         else:
             yield from waiting

@@ -16,6 +16,7 @@ from hbaclib.conventions import CLASSES
 from hbaclib.outputs import check_output, is_table, naming, output_file
 from hbaclib.recordings.base import BaseRecording
 from hbaclib.timeline.annotations import (
+    DOUBT_COLUMNS,
     SEGMENT_COLUMNS,
     SZCORE_COLUMNS,
     is_annotation_file,
@@ -24,6 +25,7 @@ from hbaclib.timeline.annotations import (
     write_annotations,
 )
 from hbaclib.timeline.bins import Bin, Timeline, as_row
+from hbaclib.timeline.doubt import SEPARATOR, Calibration, with_doubt
 from hbaclib.timeline.page import Facts, is_page, render_page
 from hbaclib.timeline.page_data import WHOLE_MINUTES, read_signals, stretches
 from hbaclib.timeline.segments import Rules, Segment, estimated_prior, find_segments, reweighed
@@ -66,7 +68,9 @@ class Read:
         bins: all of it, with shares under the chosen prior.
         states: of the bins.
         segments: that tile it.
-        notes: what is to be known of prior and calibration, and of regions that may be missing.
+        notes: what is to be known of the prior, and of regions that may be missing.
+        calibration: of the bins' doubt and sets.
+        doubt_note: on what they were calibrated, or why there are none.
     """
 
     line: Timeline
@@ -74,15 +78,33 @@ class Read:
     states: list[str]
     segments: list[Segment]
     notes: tuple[str, ...]
+    calibration: Calibration
+    doubt_note: str
+
+    @property
+    def tells_doubt(self) -> bool:
+        """Whether bins and segments have a doubt."""
+        return self.calibration.doubt is not None
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The timeline's table, without the file's name."""
+        """The timeline's table, without the file's name; with ``set`` and ``doubt`` where there is a calibration."""
         rows: list[dict[str, Any]] = [as_row(self.line, each) for each in self.bins]
-        return pd.DataFrame(rows).assign(state=self.states)
+        table = pd.DataFrame(rows).assign(state=self.states)
+        if self.tells_doubt:
+            at = list(table).index("reason") + 1
+            table.insert(at, "set", [SEPARATOR.join(each.classes) for each in self.bins])
+            table.insert(at + 1, "doubt", [each.doubt for each in self.bins])
+        return table
 
 
-def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray | None, reading: Reading) -> Read:
+def read_bins(
+    line: Timeline,
+    bins: Sequence[Bin],
+    trained: np.ndarray | None,
+    reading: Reading,
+    calibration: Calibration | None = None,
+) -> Read:
     """Find states and segments.
 
     Args:
@@ -90,9 +112,12 @@ def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray | None, r
         bins: all of it, as predicted.
         trained: (6,) class means of what the networks were trained on; None where the prior stays.
         reading: how shares become states.
+        calibration: of doubt and sets; None: nothing is known of one.
     """
+    calibration = calibration or Calibration(None, "no doubt and no sets: no calibration was asked for")
     shares = np.stack([each.shares for each in bins]).astype(np.float64)
     notes = ["prior: classes are expected as often as in training, where patterns are far more frequent than in a ward"]
+    doubt_note = calibration.note
     if reading.reweighs and trained is not None:
         found = reading.prior == "recording"
         prior = estimated_prior(shares, trained) if found else np.array(list(ICU_PRIOR.values()))
@@ -100,17 +125,24 @@ def read_bins(line: Timeline, bins: Sequence[Bin], trained: np.ndarray | None, r
         notes = [f"prior: {'estimated from this recording' if found else 'of an ordinary night, assumed'}: {told}"]
         shares = reweighed(shares, trained, prior)
         bins = [replace(each, shares=own.astype(np.float32)) for each, own in zip(bins, shares, strict=True)]
+        if calibration.doubt:
+            doubt_note += "; they are of the shares under this prior, calibrated under that of training"
+    rules = reading.rules
+    if calibration.doubt:
+        bins = with_doubt(bins, calibration.doubt)
+        if not calibration.sets_tell:
+            rules = replace(rules, widest=len(CLASSES) + 1)
     if line.warning:
         notes.insert(0, line.warning)
-    states, segments = find_segments(bins, reading.rules)
-    return Read(line, list(bins), states, segments, tuple(notes))
+    states, segments = find_segments(bins, rules)
+    return Read(line, list(bins), states, segments, tuple(notes), calibration, doubt_note)
 
 
 def _own(headers: Iterable[Sequence[str]]) -> dict[str, Callable[[Path], bool]]:
     """Kind of file -> whether an existing one is hbac's."""
     return {
         "timeline": lambda path: is_table(path, headers),
-        "segments": lambda path: is_table(path, [SEGMENT_COLUMNS]),
+        "segments": lambda path: is_table(path, [SEGMENT_COLUMNS, DOUBT_COLUMNS]),
         "annotations": is_annotation_file,
         "szcore": lambda path: is_table(path, [["\t".join(SZCORE_COLUMNS)]]),
         "page": is_page,
@@ -161,8 +193,9 @@ def page_of(read: Read, recording: BaseRecording, model: str, reading: Reading) 
     with recording.another() as again:
         kept = stretches(read.bins, read.segments, again.seconds, reading.detail)
         signals = read_signals(again, read.line.parts, kept)
+    limit = reading.rules.doubt if read.tells_doubt else None
     facts = Facts(recording.path.name, recording.seconds, recording.clock, recording.montage, model,
-                  (*recording.notes, *read.notes))  # fmt: skip
+                  (*recording.notes, *read.notes), read.doubt_note, limit)  # fmt: skip
     return render_page(facts, read.bins, read.states, read.segments, signals)
 
 
@@ -182,7 +215,9 @@ def write_files(
         ArtefactError: one cannot be written.
     """
     writers: dict[str, Callable[[Path], object]] = {
-        "segments": lambda file: segment_table(read.segments, begun).to_csv(file, index=False),
+        "segments": lambda file: segment_table(read.segments, begun, with_doubt=read.tells_doubt).to_csv(
+            file, index=False
+        ),
         "annotations": lambda file: write_annotations(file, read.segments, begun),
         "szcore": lambda file: szcore_table(read.segments, begun).to_csv(file, index=False, sep="\t"),
         "page": lambda file: file.write_text(page, encoding="utf-8"),

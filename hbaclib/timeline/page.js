@@ -3,6 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const shares = bytes(data.shares), binStates = bytes(data.binStates), quality = bytes(data.quality);
+  const doubt = bytes(data.doubt), sets = bytes(data.sets), tellsDoubt = data.limit !== null;
   const envelope = new Int8Array(bytes(data.envelope).buffer);
   const spectrogram = bytes(data.spectrogram);
   const details = data.details.map(([start, length, text]) => ({ start, length, values: new Int16Array(bytes(text).buffer) }));
@@ -23,7 +24,7 @@
 
   function readColours() {
     const style = getComputedStyle(document.documentElement);
-    for (const name of ["ink", "muted", "line", "accent", "paper", "wash", "grey"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
+    for (const name of ["ink", "muted", "line", "accent", "paper", "wash", "grey", "doubt"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
   }
 
   function prepared(canvas) {
@@ -82,10 +83,12 @@
     const row = (name, height, gap) => { ROWS.push({ name, y, height }); y += height + gap; };
     row("shares", 130, 8);
     row("state", 20, 8);
+    if (tellsDoubt) row("doubt", 34, 8);
     for (const region of data.regions) row(region, 64, 4);
     y += 4;
     row("quality", 12, 4);
     row("time", 24, 0);
+    overview.style.height = `${y + 2}px`;
   })();
   const rowOf = (name) => ROWS.find((row) => row.name === name);
   let heat = null;
@@ -142,21 +145,22 @@
     pen.rect(left, 0, right - left, height);
     pen.clip();
     const first = clamp(Math.floor(view.start / binSeconds), 0, nBins), last = clamp(Math.ceil(view.stop / binSeconds), 0, nBins);
-    const share = rowOf("shares"), state = rowOf("state"), good = rowOf("quality");
+    const share = rowOf("shares"), state = rowOf("state"), good = rowOf("quality"), unsure = rowOf("doubt");
     pen.fillStyle = colours.grey;
-    for (const row of [share, state]) pen.fillRect(xOf(0), row.y, xOf(seconds) - xOf(0), row.height);
+    for (const row of unsure ? [share, state, unsure] : [share, state]) pen.fillRect(xOf(0), row.y, xOf(seconds) - xOf(0), row.height);
     // Where bins are narrower than a pixel, a column shows the mean of those in it, and the state that most have.
     const perColumn = Math.max(1, Math.floor((last - first) / (right - left)));
     for (let bin = first; bin < last; bin += perColumn) {
       const end = Math.min(bin + perColumn, last), x = xOf(bin * binSeconds), wide = Math.max(xOf(Math.min(end * binSeconds, seconds)) - x, 0.5) + 0.4;
       const counts = new Array(nClasses + 2).fill(0), mean = new Array(nClasses).fill(0);
-      let known = 0, best = 0, judged = 0;
+      let known = 0, best = 0, judged = 0, doubted = 0, told = 0;
       for (let k = bin; k < end; k++) {
         counts[binStates[k]]++;
         if (shares[k * nClasses] !== data.nothing) {
           known++;
           for (let c = 0; c < nClasses; c++) mean[c] += shares[k * nClasses + c];
         }
+        if (doubt[k] !== data.nothing) { doubted += doubt[k]; told++; }
         if (quality[k] !== data.nothing) { best += quality[k]; judged++; }
       }
       if (known) {
@@ -178,11 +182,29 @@
         pen.fillRect(x, state.y, wide, state.height);
         hatch(pen, x, state.y, wide, state.height);
       }
+      if (unsure && told) {
+        const part = doubted / told / 254;
+        pen.fillStyle = colours.paper;
+        pen.fillRect(x, unsure.y, wide, unsure.height);
+        pen.fillStyle = colours.doubt;
+        pen.fillRect(x, unsure.y + unsure.height * (1 - part), wide, unsure.height * part);
+      }
       if (judged) {
         const part = best / judged / 254;
         pen.fillStyle = part >= 0.9 ? "#009e73" : part >= 0.6 ? "#e69f00" : "#d55e00";
         pen.fillRect(x, good.y + good.height * (1 - part), wide, good.height * part);
       }
+    }
+    if (unsure) {
+      const y = unsure.y + unsure.height * (1 - data.limit);
+      pen.strokeStyle = colours.ink;
+      pen.lineWidth = 1;
+      pen.setLineDash([5, 3]);
+      pen.beginPath();
+      pen.moveTo(xOf(0), y);
+      pen.lineTo(xOf(seconds), y);
+      pen.stroke();
+      pen.setLineDash([]);
     }
     heat = heat || heatOf();
     pen.imageSmoothingEnabled = false;
@@ -206,6 +228,11 @@
     pen.fillText("1", left - 6, share.y + 6);
     pen.fillText("0", left - 6, share.y + share.height - 6);
     pen.fillText("state", left - 6, state.y + state.height / 2);
+    if (unsure) {
+      pen.fillText("doubt", left - 20, unsure.y + unsure.height / 2);
+      pen.fillText("1", left - 6, unsure.y + 6);
+      pen.fillText("0", left - 6, unsure.y + unsure.height - 6);
+    }
     pen.fillText("quality", left - 6, good.y + good.height / 2);
     for (const region of data.regions) {
       const row = rowOf(region);
@@ -325,6 +352,11 @@
     let text = `${elapsed(time)}${data.begun ? `, ${clock(time)}` : ""}: ${data.states[binStates[bin]]}`;
     if (shares[bin * nClasses] !== data.nothing) {
       text += ` (${data.classes.map((name, c) => `${name} ${(shares[bin * nClasses + c] / 254).toFixed(2)}`).join(", ")})`;
+    }
+    if (doubt[bin] !== data.nothing) {
+      const held = data.classes.map((_, c) => c).filter((c) => (sets[bin] >> c) & 1);
+      held.sort((a, b) => shares[bin * nClasses + b] - shares[bin * nClasses + a]);
+      text += `; doubt ${(doubt[bin] / 254).toFixed(2)}, set ${held.map((c) => data.classes[c]).join(" | ")}`;
     }
     read.textContent = text;
   }

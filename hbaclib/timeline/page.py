@@ -37,6 +37,8 @@ class Facts:
         montage: what its channels are differences of, in words.
         model: what predicted.
         notes: what a reader must know: of the recording, of calibration and prior.
+        doubt: on what doubt and sets were calibrated, or why there are none.
+        doubt_limit: doubt above which a bin is doubtful; None where there is none.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Facts:
     montage: str
     model: str
     notes: tuple[str, ...]
+    doubt: str = ""
+    doubt_limit: float | None = None
 
 
 def render_page(
@@ -64,7 +68,7 @@ def render_page(
     """
     script = _source("page.js")
     data = {**_constants(), **_of_bins(bins, states), **_of_signals(signals), "seconds": facts.seconds,
-            "begun": "" if facts.begun is None else facts.begun.isoformat(),
+            "limit": facts.doubt_limit, "begun": "" if facts.begun is None else facts.begun.isoformat(),
             "segments": [[each.onset, each.duration, STATES.index(each.state)] for each in segments]}  # fmt: skip
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hbaclib.timeline", ""),
@@ -138,12 +142,15 @@ def _constants() -> dict[str, Any]:
 
 def _of_bins(bins: Sequence[Bin], states: Sequence[str]) -> Mapping[str, Any]:
     shares = np.stack([each.shares for each in bins]) if bins else np.zeros((0, len(CLASSES)))
-    quality = np.array([each.quality for each in bins])
+    quality, doubt = (np.array([getattr(each, name) for each in bins], np.float64) for name in ("quality", "doubt"))
     return {
         "bins": [[each.start, each.stop] for each in bins[:1]] + [[bins[-1].start, bins[-1].stop]] if bins else [],
         "shares": _packed(np.nan_to_num(np.round(254 * shares), nan=page_data.NOTHING).astype(np.uint8)),
         "binStates": _packed(np.array([STATES.index(state) for state in states], np.uint8)),
         "quality": _packed(np.nan_to_num(np.round(254 * quality), nan=page_data.NOTHING).astype(np.uint8)),
+        "doubt": _packed(np.nan_to_num(np.round(254 * doubt), nan=page_data.NOTHING).astype(np.uint8)),
+        # A bit for each class, the first one the lowest.
+        "sets": _packed(np.array([sum(1 << CLASSES.index(name) for name in each.classes) for each in bins], np.uint8)),
     }
 
 

@@ -94,7 +94,7 @@ def stretches(bins: Sequence[Bin], segments: Sequence[Segment], seconds: float, 
             counts[each.state] += 1
             chosen.append(each.onset + each.duration / 2)
     known = [each for each in bins if each.state != NOT_EVALUATED]
-    doubtful = sorted(known, key=lambda one: float(one.shares.max()))[:_MOST_DOUBTFUL]
+    doubtful = sorted(known, key=_sureness)[:_MOST_DOUBTFUL]
     chosen += [(each.start + each.stop) / 2 for each in doubtful]
     spans = sorted(
         (max(0, int(at - _STRETCH / 2)), min(int(np.ceil(seconds)), int(at + _STRETCH / 2))) for at in chosen
@@ -106,6 +106,11 @@ def stretches(bins: Sequence[Bin], segments: Sequence[Segment], seconds: float, 
         else:
             merged.append((start, stop))
     return merged
+
+
+def _sureness(one: Bin) -> float:
+    """By calibrated doubt where there is one, else by the leading share."""
+    return 1 - one.doubt if np.isfinite(one.doubt) else float(one.shares.max())
 
 
 def read_signals(recording: BaseRecording, parts: Sequence[Part], kept: Sequence[Part]) -> Signals:

@@ -1,8 +1,9 @@
 """From the shares of ten-second bins to segments with one state each, and what they add up to hour by hour.
 
 A class begins where its share is high and leads, and goes on for as long as its share is not low and no other one
-overtakes it: so a share that wavers about one half does not break a pattern into pieces. Where no class has begun the
-state is doubtful; where nothing was evaluated it is that, and nothing is drawn across such a stretch.
+overtakes it: so a share that wavers about one half does not break a pattern into pieces. Where no class has begun, or
+calibrated doubt is too great, the state is doubtful; where nothing was evaluated it is that, and nothing is drawn
+across such a stretch.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hbaclib.errors import ConfigError
 from hbaclib.timeline.bins import NOT_EVALUATED, Bin
 
 DOUBTFUL: Final = "doubtful"
-"""State of an evaluated bin in which no class has begun."""
+"""State of an evaluated bin in which no class has begun, or in which the doubt is too great."""
 OTHER: Final = CLASSES.index("Other")
 SEIZURE: Final = CLASSES.index("Seizure")
 STATES: Final = (*CLASSES, DOUBTFUL, NOT_EVALUATED)
@@ -52,6 +53,9 @@ class Rules:
         join: seconds: segments of one class that are no further apart become one, unless what lies between was not
             evaluated or holds another pattern.
         shortest: seconds: a pattern below it is doubtful.
+        doubt: a bin with more doubt is doubtful, ...
+        widest: ... and one of whose classes as many may well be meant; where nothing tells, none is for that. A seizure
+            by a threshold of its own stays one.
     """
 
     enter: float = 0.5
@@ -60,6 +64,8 @@ class Rules:
     seizure: float | None = None
     join: float = 20.0
     shortest: float = 10.0
+    doubt: float = 0.5
+    widest: int = 4
 
     def __post_init__(self) -> None:
         """Refuse rules that contradict themselves.
@@ -69,9 +75,11 @@ class Rules:
                 negative.
         """
         shares = {"enter": self.enter, "lead": self.lead, "stay": self.stay, "seizure": self.seizure}
-        for name, value in shares.items():
+        for name, value in (shares | {"doubt": self.doubt}).items():
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} = {value!r}; expected a share between 0 and 1")
+        if self.widest < 2:
+            raise ConfigError(f"widest = {self.widest!r}; expected two classes or more")
         if not 0 < self.stay <= self.enter:
             raise ConfigError(f"stay = {self.stay:g}; expected above 0 and at most enter, {self.enter:g}")
         for name, value in (("join", self.join), ("shortest", self.shortest)):
@@ -90,6 +98,7 @@ class Segment:
         share: mean share of the class over its bins, of the leading one where that is doubtful; NaN if not evaluated.
         bins: number of bins.
         reason: why it was not evaluated; of a doubtful one the two leading classes, as ``LPD|GPD``.
+        doubt: mean doubt of its bins; NaN where nothing tells.
     """
 
     onset: float
@@ -98,6 +107,7 @@ class Segment:
     share: float
     bins: int
     reason: str
+    doubt: float = float("nan")
 
 
 def reweighed(shares: np.ndarray, trained: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -229,7 +239,7 @@ def find_segments(
     own = np.stack([each.shares for each in bins]).astype(np.float64) if shares is None else np.asarray(shares)
     parts = [each.part for each in bins]
     states = decided(smoothed(own, parts), parts, rules)
-    states = _without_short(_joined(states, bins, rules), bins, rules)
+    states = _without_short(_abstained(_joined(states, bins, rules), bins, rules), bins, rules)
     runs = _runs(states, bins)
     return states, [_segment(state, bins[first:stop], own[first:stop]) for state, first, stop in runs]
 
@@ -267,6 +277,17 @@ def _joined(states: Sequence[str], bins: Sequence[Bin], rules: Rules) -> list[st
     return states
 
 
+def _abstained(states: Sequence[str], bins: Sequence[Bin], rules: Rules) -> list[str]:
+    """Nothing is called, nor bridged, where the doubt is too great: whoever reads a class there can rely on it."""
+    asked = {CLASSES[SEIZURE]} if rules.seizure is not None else set()
+    return [
+        DOUBTFUL
+        if state not in (NOT_EVALUATED, *asked) and (one.doubt > rules.doubt or len(one.classes) >= rules.widest)
+        else state
+        for state, one in zip(states, bins, strict=True)
+    ]
+
+
 def _without_short(states: Sequence[str], bins: Sequence[Bin], rules: Rules) -> list[str]:
     """Patterns below the shortest duration are doubtful: they are too brief to be called."""
     states = list(states)
@@ -280,12 +301,13 @@ def _segment(state: str, bins: Sequence[Bin], shares: np.ndarray) -> Segment:
     onset, end = bins[0].start, bins[-1].stop
     if state == NOT_EVALUATED:
         return Segment(onset, end - onset, state, float("nan"), len(bins), bins[0].reason)
-    mean = shares.mean(axis=0)
+    mean, doubt = shares.mean(axis=0), float(np.mean([each.doubt for each in bins]))
     first, second = np.argsort(-mean, kind="stable")[:2]
-    if state == DOUBTFUL:
-        return Segment(onset, end - onset, state, float(mean[first]), len(bins), f"{CLASSES[first]}|{CLASSES[second]}")
-    notes = dict.fromkeys(each.reason for each in bins if each.reason)
-    return Segment(onset, end - onset, state, float(mean[CLASSES.index(state)]), len(bins), "; ".join(notes))
+    index, reason = int(first), f"{CLASSES[first]}|{CLASSES[second]}"
+    if state != DOUBTFUL:
+        notes = dict.fromkeys(each.reason for each in bins if each.reason)
+        index, reason = CLASSES.index(state), "; ".join(notes)
+    return Segment(onset, end - onset, state, float(mean[index]), len(bins), reason, doubt)
 
 
 @dataclass(frozen=True)

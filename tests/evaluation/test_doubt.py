@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hbaclib.errors import DataError
+from hbaclib.errors import ArtefactError, DataError
 from hbaclib.evaluation.doubt import Doubt, fit_doubt, judge_doubt, member_spread
+from hbaclib.schema import read_json
 
 
 def drawn(seed: int, patients: int = 400, each: int = 5) -> tuple[np.ndarray, ...]:
@@ -113,3 +116,26 @@ def test_figures_of_doubt(fitted: Doubt) -> None:
     found = judge_doubt(fitted, shares, targets, spread)
     assert 0.88 <= found["coverage"] <= 0.92 and found["error"] <= 0.05 and found["kept"] <= 0.9
     assert found["classes"] == pytest.approx(fitted.sets(shares).sum() / len(shares))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"threshold": 7.0}, "threshold is 7.0, expected 0 to 1"),
+        ({"coverage": -0.1}, "coverage is -0.1"),
+        ({"mean": [0.0]}, "mean has 1 numbers, expected 2"),
+        ({"scale": [-1.0, 1.0]}, "expected 0 or more"),
+        ({"scores": [], "doubts": []}, "at least one"),
+        ({"scores": [0.0, 1.0], "doubts": [0.5]}, "1 doubts of 2 scores"),
+        ({"scores": [1.0, 0.0], "doubts": [0.1, 0.2]}, "scores fall"),
+        ({"scores": [0.0, 1.0], "doubts": [0.1, 1.2]}, "doubts from 0.1 to 1.2"),
+        ({"rows": "many"}, "'rows' is 'many', expected a whole number"),
+    ],
+)
+def test_a_file_that_no_fit_wrote_is_refused_by_key(fitted: Doubt, tmp_path: Path, changes: dict, told: str) -> None:
+    path = tmp_path / "doubt.json"
+    path.write_text(json.dumps(asdict(fitted)))
+    assert read_json(path, Doubt, "calibration", "fit it again") == fitted
+    path.write_text(json.dumps({**asdict(fitted), **changes}))
+    with pytest.raises(ArtefactError, match=f"doubt.json: .*{re.escape(told)}.*; fit it again"):
+        read_json(path, Doubt, "calibration", "fit it again")

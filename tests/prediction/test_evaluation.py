@@ -12,6 +12,7 @@ import pytest
 from hbaclib import VOTE_COLUMNS, predict, read_eeg, validate_submission
 from hbaclib.conventions import SCALP_ELECTRODES
 from hbaclib.errors import ArtefactError, DataError
+from hbaclib.evaluation.doubt import member_spread
 from hbaclib.prediction.ensemble_predictor import NO_ANSWER, EnsemblePredictor, window_doubt
 from hbaclib.prediction.predictor import Predictor
 from hbaclib.prediction.submission import make_submission
@@ -81,10 +82,27 @@ def test_a_window_without_sense_has_no_shares_and_moves_no_others(folders, windo
 def test_no_network_is_asked_for_nothing(folders, windows, monkeypatch):
     eeg, spectrogram = windows
     predictor = EnsemblePredictor.open(folders["ensemble"])
-    monkeypatch.setattr(EnsemblePredictor, "predict", lambda *given: pytest.fail("asked"))
+    monkeypatch.setattr(EnsemblePredictor, "shares", lambda *given: pytest.fail("asked"))
     shares, reasons = predictor.evaluate(np.zeros_like(eeg), spectrogram)
     assert np.isnan(shares).all() and all("constant (flat)" in reason for reason in reasons)
     assert [part.shape for part in map(np.asarray, predictor.evaluate(eeg[:0], spectrogram[:0]))] == [(0, 6), (0,)]
+
+
+def test_how_far_members_disagree_costs_no_second_answer(folders, windows, monkeypatch):
+    eeg, spectrogram = (part.copy() for part in windows)
+    eeg[1] = 0
+    predictor = EnsemblePredictor.open(folders["ensemble"])
+    asked, ask = [], Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda own, inputs: asked.append(own.recipe.name) or ask(own, inputs))
+    found = predictor.judge(eeg, spectrogram)
+    assert sorted(asked) == ["both", "eeg"]
+    members = np.stack([shares for _, shares in predictor.shares(eeg[[0, 2, 3]], spectrogram[[0, 2, 3]])])
+    assert np.isnan(found.spread[1]) and found.reasons[1]
+    np.testing.assert_allclose(found.spread[[0, 2, 3]], member_spread(members), rtol=1e-4)
+    assert found.spread[0] > 0
+    np.testing.assert_array_equal(found.shares, predictor.evaluate(eeg, spectrogram)[0])
+    alone = EnsemblePredictor.open(folders["eeg"]).judge(eeg)
+    np.testing.assert_array_equal(alone.spread, [0, np.nan, 0, 0])
 
 
 def test_many_windows_without_sense_are_named_in_part(folders, windows):

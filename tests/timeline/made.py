@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hbaclib.conventions import CLASSES
-from hbaclib.prediction.ensemble_predictor import EnsemblePredictor
+from hbaclib.prediction.ensemble_predictor import EnsemblePredictor, Judged
 from hbaclib.prediction.windows import Window
 from hbaclib.recordings.base import BaseRecording
 
@@ -49,6 +49,7 @@ class Answers:
         self.sees_spectrograms = sees_spectrograms
         self.silent = set(silent)
         self.prior = np.full(len(CLASSES), 1 / len(CLASSES))
+        self.ensemble = None
         self.eegs: list[np.ndarray] = []
         self.rows: list[np.ndarray] = []
         self.recorded: list[int] = []
@@ -66,6 +67,13 @@ class Answers:
             self.rows.append(None if spectrogram is None else spectrogram[number])
         self.recorded += recorded
         return np.array(shares, np.float32), reasons
+
+    def judge(self, eeg: np.ndarray, spectrogram: np.ndarray | None, recorded: Sequence[int]) -> Judged:
+        """The members of what stands in disagree the more the later they are asked."""
+        begun = len(self.eegs)
+        shares, reasons = self.evaluate(eeg, spectrogram, recorded)
+        spread = np.where(np.isfinite(shares).all(axis=1), np.arange(begun, begun + len(eeg)), np.nan)
+        return Judged(shares, reasons, spread)
 
     def evaluate_windows(self, windows: Sequence[Window]) -> tuple[np.ndarray, list[str]]:
         return EnsemblePredictor.evaluate_windows(self, windows)  # type: ignore[arg-type]
