@@ -49,10 +49,10 @@ def write_weights(path: Path) -> None:
                 group.create_dataset(name.decode(), data=np.asarray(weight))
 
 
-def write_small_recipe(path: Path) -> None:
-    """A recipe that takes the keys that the READMEs search over, and trains in seconds."""
+def write_small_recipe(path: Path, backbone: str) -> None:
+    """A recipe that takes the keys that the READMEs search over, and trains in seconds where its network is small."""
     short = {"epochs": 1, "steps": 1, "schedule": "cosine"}
-    load_recipe("smoke", name="small", downsample=(4,), batch=4, stages=[short]).save(path)
+    load_recipe("smoke", name="small", backbone=backbone, downsample=(4,), batch=4, stages=[short]).save(path)
 
 
 def give_outputs(service: Service, build: Path, scratch: Path) -> None:
