@@ -1,4 +1,4 @@
-"""Where the real EDF files are, a skip of a test that asks for them is a failure."""
+"""Where the real EDF files are, a skip of a test that asks for them is a failure; the list of what is evidence."""
 
 from __future__ import annotations
 
@@ -39,6 +39,39 @@ KINDS = {"failure": "failed", "error": "failed", "skipped": "skipped", "": "pass
 OF_REAL_FILES = ("test_that_skips", "test_that_is_left_out", "test_of_a_fixture")
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of tests that has the project's conftest, and leaves none to the evidence."""
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "wider.txt").write_text("# none\n")
+    return tmp_path
+
+
+def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HBAC_", "PYTEST_"))}
+    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_tests_of_the_list_are_evidence(folder: Path) -> None:
+    (folder / "test_it.py").write_text("def test_long():\n    assert False\n\ndef test_quick():\n    pass\n")
+    assert run(folder, "-m", "not evidence").returncode == 1
+    (folder / "evidence" / "wider.txt").write_text("test_it.py::test_long\ntest_other.py::test_elsewhere\n")
+    done = run(folder, "-m", "not evidence")
+    assert done.returncode == 0 and "1 passed, 1 deselected" in done.stdout
+    done = run(folder, "-m", "evidence")
+    assert done.returncode == 1 and "test_it.py::test_long: call failed: assert False" in done.stdout
+
+
+def test_a_line_that_names_no_test_is_an_error(folder: Path) -> None:
+    (folder / "test_it.py").write_text("def test_quick():\n    pass\n")
+    (folder / "evidence" / "wider.txt").write_text("test_it.py::test_gone\n")
+    done = run(folder)
+    assert done.returncode == 4 and "no such tests: ['test_it.py::test_gone']" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("said", "there", "expected"),
     [
@@ -49,20 +82,16 @@ OF_REAL_FILES = ("test_that_skips", "test_that_is_left_out", "test_of_a_fixture"
     ids=["said and there", "there, and nothing said", "said, and not there"],
 )
 def test_a_skip_is_a_failure_where_the_files_are(
-    tmp_path: Path, said: str, there: bool, expected: dict[str, tuple[str, ...]]
+    folder: Path, said: str, there: bool, expected: dict[str, tuple[str, ...]]
 ) -> None:
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
-    (tmp_path / "test_it.py").write_text(TESTS)
-    (tmp_path / "real" / "iiic").mkdir(parents=True)
+    (folder / "test_it.py").write_text(TESTS)
+    (folder / "real" / "iiic").mkdir(parents=True)
     if there:
-        (tmp_path / "real" / "edf").mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HBAC_", "PYTEST_"))}
-    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HBAC_REAL_EDF": said}
-    environment["HBAC_REAL_DATA"] = str(tmp_path / "real" / "iiic")
-    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml", "told.xml", "test_it.py"]
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        (folder / "real" / "edf").mkdir()
+    variables = {"HBAC_REAL_EDF": said, "HBAC_REAL_DATA": str(folder / "real" / "iiic")}
+    done = run(folder, "--junitxml", "told.xml", "test_it.py", **variables)
     found: dict[str, tuple[str, ...]] = {}
-    for case in ElementTree.parse(tmp_path / "told.xml").iter("testcase"):
+    for case in ElementTree.parse(folder / "told.xml").iter("testcase"):
         outcome = KINDS[next((part.tag for part in case if part.tag in KINDS), "")]
         found[outcome] = (*found.get(outcome, ()), case.attrib["name"])
     assert found == expected, done.stdout
