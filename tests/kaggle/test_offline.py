@@ -39,8 +39,16 @@ def connect(self, address):
 
 
 socket.socket.connect = connect
+
+import time
+
+import psutil
+
+_begin, _created = time.time(), psutil.Process.create_time
+psutil.Process.create_time = lambda self: _begin if self.pid == 1 else _created(self)
 """
-"""Put into the environment as ``sitecustomize``: any connection beyond this machine is an error, as on Kaggle."""
+"""Put into the environment as ``sitecustomize``: any connection beyond this machine is an error, as on Kaggle, and the
+session is young, however long this machine has been up."""
 
 
 def pinned() -> dict[str, str]:
