@@ -16,9 +16,9 @@ from hbaclib.errors import PlatformError
 from hbaclib.timeline.bins import NOT_EVALUATED
 from hbaclib.timeline.segments import DOUBTFUL, SEIZURE, Segment
 
-SEGMENT_COLUMNS: Final = ("onset", "duration", "state", "share", "clock", "bins", "reason")
 DOUBT_COLUMNS: Final = ("onset", "duration", "state", "share", "doubt", "clock", "bins", "reason")
-"""Columns of the table of segments, without doubt and with it."""
+SEGMENT_COLUMNS: Final = tuple(name for name in DOUBT_COLUMNS if name != "doubt")
+"""Columns of the table of segments, with doubt and without it."""
 SZCORE_COLUMNS: Final = (
     "onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration"
 )  # fmt: skip

@@ -145,13 +145,18 @@ def _of_bins(bins: Sequence[Bin], states: Sequence[str]) -> Mapping[str, Any]:
     quality, doubt = (np.array([getattr(each, name) for each in bins], np.float64) for name in ("quality", "doubt"))
     return {
         "bins": [[each.start, each.stop] for each in bins[:1]] + [[bins[-1].start, bins[-1].stop]] if bins else [],
-        "shares": _packed(np.nan_to_num(np.round(254 * shares), nan=page_data.NOTHING).astype(np.uint8)),
+        "shares": _packed(_as_bytes(shares)),
         "binStates": _packed(np.array([STATES.index(state) for state in states], np.uint8)),
-        "quality": _packed(np.nan_to_num(np.round(254 * quality), nan=page_data.NOTHING).astype(np.uint8)),
-        "doubt": _packed(np.nan_to_num(np.round(254 * doubt), nan=page_data.NOTHING).astype(np.uint8)),
+        "quality": _packed(_as_bytes(quality)),
+        "doubt": _packed(_as_bytes(doubt)),
         # A bit for each class, the first one the lowest.
         "sets": _packed(np.array([sum(1 << CLASSES.index(name) for name in each.classes) for each in bins], np.uint8)),
     }
+
+
+def _as_bytes(parts: np.ndarray) -> np.ndarray:
+    """Parts of one in 254 steps; what is no number is `NOTHING`."""
+    return np.nan_to_num(np.round(254 * parts), nan=page_data.NOTHING).astype(np.uint8)
 
 
 def _of_signals(signals: Signals) -> Mapping[str, Any]:
