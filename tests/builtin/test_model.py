@@ -61,7 +61,7 @@ def test_it_takes_at_most_three_megabytes_of_the_wheel():
 
 @pytest.mark.slow
 def test_it_knows_synthetic_patients_that_it_has_not_seen():
-    segments = [make_segment(CLASSES[number % 6], 555_000 + number, varied=True) for number in range(24)]
+    segments = [make_segment(CLASSES[number % 6], 555_000 + number, varied=True) for number in range(48)]
     targets = np.stack([panel_votes(segment.probability) for segment in segments])
     shares = predict("synthetic", np.stack([segment.eeg for segment in segments]))
     guess = np.broadcast_to(targets.mean(axis=0), targets.shape)

@@ -1,4 +1,4 @@
-"""The checkout's wheel is built once a process: its build by pip is most of what building kernels takes."""
+"""A wheel is built once a process from the same sources: its build by pip is most of what building kernels takes."""
 
 from __future__ import annotations
 

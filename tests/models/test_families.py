@@ -131,15 +131,7 @@ def test_parameters_are_the_published_ones(name):
     assert model.count_params() == backbone + 6 * width + 6
 
 
-def wider(cases, here):
-    """The cases as parameters; those that are not `here` take half a minute each and belong to the evidence."""
-    return [case if here(case) else pytest.param(*case, marks=pytest.mark.evidence) for case in cases]
-
-
-@pytest.mark.parametrize(
-    ("name", "layout", "inputs", "precision"),
-    wider(QUICK, lambda case: case[3] == "float32" or case[0] in ("convnet_raw", "mobilenet_v3_large")),
-)
+@pytest.mark.parametrize(("name", "layout", "inputs", "precision"), QUICK)
 def test_contract(name, layout, inputs, precision, policy):
     policy(precision)
     check_contract(*settled(*build(name, layout, inputs)), precision)
@@ -209,9 +201,7 @@ def check_loss_falls(name, layout, inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "layout", "inputs"), wider(LEARNERS, lambda case: case[0] in ("resnet1d_gru", "convnet_small_wavenet"))
-)
+@pytest.mark.parametrize(("name", "layout", "inputs"), LEARNERS)
 def test_loss_falls_on_one_batch(name, layout, inputs):
     check_loss_falls(name, layout, inputs)
 

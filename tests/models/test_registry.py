@@ -25,7 +25,6 @@ CASES = [
     ("tiny", "stem", "both", "float32"),
     ("tiny", "tiled", "both", "mixed_float16"),
 ]
-LARGER = {(f"efficientnet_b{n}", layout) for n in range(1, 5) for layout in ("stem", "tiled")}
 
 
 @pytest.fixture
@@ -42,11 +41,7 @@ def test_every_layout_and_precision_has_a_case():
     assert inputs == {"both", "kaggle", "eeg"} and policies == {"float32", "mixed_float16"}
 
 
-@pytest.mark.parametrize(
-    ("name", "layout", "inputs", "precision"),
-    # The larger ones of the family take half a minute each.
-    [pytest.param(*case, marks=pytest.mark.evidence if case[:2] in LARGER else ()) for case in CASES],
-)
+@pytest.mark.parametrize(("name", "layout", "inputs", "precision"), CASES)
 def test_contract(name, layout, inputs, precision, policy):
     policy(precision)
     shape = (64, 96, input_shape(layout, inputs)[-1])

@@ -22,8 +22,6 @@ from hbaclib.training.warm_start import start_from
 from tests.training.tiny import TinyArrays
 from tests.training.tiny_signals import RAW, STARTER, SWAPPED, SignalArrays, quick
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def arrays():

@@ -14,8 +14,6 @@ from hbaclib.training.targets import LABELS
 from hbaclib.training.trained_folder import TrainedFolder
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def arrays():

@@ -22,8 +22,6 @@ from hbaclib.training.limits import Limits
 from hbaclib.training.recipe import load_recipe
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 SHORT = {
     "stages": [{"epochs": 1, "schedule": "cosine", "peak": 1e-2}],
     "augmentation": {},

@@ -192,35 +192,22 @@ def test_results_of_another_version_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("checks", "networks"),
-    [
-        (("devices", "equal"), ("wavenet",)),
-        pytest.param(tuple(ABOUT), tuple(SMALL_NETWORKS), marks=pytest.mark.evidence),
-    ],
-    ids=["some", "all"],
-)
-def test_on_this_machine_in_small(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checks: tuple[str, ...], networks: tuple[str, ...]
-) -> None:
-    """The real children, on the CPU: a row is measured, or says why it is not."""
+def test_on_this_machine_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it with the real children, on the CPU: a row is measured, or says why it is not."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr("hbaclib.selftest.tasks._SMALL_STEPS", 4)
-    everything = checks == tuple(ABOUT)
-    only = () if everything else (*checks, *(f"speed/{network}" for network in networks))
-    folder = run_selftest(tmp_path, minutes=60, only=only)
+    folder = run_selftest(tmp_path, minutes=60)
     found = read_selftest(folder)
     states = {row.name: (row.state, row.reason) for row in found.checks}
-    assert states == dict.fromkeys(checks, ("measured", ""))
-    for name in {"resume", "equal"} & set(checks):
+    assert states == dict.fromkeys(ABOUT, ("measured", ""))
+    for name in ("resume", "equal"):
         row = found.check(name)
         assert row is not None and row.good is True
-    if everything:
-        both = found.check("two_processes")
-        assert both is not None and both.values["processes"] == 2 == len(both.values["images_per_second"])
-        assert "2 processes on one CPU" in both.says and min(both.values["images_per_second"]) > 0
+    both = found.check("two_processes")
+    assert both is not None and both.values["processes"] == 2 == len(both.values["images_per_second"])
+    assert "2 processes on one CPU" in both.says and min(both.values["images_per_second"]) > 0
     rows = {(row.network, row.xla): row for row in found.speeds}
-    assert set(rows) == {(network, xla) for network in networks for xla in XLA}
+    assert set(rows) == {(network, xla) for network in SMALL_NETWORKS for xla in XLA}
     for (_, xla), row in rows.items():
         if xla == "off":
             assert (row.state, row.reason) == ("measured", "") and row.images_per_second and row.images_per_second > 0

@@ -17,8 +17,6 @@ from hbaclib.training.cross_validate import train
 from tests.changed_source import changed_source
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 NETWORK = """
 import keras
 
@@ -47,10 +45,7 @@ def register(folder: Path, text: str) -> None:
     register_model("own", loaded.features)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [('"relu"', '"tanh"'), pytest.param("Dense(6)", "Dense(6, use_bias=False)", marks=pytest.mark.evidence)],
-)
+@pytest.mark.parametrize(("old", "new"), [('"relu"', '"tanh"'), ("Dense(6)", "Dense(6, use_bias=False)")])
 def test_an_edited_network_of_the_same_name_is_trained_again(tmp_path: Path, old: str, new: str) -> None:
     arrays = TinyArrays()
     register(tmp_path, NETWORK)
@@ -68,10 +63,8 @@ def test_an_edited_network_of_the_same_name_is_trained_again(tmp_path: Path, old
 @pytest.mark.parametrize(
     ("name", "old", "new", "trained_again"),
     [
-        pytest.param("plots/scores.py", "ACCENT", "INK", False, marks=pytest.mark.evidence),
-        pytest.param(
-            "plots/network_boxes.py", "LONGEST = 20", "LONGEST = 21  # a comment", False, marks=pytest.mark.evidence
-        ),
+        ("plots/scores.py", "ACCENT", "INK", False),
+        ("plots/network_boxes.py", "LONGEST = 20", "LONGEST = 21  # a comment", False),
         ("training/losses.py", '"""What training minimises', '"""Another word on what training minimises', False),
         ("training/losses.py", "FULL_WEIGHT_VOTES = 20", "FULL_WEIGHT_VOTES = 21", True),
     ],

@@ -20,8 +20,6 @@ from hbaclib.conventions import PREDICTION_COLUMNS, VOTE_COLUMNS
 from hbaclib.training.cross_validate import train
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 SEED, FOLD, BATCH, DROP, DECAY, MOMENTUM, EPSILON = 3, 1, 4, 0.3, 0.05, 0.7, 1e-3
 SMOOTHED, FEW, SPREAD = 0.5, 5, 0.02
 """Pseudo-votes for rows of few votes, and the share of every label that is spread over the classes."""

@@ -16,8 +16,6 @@ from hbaclib.training.checkpoint import Checkpoint
 from hbaclib.training.cross_validate import train
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 EPOCHS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 

@@ -24,8 +24,6 @@ from tests.made_shipped import IMAGE, IMAGE_FOLDER, WAVES, WAVES_FOLDER, make_sh
 from tests.training.tiny import TinyArrays
 from tests.training.tiny_signals import SignalArrays
 
-pytestmark = pytest.mark.slow
-
 NAMED = {"start_from": "synthetic"}
 FUSED = {**IMAGE, "name": "fused", "backbone": "own_wavenet"}
 

@@ -17,8 +17,6 @@ from hbaclib.training.trainer import Trainer
 from tests.training.new_every_stage import NewEveryStage
 from tests.training.tiny import TinyArrays, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 WAYS = {
     "averaged": {},
     "clipped, decay": {"ema": 0.0, "batch_norm_batches": 0, "clip_norm": 0.5, "weight_decay": 0.05},
@@ -45,9 +43,7 @@ def made(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize(
-    "way", [way if way == "averaged" else pytest.param(way, marks=pytest.mark.evidence) for way in WAYS]
-)
+@pytest.mark.parametrize("way", WAYS)
 def test_a_stage_begins_with_the_state_of_a_new_optimizer(way, tmp_path, monkeypatch, made):
     """The same files, byte for byte, as with a new optimizer and a new graph for each stage; and one graph in all."""
     recipe = tiny_recipe(**WAYS[way])

@@ -13,8 +13,6 @@ from hbaclib.training.cross_validate import check_training
 from hbaclib.training.warm_start import start_folders
 from tests.training.tiny import TinyArrays, tiny_features, tiny_recipe
 
-pytestmark = pytest.mark.slow
-
 FIRST = "04_train_efficientnet-b0"
 SMALL = {"backbone": "refined_tiny", "sampling": "any", "folds": 2, "batch": 8, "stages.0.epochs": 2, "threads": 1}
 
