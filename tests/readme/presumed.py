@@ -49,10 +49,11 @@ def write_weights(path: Path) -> None:
                 group.create_dataset(name.decode(), data=np.asarray(weight))
 
 
-def write_small_recipe(path: Path, backbone: str) -> None:
+def write_small_recipe(path: Path, backbone: str, folds: int) -> None:
     """A recipe that takes the keys that the READMEs search over, and trains in seconds where its network is small."""
     short = {"epochs": 1, "steps": 1, "schedule": "cosine"}
-    load_recipe("smoke", name="small", backbone=backbone, downsample=(4,), batch=4, stages=[short]).save(path)
+    changes = {"name": "small", "backbone": backbone, "folds": folds, "downsample": (4,), "batch": 4}
+    load_recipe("smoke", **changes, stages=[short]).save(path)
 
 
 def give_outputs(service: Service, build: Path, scratch: Path) -> None:
